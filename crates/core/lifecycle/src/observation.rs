@@ -62,3 +62,10 @@ pub struct Failure {
     pub class: String,
     pub message: String,
 }
+
+impl Failure {
+    /// `class: message`, as AWS writes it.
+    pub fn text(&self) -> String {
+        format!("{}: {}", self.class, self.message)
+    }
+}
