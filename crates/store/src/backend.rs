@@ -11,9 +11,12 @@ pub trait Backend: Send {
     /// Becomes the only writer. The fence is above every earlier one of this database.
     fn hold_lease(&mut self) -> Result<Fence, BackendError>;
 
-    /// Hands every record to `each`, in any order, and returns the facts about the database.
-    /// `Err` from `each` ends the walk and is returned as [`BackendError::Stopped`].
-    fn load(&mut self, each: &mut dyn FnMut(Row<'_>) -> Result<(), Stop>) -> Result<Head, BackendError>;
+    /// The facts about the database. Never fails for a schema that it does not know.
+    fn head(&mut self) -> Result<Head, BackendError>;
+
+    /// Hands every record to `each`, in any order. `Err` from `each` ends the walk and is returned
+    /// as [`BackendError::Stopped`].
+    fn load(&mut self, each: &mut dyn FnMut(Row<'_>) -> Result<(), Stop>) -> Result<(), BackendError>;
 
     /// Makes all of `batch` durable, or nothing of it. Returns once it is on disk.
     fn commit(&mut self, batch: &Batch, fence: Fence) -> Result<(), BackendError>;

@@ -23,7 +23,7 @@ mod transaction;
 mod watch;
 mod writer;
 
-pub use backend::{Backend, BackendError, Batch, Fence, Head, Row, Write};
+pub use backend::{Backend, BackendError, Batch, Fence, Head, Row, Stop, Write};
 pub use key::Key;
 pub use load::OpenError;
 pub use memory::Memory;

@@ -1,5 +1,7 @@
 //! From rows at rest to a snapshot: decode, migrate, index.
 
+use std::sync::Arc;
+
 use crate::backend::{Backend, BackendError, Batch, Fence, Row, Stop, Write};
 use crate::record::{Erased, Kind, Kinds};
 use crate::snapshot::{State, Versioned};
@@ -22,16 +24,16 @@ pub enum OpenError {
 
 /// Reads everything; records of older versions are migrated, also at rest.
 pub(crate) fn load(backend: &mut dyn Backend, kinds: Kinds, fence: Fence) -> Result<Snapshot, OpenError> {
-    let mut state = State {
-        revision: 0,
-        tables: Snapshot::empty(kinds.clone()).state.tables.clone(),
-        kinds,
-        meta: <_>::default(),
-    };
+    let head = backend.head()?;
+    if head.schema > SCHEMA {
+        return Err(BackendError::NewerSchema { found: head.schema, known: SCHEMA }.into());
+    }
+    let mut snapshot = Snapshot::empty(kinds);
+    let state = Arc::make_mut(&mut snapshot.state);
     let mut migrated = Vec::new();
     let mut failure = None;
     let walked = backend.load(&mut |row| {
-        take(&mut state, &mut migrated, row).map_err(|error| {
+        take(state, &mut migrated, row).map_err(|error| {
             failure = Some(error);
             Stop
         })
@@ -39,21 +41,17 @@ pub(crate) fn load(backend: &mut dyn Backend, kinds: Kinds, fence: Fence) -> Res
     if let Some(error) = failure {
         return Err(error);
     }
-    let head = walked?;
-    if head.schema > SCHEMA {
-        return Err(BackendError::NewerSchema { found: head.schema, known: SCHEMA }.into());
-    }
+    walked?;
     state.revision = head.revision;
     for (name, value) in &head.meta {
         state.meta.insert(name.as_str().into(), value.as_str().into());
     }
     if !migrated.is_empty() {
         migrated.sort_by(|a, b| (a.kind, &a.key).cmp(&(b.kind, &b.key)));
-        let batch =
-            Batch { schema: SCHEMA, revision: head.revision, writes: migrated, meta: Default::default() };
+        let batch = Batch { schema: SCHEMA, revision: head.revision, writes: migrated, ..Batch::default() };
         backend.commit(&batch, fence)?;
     }
-    Ok(Snapshot { state: state.into() })
+    Ok(snapshot)
 }
 
 fn take(state: &mut State, migrated: &mut Vec<Write>, row: Row<'_>) -> Result<(), OpenError> {

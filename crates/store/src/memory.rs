@@ -54,13 +54,17 @@ impl Backend for Opened {
         Ok(Fence(disk.fence))
     }
 
-    fn load(&mut self, each: &mut dyn FnMut(Row<'_>) -> Result<(), Stop>) -> Result<Head, BackendError> {
+    fn head(&mut self) -> Result<Head, BackendError> {
+        Ok(self.memory.disk().head.clone())
+    }
+
+    fn load(&mut self, each: &mut dyn FnMut(Row<'_>) -> Result<(), Stop>) -> Result<(), BackendError> {
         let disk = self.memory.disk();
         for ((kind, key), (version, revision, json)) in &disk.rows {
             each(Row { kind, key, version: *version, revision: *revision, json })
                 .map_err(|Stop| BackendError::Stopped)?;
         }
-        Ok(disk.head.clone())
+        Ok(())
     }
 
     fn commit(&mut self, batch: &Batch, fence: Fence) -> Result<(), BackendError> {
