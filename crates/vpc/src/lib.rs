@@ -1,1 +1,52 @@
-//! vpc
+//! A VPC on one host: namespace, interfaces, routes, the way out, resolver.
+//!
+//! Owns every network namespace, link, route and packet filter rule of Boxship on this machine.
+//! Each VPC is a network namespace, because addresses overlap between VPCs. In it lie the VPC's
+//! end of every task's interface (a routed veth pair with a /32 route), the platform's address
+//! [`PLATFORM`], the resolver's address, and an uplink to the host:
+//!
+//! ```text
+//! task namespace          VPC namespace                               host namespace
+//! eth0 172.31.0.5/20 ──── e5f3…  172.31.0.5/32 ─┐
+//! default via 172.31.0.1                        ├─ up0 169.254.64.1 ──── bx1a2b3cu0 169.254.64.0
+//! eth0 172.31.0.6/20 ──── e07a…  172.31.0.6/32 ─┘  masquerade, public only  masquerade
+//!                         lo 169.254.170.2, 172.31.0.2
+//! ```
+//!
+//! Invariants:
+//! - The kernel is the record: what exists is read back from namespaces, links and their aliases
+//!   after a restart. There is no state file that could disagree, except the note of what the
+//!   machine's own setting was.
+//! - A task sends from its own address only: the VPC's namespace checks the reverse path, and every
+//!   address has one path.
+//! - Two VPCs never meet: the host starts connections into a VPC and forwards none.
+//! - Every link on the host begins with the run directory's prefix, every host-side rule lies in one
+//!   table, and [`Vpcs::down`] leaves none of them.
+//!
+//! Ignores, until their issues: security groups' rules (all traffic within a VPC passes), network
+//! ACLs, IPv6, NAT gateways, more than one host, and user namespaces.
+
+pub mod apart;
+pub mod dns;
+mod error;
+mod files;
+mod handle;
+mod host;
+mod interface;
+mod namespace;
+mod net;
+mod reaper;
+mod recover;
+mod spare;
+mod spec;
+mod sys;
+mod vpc;
+mod worker;
+mod world;
+
+pub use error::VpcError;
+pub use files::{TaskFiles, task_files};
+pub use handle::Vpcs;
+pub use spec::{
+    Attached, Ensured, HostRoute, InterfaceSpec, Inventory, PLATFORM, VpcKey, VpcSpec, VpcsConfig,
+};

@@ -1,0 +1,59 @@
+//! Why something did not happen.
+
+use std::io;
+use std::net::Ipv4Addr;
+
+use rustix::io::Errno;
+
+use crate::VpcKey;
+
+/// The kernel refused, or the request contradicts what exists.
+#[derive(Debug, thiserror::Error)]
+pub enum VpcError {
+    /// `doing` is constant text; the source has the kernel's reason.
+    #[error("{doing} failed")]
+    Kernel {
+        doing: &'static str,
+        #[source]
+        source: io::Error,
+    },
+    #[error("vpc {0} is not set up on this host")]
+    UnknownVpc(VpcKey),
+    #[error("address {address} belongs to {eni} already")]
+    AddressInUse { address: Ipv4Addr, eni: String },
+    #[error("{0} exists with other properties")]
+    Conflict(String),
+    #[error("{0} is not a usable name")]
+    Name(String),
+    /// [`crate::Vpcs::down`] was called, or the thread that owns the network ended.
+    #[error("the network is shut down")]
+    Closed,
+}
+
+impl VpcError {
+    /// Whether the same request can succeed later without anything being changed.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            VpcError::Kernel { source, .. } => matches!(
+                Errno::from_io_error(source),
+                Some(Errno::AGAIN | Errno::BUSY | Errno::INTR | Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC)
+            ),
+            VpcError::UnknownVpc(_)
+            | VpcError::AddressInUse { .. }
+            | VpcError::Conflict(_)
+            | VpcError::Name(_)
+            | VpcError::Closed => false,
+        }
+    }
+}
+
+/// Says what was being done when the kernel refused.
+pub(crate) trait Doing<T> {
+    fn doing(self, doing: &'static str) -> Result<T, VpcError>;
+}
+
+impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
+    fn doing(self, doing: &'static str) -> Result<T, VpcError> {
+        self.map_err(|error| VpcError::Kernel { doing, source: error.into() })
+    }
+}

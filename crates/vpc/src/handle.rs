@@ -1,0 +1,116 @@
+//! The handle that async code holds. The work itself happens in turn on one thread, because
+//! entering a namespace is a property of a thread.
+
+use std::collections::BTreeSet;
+use std::net::{SocketAddrV4, TcpListener, UdpSocket};
+use std::sync::Arc;
+
+use crate::worker::Worker;
+use crate::world::World;
+use crate::{Attached, Ensured, InterfaceSpec, Inventory, VpcError, VpcKey, VpcSpec, VpcsConfig};
+
+/// Every VPC on this host. Clones are the same; the thread ends with the last of them, and what it
+/// made stays until [`Vpcs::down`].
+#[derive(Clone)]
+pub struct Vpcs {
+    worker: Arc<Worker>,
+}
+
+impl Vpcs {
+    /// Takes up what an earlier process left, and removes what it had not finished. "The host" is
+    /// the network namespace of the calling thread. Blocks for the length of a few system calls
+    /// per thing found.
+    ///
+    /// # Errors
+    /// [`VpcError::Kernel`], with EPERM where the process lacks CAP_NET_ADMIN and CAP_SYS_ADMIN.
+    pub fn open(config: VpcsConfig) -> Result<Self, VpcError> {
+        Ok(Vpcs { worker: Arc::new(Worker::start(move || World::open(&config))?) })
+    }
+
+    /// Makes the VPC's namespace unless it exists. Call again after a restart: only the same
+    /// properties are accepted.
+    ///
+    /// # Errors
+    /// [`VpcError::Conflict`] when it exists with another range; [`VpcError::Kernel`].
+    pub async fn ensure(&self, spec: VpcSpec) -> Result<Ensured, VpcError> {
+        self.worker.run(move |world| world.ensure(spec)).await
+    }
+
+    /// Makes the task's namespace with its interface. The same interface again answers the same.
+    ///
+    /// # Errors
+    /// [`VpcError::UnknownVpc`] before [`Vpcs::ensure`]; [`VpcError::AddressInUse`];
+    /// [`VpcError::Conflict`] when the interface exists with other properties, or the task has
+    /// another interface; [`VpcError::Kernel`].
+    pub async fn attach(&self, spec: InterfaceSpec) -> Result<Attached, VpcError> {
+        self.worker.run(move |world| world.attach(spec)).await
+    }
+
+    /// Takes an interface away: at once unreachable, its address free; the kernel's slow part
+    /// happens afterwards on another thread. Unknown interfaces are gone already.
+    ///
+    /// # Errors
+    /// [`VpcError::Kernel`].
+    pub async fn detach(&self, eni: &str) -> Result<(), VpcError> {
+        let eni = eni.to_owned();
+        self.worker.run(move |world| world.detach(&eni)).await
+    }
+
+    /// Detaches every interface that is not in `wanted`, and answers which.
+    ///
+    /// # Errors
+    /// [`VpcError::Kernel`] of the first that failed; the others were tried all the same.
+    pub async fn retain(&self, wanted: BTreeSet<String>) -> Result<Vec<String>, VpcError> {
+        self.worker.run(move |world| world.retain(&wanted)).await
+    }
+
+    /// A listening socket inside the VPC, non-blocking. It belongs there whoever accepts on it.
+    ///
+    /// # Errors
+    /// [`VpcError::UnknownVpc`]; [`VpcError::Kernel`].
+    pub async fn listen(&self, vpc: &VpcKey, address: SocketAddrV4) -> Result<TcpListener, VpcError> {
+        let vpc = vpc.clone();
+        self.worker.run(move |world| world.listen(&vpc, address)).await
+    }
+
+    /// A UDP socket inside the VPC, non-blocking.
+    ///
+    /// # Errors
+    /// As [`Vpcs::listen`].
+    pub async fn bind_udp(&self, vpc: &VpcKey, address: SocketAddrV4) -> Result<UdpSocket, VpcError> {
+        let vpc = vpc.clone();
+        self.worker.run(move |world| world.bind_udp(&vpc, address)).await
+    }
+
+    /// What exists, read from the kernel.
+    ///
+    /// # Errors
+    /// [`VpcError::Kernel`].
+    pub async fn inventory(&self) -> Result<Inventory, VpcError> {
+        self.worker.run(World::inventory).await
+    }
+
+    /// The task and VPC of an interface, for callers who know only the address they saw:
+    /// `(eni, task id)`.
+    ///
+    /// # Errors
+    /// [`VpcError::Closed`].
+    pub async fn interface_at(
+        &self,
+        vpc: &VpcKey,
+        address: std::net::Ipv4Addr,
+    ) -> Result<Option<(String, String)>, VpcError> {
+        let vpc = vpc.clone();
+        self.worker.run(move |world| Ok(world.interface_at(&vpc, address))).await
+    }
+
+    /// Removes everything: interfaces, namespaces, links, routes, rules, the machine's setting.
+    /// Close sockets inside VPCs first; they would keep a namespace (but no link) alive.
+    /// Every later call answers [`VpcError::Closed`].
+    ///
+    /// # Errors
+    /// [`VpcError::Kernel`] of the first step that failed; the others were tried all the same.
+    pub async fn down(&self) -> Result<(), VpcError> {
+        self.worker.run(World::down).await
+    }
+}

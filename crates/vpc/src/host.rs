@@ -1,0 +1,230 @@
+//! The host's side: one table of rules, one uplink per VPC, plain routes, the forwarding setting.
+//!
+//! Invariant: nothing here changes what is not ours. The machine's forwarding setting is the one
+//! exception; it changes only when a task needs the outside, and the note of it is written first.
+
+use std::fs;
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use base::Chance;
+use core_addresses::{Cidr, Mac};
+
+use crate::HostRoute;
+use crate::namespace::Namespace;
+use crate::net::request::{self, End};
+use crate::net::{Batch, Chain, Expression, Hook, Link, Nft, Rtnl};
+
+/// Pairs of addresses for uplinks come from here: link-local, apart from what AWS and Boxship use.
+const UPLINKS: Cidr = Cidr::new(Ipv4Addr::new(169, 254, 64, 0), 18);
+/// The same at every uplink: the two ends are alone on their wire.
+const HOST_MAC: Mac = Mac([0x0a, 0xb0, 0x58, 0, 0, 1]);
+const VPC_MAC: Mac = Mac([0x0a, 0xb0, 0x58, 0, 0, 2]);
+/// The uplink's name inside every VPC.
+pub const UPLINK: &str = "up0";
+const TABLE_PREFIX: &str = "boxship-";
+const FORWARD: &str = "forward";
+const SOURCE_NAT: &str = "postrouting";
+const UPLINK_SET: &str = "uplinks";
+const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
+
+/// One VPC's connection with the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Uplink {
+    /// The link's index in the host's namespace.
+    pub index: u32,
+    pub number: u32,
+}
+
+impl Uplink {
+    /// The address of the host's end.
+    pub fn host_address(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(UPLINKS.base().to_bits() + 2 * self.number)
+    }
+
+    /// The address of the VPC's end.
+    pub fn vpc_address(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(UPLINKS.base().to_bits() + 2 * self.number + 1)
+    }
+}
+
+pub struct Host {
+    rtnl: Rtnl,
+    nft: Nft,
+    /// How names of our links begin.
+    prefix: String,
+    table: String,
+    /// Exists while the machine forwards packets because of us.
+    note: PathBuf,
+    has_table: bool,
+}
+
+impl Host {
+    pub fn open(run_dir: &Path) -> io::Result<Self> {
+        let hash = Chance::new(0).split(&run_dir.to_string_lossy()).hex(6);
+        Ok(Host {
+            rtnl: Rtnl::open()?,
+            nft: Nft::open()?,
+            prefix: format!("bx{hash}u"),
+            table: format!("{TABLE_PREFIX}{hash}"),
+            note: run_dir.join("forwarding"),
+            has_table: false,
+        })
+    }
+
+    /// Our links on the host with the number in their name.
+    pub fn uplinks(&mut self) -> io::Result<Vec<(Link, Uplink)>> {
+        let ours = |link: Link| {
+            let number = link.name.strip_prefix(&self.prefix)?.parse().ok()?;
+            let uplink = Uplink { index: link.index, number };
+            Some((link, uplink))
+        };
+        Ok(self.rtnl.links()?.into_iter().filter_map(ours).collect())
+    }
+
+    /// Tables of ours in the host's namespace.
+    pub fn tables(&mut self) -> io::Result<Vec<String>> {
+        Ok(self.nft.tables()?.into_iter().filter(|name| *name == self.table).collect())
+    }
+
+    pub fn changed_forwarding(&self) -> bool {
+        self.note.exists()
+    }
+
+    /// Makes the table with its rules, for these VPCs.
+    pub fn write_table(&mut self, uplinks: &[Uplink]) -> io::Result<()> {
+        let mut batch = Batch::new(&self.table);
+        batch.fresh_table();
+        batch.set(UPLINK_SET);
+        uplinks.iter().for_each(|uplink| batch.add_address(UPLINK_SET, uplink.vpc_address()));
+        batch.chain(Chain { name: FORWARD, hook: Hook::Forward });
+        let entry = [Expression::OutputBegins(&self.prefix), Expression::IsNew, Expression::Drop];
+        batch.rule(FORWARD, &entry);
+        batch.chain(Chain { name: SOURCE_NAT, hook: Hook::SourceNat });
+        let exit = [
+            Expression::OutputDoesNotBegin(&self.prefix),
+            Expression::SourceIn(UPLINK_SET),
+            Expression::Masquerade,
+        ];
+        batch.rule(SOURCE_NAT, &exit);
+        self.nft.commit(batch)?;
+        self.has_table = true;
+        Ok(())
+    }
+
+    /// Connects a VPC's namespace, both ends up and addressed, without a name yet.
+    pub fn connect(&mut self, vpc: &Namespace, vpc_rtnl: &mut Rtnl) -> io::Result<Uplink> {
+        let number = self.free_number()?;
+        let name = format!("{}{number}", self.prefix);
+        let pair = request::veth_pair(
+            &End { name: &name, mac: HOST_MAC },
+            &End { name: UPLINK, mac: VPC_MAC },
+            std::os::fd::AsFd::as_fd(vpc),
+        );
+        self.rtnl.run(&[pair])?;
+        let uplink = Uplink { index: self.rtnl.index_of(&name)?, number };
+        let (here, there) = (uplink.host_address(), uplink.vpc_address());
+        let outcome = self
+            .rtnl
+            .run(&[
+                request::address(uplink.index, here, 32),
+                request::neighbor(uplink.index, there, VPC_MAC),
+                request::route_to_link(Cidr::new(there, 32), uplink.index),
+            ])
+            .and_then(|()| {
+                let index = vpc_rtnl.index_of(UPLINK)?;
+                vpc_rtnl.run(&[
+                    request::address(index, there, 32),
+                    request::neighbor(index, here, HOST_MAC),
+                    request::route_to_link(Cidr::new(here, 32), index),
+                    request::route_via(Cidr::new(Ipv4Addr::UNSPECIFIED, 0), here, index, None),
+                ])
+            });
+        if outcome.is_err() {
+            self.disconnect(uplink)?;
+        }
+        outcome.map(|()| uplink)
+    }
+
+    /// Writes down whose uplink it is, and lets its traffic out.
+    pub fn name(&mut self, uplink: Uplink, alias: &str, all: &[Uplink]) -> io::Result<()> {
+        self.rtnl.run(&[request::set_alias(uplink.index, alias)])?;
+        if !self.has_table {
+            return self.write_table(all);
+        }
+        let mut batch = Batch::new(&self.table);
+        batch.add_address(UPLINK_SET, uplink.vpc_address());
+        self.nft.commit(batch)
+    }
+
+    /// A plain route from the host, unless the machine's own network lies in the range.
+    pub fn route(&mut self, uplink: Uplink, range: Cidr) -> io::Result<HostRoute> {
+        let ours: Vec<u32> = self.uplinks()?.iter().map(|(link, _)| link.index).collect();
+        let addresses = self.rtnl.addresses()?;
+        let taken = addresses.iter().find(|(address, own)| range.contains(*address) || own.covers(range));
+        if let Some((address, own)) = taken.filter(|(_, own)| own.prefix() > 0) {
+            return Ok(HostRoute::Taken(format!("{address}/{}", own.prefix())));
+        }
+        let routes = self.rtnl.routes()?;
+        let foreign = |route: &&crate::net::Route| {
+            route.destination.prefix() > 0
+                && route.destination.overlaps(range)
+                && route.device != Some(uplink.index)
+        };
+        if let Some(route) = routes.iter().find(foreign) {
+            let owner = if route.device.is_some_and(|index| ours.contains(&index)) { " of another VPC" } else { "" };
+            return Ok(HostRoute::Taken(format!("{}{owner}", route.destination)));
+        }
+        let (gateway, source) = (uplink.vpc_address(), uplink.host_address());
+        self.rtnl.run(&[request::route_via(range, gateway, uplink.index, Some(source))])?;
+        Ok(HostRoute::Present)
+    }
+
+    pub fn disconnect(&mut self, uplink: Uplink) -> io::Result<()> {
+        self.rtnl.run(&[request::delete_link(uplink.index)])
+    }
+
+    /// The lowest pair of addresses that the host does not have.
+    fn free_number(&mut self) -> io::Result<u32> {
+        let addresses = self.rtnl.addresses()?;
+        let is_free = |number: &u32| {
+            let pair = Uplink { index: 0, number: *number };
+            let range = Cidr::new(pair.host_address(), 31);
+            !addresses.iter().any(|(address, own)| range.contains(*address) || own.covers(range))
+        };
+        let count = (UPLINKS.size() / 2) as u32;
+        (0..count).find(is_free).ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
+    }
+
+    /// Packets of VPCs reach the outside. Switches the machine's forwarding on if it was off.
+    pub fn forward(&self) -> io::Result<()> {
+        if fs::read_to_string(FORWARDING)?.trim() == "0" {
+            fs::write(&self.note, "ip_forward was 0\n")?;
+            fs::write(FORWARDING, "1")?;
+        }
+        Ok(())
+    }
+
+    pub fn remove_table(&mut self) -> io::Result<()> {
+        let mut batch = Batch::new(&self.table);
+        batch.delete_table();
+        self.nft.commit(batch)?;
+        self.has_table = false;
+        Ok(())
+    }
+
+    /// Forwarding as it was, unless another Boxship on this machine relies on it by now.
+    pub fn restore_forwarding(&mut self) -> io::Result<()> {
+        if !self.note.exists() {
+            return Ok(());
+        }
+        let is_needed = self.nft.tables()?.iter().any(|name| {
+            name.starts_with(TABLE_PREFIX) && *name != self.table
+        });
+        if !is_needed {
+            fs::write(FORWARDING, "0")?;
+        }
+        fs::remove_file(&self.note)
+    }
+}

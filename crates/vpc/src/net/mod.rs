@@ -1,0 +1,10 @@
+//! The kernel's network over netlink: links, addresses and routes; packet filter tables.
+
+mod attributes;
+mod nft;
+pub mod request;
+mod rtnl;
+mod socket;
+
+pub use nft::{Batch, Chain, Expression, Hook, Nft};
+pub use rtnl::{Link, Route, Rtnl};

@@ -1,0 +1,65 @@
+//! Taking up what an earlier process left: the kernel says what there is.
+//!
+//! Whatever lacks its last step (an alias, a file, the other end) was never answered for, and goes.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use crate::host::Host;
+use crate::interface::{Interface, parse_alias};
+use crate::namespace::{Directory, Namespace, is_bound, unbind};
+use crate::net::request;
+use crate::vpc::{Vpc, file_name, key_of};
+use crate::VpcKey;
+
+/// What was found, by key and by interface id.
+#[derive(Default)]
+pub struct Found {
+    pub vpcs: BTreeMap<VpcKey, Vpc>,
+    pub interfaces: BTreeMap<String, Interface>,
+}
+
+pub fn recover(host: &mut Host, directory: &Directory) -> io::Result<Found> {
+    let mut found = Found::default();
+    for (link, uplink) in host.uplinks()? {
+        let file = link.alias.as_deref().filter(|alias| is_bound(&directory.file(alias)));
+        let vpc = match file.and_then(|file| Some((file, key_of(file)?))) {
+            Some((file, key)) => Vpc::recover(key, Namespace::open(&directory.file(file))?, uplink)?,
+            None => None,
+        };
+        match vpc {
+            Some(vpc) => drop(found.vpcs.insert(vpc.spec.key.clone(), vpc)),
+            None => host.disconnect(uplink)?,
+        }
+    }
+    for vpc in found.vpcs.values_mut() {
+        let interfaces = interfaces_of(vpc, directory)?;
+        found.interfaces.extend(interfaces.into_iter().map(|one| (one.spec.eni.clone(), one)));
+    }
+    let is_known = |name: &String| {
+        found.vpcs.keys().any(|key| file_name(key) == *name)
+            || found.interfaces.values().any(|one| one.spec.task == *name)
+    };
+    for name in directory.names()?.iter().filter(|name| !is_known(name)) {
+        unbind(&directory.file(name))?;
+    }
+    if !found.vpcs.is_empty() {
+        let uplinks: Vec<_> = found.vpcs.values().map(|vpc| vpc.uplink).collect();
+        host.write_table(&uplinks)?;
+    }
+    Ok(found)
+}
+
+/// Its whole interfaces; halves are removed.
+fn interfaces_of(vpc: &mut Vpc, directory: &Directory) -> io::Result<Vec<Interface>> {
+    let mut whole = Vec::new();
+    for link in vpc.rtnl.links()?.into_iter().filter(|link| link.name.starts_with('e')) {
+        let spec = link.alias.as_deref().and_then(|alias| parse_alias(alias, &vpc.spec.key));
+        let bound = spec.map(|spec| (directory.file(&spec.task), spec)).filter(|(file, _)| is_bound(file));
+        match bound {
+            Some((file, spec)) => whole.push(Interface { spec, index: link.index, file }),
+            None => vpc.rtnl.run(&[request::delete_link(link.index)])?,
+        }
+    }
+    Ok(whole)
+}

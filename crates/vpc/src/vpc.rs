@@ -1,0 +1,139 @@
+//! One VPC's namespace, from the inside.
+
+use std::fs;
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use core_addresses::{Cidr, resolver_of};
+
+use crate::host::{Host, UPLINK, Uplink};
+use crate::namespace::Namespace;
+use crate::net::{Batch, Chain, Expression, Hook, Nft, Rtnl, request};
+use crate::{HostRoute, PLATFORM, VpcKey, VpcSpec};
+
+const TABLE: &str = "boxship";
+const FORWARD: &str = "forward";
+const SOURCE_NAT: &str = "postrouting";
+/// Addresses with a way to the outside.
+const PUBLIC: &str = "public";
+/// AWS: link-local addresses are the platform's; they never leave the VPC. On an EC2 machine they
+/// would reach that machine's own credentials.
+const LINK_LOCAL: Cidr = Cidr::new(Ipv4Addr::new(169, 254, 0, 0), 16);
+/// How files of VPC namespaces begin; task ids have no `@`.
+const FILE_PREFIX: &str = "vpc@";
+
+pub struct Vpc {
+    pub spec: VpcSpec,
+    pub namespace: Arc<Namespace>,
+    pub rtnl: Rtnl,
+    pub nft: Nft,
+    pub uplink: Uplink,
+    pub host_route: HostRoute,
+}
+
+/// The name of the VPC's namespace file: it says the whole key.
+pub fn file_name(key: &VpcKey) -> String {
+    format!("{FILE_PREFIX}{}@{}@{}", key.account, key.region, key.vpc)
+}
+
+/// The VPC whose namespace has this file name.
+pub fn key_of(file_name: &str) -> Option<VpcKey> {
+    let mut parts = file_name.strip_prefix(FILE_PREFIX)?.split('@').map(str::to_owned);
+    let key = VpcKey { account: parts.next()?, region: parts.next()?, vpc: parts.next()? };
+    parts.next().is_none().then_some(key)
+}
+
+/// What the uplink's alias inside the VPC says.
+fn alias_of(spec: &VpcSpec) -> String {
+    format!("{} {}", spec.cidr, if spec.on_host { "host" } else { "apart" })
+}
+
+fn parse_alias(alias: &str) -> Option<(Cidr, bool)> {
+    let (range, reach) = alias.split_once(' ')?;
+    Some((range.parse().ok()?, reach == "host"))
+}
+
+impl Vpc {
+    /// Makes the namespace and connects it; it has no file yet.
+    pub fn create(host: &mut Host, spec: VpcSpec) -> io::Result<Self> {
+        let (namespace, (mut rtnl, mut nft)) = Namespace::create(|| {
+            settings()?;
+            Ok((Rtnl::open()?, Nft::open()?))
+        })?;
+        let lo = rtnl.index_of("lo")?;
+        rtnl.run(&[
+            request::link_up(lo),
+            request::address(lo, PLATFORM, 32),
+            request::address(lo, resolver_of(spec.cidr), 32),
+            request::unreachable(spec.cidr),
+            request::unreachable(LINK_LOCAL),
+        ])?;
+        write_table(&mut nft)?;
+        let uplink = host.connect(&namespace, &mut rtnl)?;
+        let namespace = Arc::new(namespace);
+        Ok(Vpc { spec, namespace, rtnl, nft, uplink, host_route: HostRoute::NotWanted })
+    }
+
+    /// The last step of making it: from here on a restart takes it up.
+    pub fn complete(&mut self) -> io::Result<()> {
+        let index = self.rtnl.index_of(UPLINK)?;
+        self.rtnl.run(&[request::set_alias(index, &alias_of(&self.spec))])
+    }
+
+    /// Takes one up after a restart; `None` when it was never completed.
+    pub fn recover(key: VpcKey, namespace: Namespace, uplink: Uplink) -> io::Result<Option<Self>> {
+        let (mut rtnl, nft) = namespace.enter(|| Ok((Rtnl::open()?, Nft::open()?)))?;
+        let links = rtnl.links()?;
+        let alias = links.iter().find(|link| link.name == UPLINK).and_then(|link| link.alias.as_deref());
+        let Some((cidr, on_host)) = alias.and_then(parse_alias) else { return Ok(None) };
+        let spec = VpcSpec { key, cidr, on_host };
+        let namespace = Arc::new(namespace);
+        Ok(Some(Vpc { spec, namespace, rtnl, nft, uplink, host_route: HostRoute::NotWanted }))
+    }
+
+    /// Lets an address out, or no longer.
+    pub fn set_public(&mut self, address: Ipv4Addr, is_public: bool) -> io::Result<()> {
+        let mut batch = Batch::new(TABLE);
+        // Adding before removing makes the removal succeed whether or not it was in.
+        batch.add_address(PUBLIC, address);
+        if !is_public {
+            batch.remove_address(PUBLIC, address);
+        }
+        self.nft.commit(batch)
+    }
+}
+
+/// Runs inside the new namespace, before it has links.
+fn settings() -> io::Result<()> {
+    fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
+    // The check of the reverse path is what keeps a task to its own address.
+    fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "1")?;
+    fs::write("/proc/sys/net/ipv4/conf/all/send_redirects", "0")?;
+    fs::write("/proc/sys/net/ipv4/conf/default/send_redirects", "0")?;
+    without_ipv6()
+}
+
+/// New links get no IPv6 address. A kernel without IPv6 has nothing to switch off.
+pub fn without_ipv6() -> io::Result<()> {
+    match fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1") {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn write_table(nft: &mut Nft) -> io::Result<()> {
+    let mut batch = Batch::new(TABLE);
+    batch.fresh_table();
+    batch.set(PUBLIC);
+    batch.chain(Chain { name: FORWARD, hook: Hook::Forward });
+    // Answers to the host pass; only what begins here needs a way out.
+    let private =
+        [Expression::OutputBegins(UPLINK), Expression::IsNew, Expression::SourceNotIn(PUBLIC), Expression::Drop];
+    batch.rule(FORWARD, &private);
+    batch.chain(Chain { name: SOURCE_NAT, hook: Hook::SourceNat });
+    // The host cannot tell equal addresses of two VPCs apart, so they leave as the uplink's.
+    let exit = [Expression::OutputBegins(UPLINK), Expression::SourceIn(PUBLIC), Expression::Masquerade];
+    batch.rule(SOURCE_NAT, &exit);
+    nft.commit(batch)
+}

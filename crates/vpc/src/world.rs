@@ -1,0 +1,228 @@
+//! Everything that exists, and what can be asked of it. Lives on the worker's thread, which is
+//! always in the host's namespace between two calls.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::Doing;
+use crate::host::Host;
+use crate::interface::{self, Interface};
+use crate::namespace::{Directory, unbind};
+use crate::reaper::{Reaper, Remains};
+use crate::recover::{Found, recover};
+use crate::spare::Spares;
+use crate::vpc::{Vpc, file_name};
+use crate::{
+    Attached, Ensured, HostRoute, InterfaceSpec, Inventory, VpcError, VpcKey, VpcSpec, VpcsConfig,
+};
+
+pub struct World {
+    run_dir: PathBuf,
+    directory: Directory,
+    host: Host,
+    vpcs: BTreeMap<VpcKey, Vpc>,
+    interfaces: BTreeMap<String, Interface>,
+    reaper: Reaper,
+    spares: Option<Spares>,
+    is_down: bool,
+}
+
+impl World {
+    pub fn open(config: &VpcsConfig) -> Result<Self, VpcError> {
+        let directory = Directory::open(&config.run_dir).doing("preparing the run directory")?;
+        let mut host = Host::open(&config.run_dir).doing("opening netlink")?;
+        let Found { vpcs, interfaces } =
+            recover(&mut host, &directory).doing("taking up what an earlier start left")?;
+        let mut world = World {
+            run_dir: config.run_dir.clone(),
+            directory,
+            host,
+            vpcs,
+            interfaces,
+            reaper: Reaper::start().doing("starting a thread")?,
+            spares: Some(Spares::start(config.spare).doing("starting a thread")?),
+            is_down: false,
+        };
+        for key in world.vpcs.keys().cloned().collect::<Vec<_>>() {
+            world.route(&key)?;
+        }
+        Ok(world)
+    }
+
+    pub fn is_down(&self) -> bool {
+        self.is_down
+    }
+
+    pub fn ensure(&mut self, spec: VpcSpec) -> Result<Ensured, VpcError> {
+        let key = spec.key.clone();
+        if let Some(vpc) = self.vpcs.get(&key) {
+            if vpc.spec != spec {
+                return Err(VpcError::Conflict(key.to_string()));
+            }
+            return Ok(Ensured { host_route: vpc.host_route.clone(), is_new: false });
+        }
+        [&key.account, &key.region, &key.vpc].into_iter().try_for_each(|name| check_name(name))?;
+        let mut vpc = Vpc::create(&mut self.host, spec).doing("making a VPC's namespace")?;
+        if let Err(error) = self.publish(&mut vpc) {
+            let _ = self.host.disconnect(vpc.uplink);
+            let _ = unbind(&self.directory.file(&file_name(&key)));
+            return Err(error);
+        }
+        self.vpcs.insert(key.clone(), vpc);
+        Ok(Ensured { host_route: self.route(&key)?, is_new: true })
+    }
+
+    /// Makes a VPC findable; a restart before the last step removes it.
+    fn publish(&mut self, vpc: &mut Vpc) -> Result<(), VpcError> {
+        let file = file_name(&vpc.spec.key);
+        vpc.namespace.bind(&self.directory.file(&file)).doing("binding a VPC's namespace")?;
+        let uplinks: Vec<_> = self.vpcs.values().map(|other| other.uplink).chain([vpc.uplink]).collect();
+        self.host.name(vpc.uplink, &file, &uplinks).doing("writing the host's rules")?;
+        vpc.complete().doing("naming a VPC's uplink")
+    }
+
+    fn route(&mut self, key: &VpcKey) -> Result<HostRoute, VpcError> {
+        let vpc = self.vpcs.get_mut(key).ok_or_else(|| VpcError::UnknownVpc(key.clone()))?;
+        if vpc.spec.on_host {
+            vpc.host_route = self.host.route(vpc.uplink, vpc.spec.cidr).doing("adding the host's route")?;
+        }
+        Ok(vpc.host_route.clone())
+    }
+
+    pub fn attach(&mut self, spec: InterfaceSpec) -> Result<Attached, VpcError> {
+        if let Some(found) = self.interfaces.get(&spec.eni) {
+            if !interface::is_same(&found.spec, &spec) {
+                return Err(VpcError::Conflict(spec.eni));
+            }
+            return Ok(Attached { netns: found.file.clone() });
+        }
+        self.check_interface(&spec)?;
+        if spec.is_public {
+            self.host.forward().doing("switching forwarding on")?;
+        }
+        let vpc = self.vpcs.get_mut(&spec.vpc).ok_or_else(|| VpcError::UnknownVpc(spec.vpc.clone()))?;
+        let spares = self.spares.as_ref().ok_or(VpcError::Closed)?;
+        let spare = spares.take().doing("making a namespace")?;
+        let file = self.directory.file(&spec.task);
+        let interface = interface::create(vpc, spare, spec, &file).doing("making an interface")?;
+        self.interfaces.insert(interface.spec.eni.clone(), interface);
+        Ok(Attached { netns: file })
+    }
+
+    fn check_interface(&self, spec: &InterfaceSpec) -> Result<(), VpcError> {
+        [&spec.eni, &spec.task].into_iter().try_for_each(|name| check_name(name))?;
+        for other in self.interfaces.values().map(|one| &one.spec) {
+            if other.task == spec.task {
+                return Err(VpcError::Conflict(spec.task.clone()));
+            }
+            if other.vpc == spec.vpc && other.address == spec.address {
+                return Err(VpcError::AddressInUse { address: spec.address, eni: other.eni.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    pub fn detach(&mut self, eni: &str) -> Result<(), VpcError> {
+        let Some(interface) = self.interfaces.get(eni) else { return Ok(()) };
+        if let Some(vpc) = self.vpcs.get_mut(&interface.spec.vpc) {
+            interface::disconnect(vpc, interface).doing("disconnecting an interface")?;
+            let (file, index) = (interface.file.clone(), interface.index);
+            self.reaper.take(Remains { file, vpc: Arc::clone(&vpc.namespace), index });
+        }
+        self.interfaces.remove(eni);
+        Ok(())
+    }
+
+    pub fn retain(&mut self, wanted: &BTreeSet<String>) -> Result<Vec<String>, VpcError> {
+        let all = self.interfaces.keys();
+        let unwanted: Vec<String> = all.filter(|eni| !wanted.contains(*eni)).cloned().collect();
+        let outcomes: Vec<_> = unwanted.iter().map(|eni| self.detach(eni)).collect();
+        outcomes.into_iter().collect::<Result<(), _>>()?;
+        Ok(unwanted)
+    }
+
+    pub fn listen(&mut self, key: &VpcKey, address: SocketAddrV4) -> Result<TcpListener, VpcError> {
+        self.inside(key, || {
+            let listener = TcpListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        })
+    }
+
+    pub fn bind_udp(&mut self, key: &VpcKey, address: SocketAddrV4) -> Result<UdpSocket, VpcError> {
+        self.inside(key, || {
+            let socket = UdpSocket::bind(address)?;
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        })
+    }
+
+    fn inside<T>(&self, key: &VpcKey, open: impl FnOnce() -> io::Result<T>) -> Result<T, VpcError> {
+        let vpc = self.vpcs.get(key).ok_or_else(|| VpcError::UnknownVpc(key.clone()))?;
+        vpc.namespace.enter(open).doing("opening a socket in a VPC")
+    }
+
+    pub fn interface_at(&self, vpc: &VpcKey, address: Ipv4Addr) -> Option<(String, String)> {
+        let mut specs = self.interfaces.values().map(|one| &one.spec);
+        let spec = specs.find(|spec| spec.address == address && spec.vpc == *vpc)?;
+        Some((spec.eni.clone(), spec.task.clone()))
+    }
+
+    pub fn inventory(&mut self) -> Result<Inventory, VpcError> {
+        let mut interfaces = Vec::new();
+        for vpc in self.vpcs.values_mut() {
+            let links = vpc.rtnl.links().doing("listing links")?;
+            let aliases = links.iter().filter_map(|link| link.alias.as_deref());
+            let specs = aliases.filter_map(|alias| interface::parse_alias(alias, &vpc.spec.key));
+            interfaces.extend(specs.map(|spec| (spec.eni, spec.task)));
+        }
+        let uplinks = self.host.uplinks().doing("listing links")?;
+        Ok(Inventory {
+            vpcs: self.vpcs.keys().cloned().collect(),
+            interfaces,
+            links: uplinks.into_iter().map(|(link, _)| link.name).collect(),
+            namespaces: self.directory.names().doing("listing namespaces")?,
+            tables: self.host.tables().doing("listing tables")?,
+            changed_forwarding: self.host.changed_forwarding(),
+        })
+    }
+
+    /// Every step is tried; the first failure is the answer.
+    pub fn down(&mut self) -> Result<(), VpcError> {
+        self.is_down = true;
+        self.spares = None;
+        let detached = self.retain(&BTreeSet::new()).map(drop);
+        self.reaper.finish();
+        self.vpcs.clear();
+        let steps = [
+            detached,
+            self.disconnect_all().doing("deleting uplinks"),
+            self.unbind_all().doing("letting namespaces go"),
+            self.host.remove_table().doing("deleting the host's rules"),
+            self.host.restore_forwarding().doing("restoring the forwarding setting"),
+            self.directory.close().doing("removing the run directory"),
+        ];
+        // Others may keep files in it.
+        let _ = std::fs::remove_dir(&self.run_dir);
+        steps.into_iter().collect()
+    }
+
+    fn disconnect_all(&mut self) -> io::Result<()> {
+        let uplinks = self.host.uplinks()?;
+        uplinks.into_iter().try_for_each(|(_, uplink)| self.host.disconnect(uplink))
+    }
+
+    fn unbind_all(&self) -> io::Result<()> {
+        self.directory.names()?.iter().try_for_each(|name| unbind(&self.directory.file(name)))
+    }
+}
+
+/// Ids become file names and parts of aliases, so only letters, digits, `-` and `_` may occur.
+fn check_name(name: &str) -> Result<(), VpcError> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let is_usable = (1..=64).contains(&name.len()) && name.bytes().all(is_plain);
+    if is_usable { Ok(()) } else { Err(VpcError::Name(name.into())) }
+}
