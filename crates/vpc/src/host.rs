@@ -135,6 +135,7 @@ impl Host {
             .and_then(|()| {
                 let index = vpc_rtnl.index_of(UPLINK)?;
                 vpc_rtnl.run(&[
+                    request::link_up(index),
                     request::address(index, there, 32),
                     request::neighbor(index, here, HOST_MAC),
                     request::route_to_link(Cidr::new(here, 32), index),

@@ -100,6 +100,7 @@ fn build(vpc: &mut Vpc, mut spare: Spare, spec: &InterfaceSpec) -> io::Result<u3
     let (near, far) = (vpc.rtnl.index_of(&name)?, spare.rtnl.index_of(NAME)?);
     let gateway = gateway_of(spec.subnet);
     spare.rtnl.run(&[
+        request::link_up(far),
         request::address(far, spec.address, spec.subnet.prefix()),
         request::neighbor(far, gateway, ROUTER_MAC),
         request::route_to_link(host_range(gateway), far),

@@ -50,7 +50,14 @@ impl Reaper {
         }
     }
 
-    /// Waits until everything handed over so far is gone.
+    /// Waits until everything handed over so far is gone, and goes on.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.finish();
+        *self = Reaper::start()?;
+        Ok(())
+    }
+
+    /// Waits until everything handed over so far is gone, and ends.
     pub fn finish(&mut self) {
         drop(self.queue.take());
         if let Some(thread) = self.thread.take() {

@@ -107,6 +107,10 @@ impl World {
         let spares = self.spares.as_ref().ok_or(VpcError::Closed)?;
         let spare = spares.take().doing("making a namespace")?;
         let file = self.directory.file(&spec.task);
+        if file.exists() {
+            // Of this task's last interface; the reaper has not come to it yet, or has failed.
+            self.reaper.flush().and_then(|()| unbind(&file)).doing("letting a namespace go")?;
+        }
         let interface = interface::create(vpc, spare, spec, &file).doing("making an interface")?;
         self.interfaces.insert(interface.spec.eni.clone(), interface);
         Ok(Attached { netns: file })

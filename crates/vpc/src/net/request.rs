@@ -50,11 +50,14 @@ pub struct End<'a> {
     pub mac: Mac,
 }
 
-/// A veth pair: `near` in the socket's namespace, `far` in the one of `far_namespace`. Both are up.
+/// A veth pair: `near`, up, in the socket's namespace, and `far` in the one of `far_namespace`.
+/// The kernel opens no end before it has the other, so `far` must be raised afterwards.
 pub fn veth_pair(near: &End<'_>, far: &End<'_>, far_namespace: BorrowedFd<'_>) -> Request {
     let mut peer = end_message(far);
     peer.attributes.push(LinkAttribute::NetNsFd(far_namespace.as_raw_fd()));
     let mut link = end_message(near);
+    link.header.flags = LinkFlags::Up;
+    link.header.change_mask = LinkFlags::Up;
     link.attributes.push(LinkAttribute::LinkInfo(vec![
         LinkInfo::Kind(InfoKind::Veth),
         LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
@@ -64,8 +67,6 @@ pub fn veth_pair(near: &End<'_>, far: &End<'_>, far_namespace: BorrowedFd<'_>) -
 
 fn end_message(end: &End<'_>) -> LinkMessage {
     let mut link = LinkMessage::default();
-    link.header.flags = LinkFlags::Up;
-    link.header.change_mask = LinkFlags::Up;
     link.attributes.push(LinkAttribute::IfName(end.name.into()));
     link.attributes.push(LinkAttribute::Address(end.mac.0.to_vec()));
     link

@@ -155,7 +155,7 @@ fn a_task_cannot_speak_as_another() {
         let socket = bench.wait(vpcs.bind_udp(&key("one"), resolver)).unwrap();
         socket.set_nonblocking(false).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        for false_address in ["172.31.0.5", "172.31.0.2", "172.31.9.9", "8.8.8.8"] {
+        for false_address in ["172.31.0.5", "169.254.170.2", "172.31.9.9", "8.8.8.8"] {
             inside(&liar.netns, || {
                 let add = ["addr", "add", &format!("{false_address}/32"), "dev", "lo"];
                 assert!(std::process::Command::new("ip").args(add).status().unwrap().success());
