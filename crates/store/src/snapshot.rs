@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::map::Map;
 use crate::record::{Erased, Kinds};
-use crate::{Key, Record};
+use crate::{Change, Key, Record};
 
 /// The state at one revision. A clone costs one counter; nothing ever changes it.
 #[derive(Debug, Clone)]
@@ -96,6 +96,22 @@ impl Snapshot {
     /// How many records of the kind there are.
     pub fn count<R: Record>(&self) -> usize {
         self.table::<R>().records.len()
+    }
+
+    /// Every record of every kind as a change that has just made it: what a watcher that has missed
+    /// something looks at instead.
+    pub fn changes(&self) -> impl Iterator<Item = Change> + use<> {
+        let state = Arc::clone(&self.state);
+        (0..state.tables.len()).flat_map(move |place| {
+            let kind = state.kinds.at(place).name;
+            state.tables[place].records.iter().map(move |(key, found)| Change {
+                kind,
+                key,
+                revision: found.revision,
+                before: None,
+                after: Some(found.record),
+            })
+        })
     }
 
     /// A fact about the database itself that the server keeps: its runtime, its clock's offset.

@@ -38,7 +38,7 @@ pub(crate) struct Shared {
 pub enum WriteError<E> {
     /// The transaction itself refused.
     #[error("{0}")]
-    Refused(E),
+    Rejected(E),
     /// The backend has refused a commit, now or earlier, or the store was shut down. Whether this
     /// very write is on disk is not known.
     #[error("the store is closed")]
@@ -176,7 +176,7 @@ where
     let run = move |tx: &mut Transaction| {
         let result = writer::guarded(|| transaction(tx));
         let result = match result {
-            Ok(result) => result.map_err(WriteError::Refused),
+            Ok(result) => result.map_err(WriteError::Rejected),
             Err(message) => Err(WriteError::Panicked { name, message }),
         };
         let is_kept = result.is_ok();

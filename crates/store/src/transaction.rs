@@ -35,8 +35,13 @@ impl Transaction {
 
     /// Writes `record` over what has its key.
     pub fn put<R: Record>(&mut self, record: R) {
+        self.put_shared(Arc::new(record));
+    }
+
+    /// [`Transaction::put`] of a record that others hold too.
+    pub fn put_shared<R: Record>(&mut self, record: Arc<R>) {
         let key = record.key();
-        let versioned = Versioned { record: Arc::new(record), revision: self.revision };
+        let versioned = Versioned { record, revision: self.revision };
         let place = self.now.state.kinds.place::<R>();
         self.set(place, key, Some(versioned));
     }

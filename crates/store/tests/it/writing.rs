@@ -27,7 +27,7 @@ fn a_rejected_transaction_leaves_no_trace() {
         tx.set_meta("x", "y");
         Err::<(), _>("no")
     });
-    assert!(matches!(result, Err(WriteError::Refused("no"))));
+    assert!(matches!(result, Err(WriteError::Rejected("no"))));
     write(&store, |tx| {
         assert_eq!((tx.revision(), tx.count::<Note>()), (0, 0));
         assert_eq!(tx.meta("x"), None);
