@@ -1,0 +1,7 @@
+//! Form parameters, as the query and ec2 protocols use them.
+
+mod params;
+mod write;
+
+pub use params::{Param, Params, value};
+pub use write::{QueryWriter, encode_component};
