@@ -1,1 +1,56 @@
-//! service-ecs
+//! ECS: clusters, task definitions and tasks.
+//!
+//! Owns which tasks are wanted and how they stand. What a task is on its host belongs to the
+//! agent; which state follows from what was seen, to `core_lifecycle`.
+//!
+//! Invariant: what a definition asks for is acted upon, or the run is refused by its name.
+
+mod api;
+mod behaviour;
+mod controllers;
+mod convert;
+mod faults;
+mod page;
+mod state;
+
+use std::sync::Arc;
+
+use base::Fault;
+use service::{Acts, Operation, Service};
+
+pub use controllers::{Definitions, Tasks, Tokens};
+
+/// The service with its operations, record kinds, and what it does with a host's reports.
+pub fn service() -> Service {
+    Service {
+        api: &aws_ecs::API,
+        operations: operations(),
+        kinds: state::kinds,
+        refuse: |what| Fault::caller("InvalidParameterException", faults::not_yet(what)),
+        observe: Some(Arc::new(api::observe::observe)),
+    }
+}
+
+fn operations() -> Vec<Operation> {
+    use api::{cluster, run_task, tag, task, task_definition as definition};
+    use aws_ecs::op;
+    vec![
+        Operation::write::<op::CreateCluster>(Acts::On(cluster::CREATE), cluster::create),
+        Operation::read::<op::DescribeClusters>(Acts::All, cluster::describe),
+        Operation::read::<op::ListClusters>(Acts::All, cluster::list),
+        Operation::write::<op::DeleteCluster>(Acts::All, cluster::delete),
+        Operation::write::<op::RegisterTaskDefinition>(Acts::All, definition::register),
+        Operation::read::<op::DescribeTaskDefinition>(Acts::All, definition::describe),
+        Operation::read::<op::ListTaskDefinitions>(Acts::All, definition::list),
+        Operation::read::<op::ListTaskDefinitionFamilies>(Acts::All, definition::families),
+        Operation::write::<op::DeregisterTaskDefinition>(Acts::All, definition::deregister),
+        Operation::write::<op::DeleteTaskDefinitions>(Acts::All, definition::delete),
+        Operation::write::<op::RunTask>(Acts::On(run_task::ACTS), run_task::run),
+        Operation::write::<op::StopTask>(Acts::All, task::stop),
+        Operation::read::<op::DescribeTasks>(Acts::All, task::describe),
+        Operation::read::<op::ListTasks>(Acts::On(task::LIST), task::list),
+        Operation::write::<op::TagResource>(Acts::All, tag::add),
+        Operation::write::<op::UntagResource>(Acts::All, tag::remove),
+        Operation::read::<op::ListTagsForResource>(Acts::All, tag::list),
+    ]
+}

@@ -1,0 +1,199 @@
+//! Clusters: CreateCluster, DescribeClusters, ListClusters, DeleteCluster.
+
+use std::sync::Arc;
+
+use aws_ecs as aws;
+use base::{Arn, Fault};
+use service::{Caller, Tx, View};
+use store::{Key, Snapshot};
+
+use super::tag;
+use crate::behaviour::naming::is_name;
+use crate::convert::{self, Counts};
+use crate::faults::{self, ClusterError};
+use crate::page::Page;
+use crate::state::cluster::{Cluster, ClusterSetting};
+use crate::state::kept::Kept;
+use crate::state::task::{BY_STAGE, Stage, Task, TaskStatus};
+
+/// What CreateCluster acts on.
+pub const CREATE: &[&str] = &["clusterName", "tags", "settings", "capacityProviders"];
+
+/// AWS: the cluster of requests that name none.
+const DEFAULT: &str = "default";
+
+pub fn create(
+    tx: &mut Tx<'_>,
+    request: aws::CreateClusterRequest,
+) -> Result<aws::CreateClusterResponse, Fault> {
+    let name = request.cluster_name.filter(|name| !name.is_empty()).unwrap_or_else(|| String::from(DEFAULT));
+    if !is_name(&name) {
+        return Err(ClusterError::Name.into());
+    }
+    let settings = settings(request.settings)?;
+    let capacity_providers = request.capacity_providers.unwrap_or_default();
+    for provider in &capacity_providers {
+        if !matches!(provider.as_str(), "FARGATE" | "FARGATE_SPOT") {
+            return Err(faults::invalid(faults::not_yet(&format!("The capacity provider {provider}"))));
+        }
+    }
+    let tags = tag::checked(request.tags)?;
+    let (account, region) = (tx.caller.account.clone(), tx.caller.region.clone());
+    let known = tx.get::<Cluster>(&Cluster::key_of(&account, &region, &name));
+    // AWS: creating a cluster again answers with the one that is there.
+    if let Some(cluster) = known.filter(|cluster| cluster.is_active) {
+        return Ok(aws::CreateClusterResponse { cluster: Some(whole(tx, &cluster)) });
+    }
+    let cluster = Cluster { account, region, name, is_active: true, settings, capacity_providers, tags };
+    let shape = whole(tx, &cluster);
+    tx.put(cluster);
+    Ok(aws::CreateClusterResponse { cluster: Some(shape) })
+}
+
+/// AWS: Container Insights is the one setting. We keep it switched off until there are metrics.
+fn settings(asked: Option<Vec<aws::ClusterSetting>>) -> Result<Vec<ClusterSetting>, Fault> {
+    for setting in asked.iter().flatten() {
+        let name = setting.name.as_deref().unwrap_or_default();
+        let value = setting.value.as_deref().unwrap_or_default();
+        match (name, value) {
+            ("containerInsights", "disabled") => {}
+            ("containerInsights", "enabled" | "enhanced") => {
+                return Err(faults::invalid(faults::not_yet(&format!(
+                    "The cluster setting containerInsights '{value}'"
+                ))));
+            }
+            ("containerInsights", _) => {
+                return Err(faults::invalid("containerInsights takes enabled, disabled or enhanced."));
+            }
+            _ => return Err(faults::invalid(format_args!("Unknown cluster setting: '{name}'."))),
+        }
+    }
+    let off = ClusterSetting {
+        name: Some(String::from("containerInsights")),
+        value: Some(String::from("disabled")),
+    };
+    Ok(vec![off])
+}
+
+pub fn describe(
+    view: &View<'_>,
+    request: aws::DescribeClustersRequest,
+) -> Result<aws::DescribeClustersResponse, Fault> {
+    let named =
+        request.clusters.filter(|named| !named.is_empty()).unwrap_or_else(|| vec![String::from(DEFAULT)]);
+    if named.len() > 100 {
+        return Err(faults::invalid("clusters can have at most 100 items."));
+    }
+    let include = request.include.unwrap_or_default();
+    let includes = |what: &str| include.iter().any(|asked| asked == what);
+    let (mut clusters, mut failures) = (Vec::new(), Vec::new());
+    for name in &named {
+        let Some(cluster) = lookup(view, view.caller, Some(name)) else {
+            let (account, region) = (&view.caller.account, &view.caller.region);
+            let is_arn = name.starts_with("arn:");
+            let arn = if is_arn { name.clone() } else { Cluster::arn_of(account, region, name).to_string() };
+            let reason = Some(String::from("MISSING"));
+            failures.push(aws::Failure { arn: Some(arn), reason, detail: None });
+            continue;
+        };
+        let counts = counts(view, &cluster);
+        let mut shape = convert::cluster(&cluster, counts);
+        if includes("TAGS") {
+            shape.tags = Some(convert::tags(&cluster.tags));
+        }
+        if includes("SETTINGS") {
+            shape.settings = Some(cluster.settings.give());
+        }
+        if includes("STATISTICS") {
+            shape.statistics = Some(statistics(counts));
+        }
+        clusters.push(shape);
+    }
+    Ok(aws::DescribeClustersResponse { clusters: Some(clusters), failures: Some(failures) })
+}
+
+fn statistics(counts: Counts) -> Vec<aws::KeyValuePair> {
+    let numbers = [
+        ("runningEC2TasksCount", 0),
+        ("runningFargateTasksCount", counts.running),
+        ("pendingEC2TasksCount", 0),
+        ("pendingFargateTasksCount", counts.pending),
+        ("runningExternalTasksCount", 0),
+        ("pendingExternalTasksCount", 0),
+        ("activeEC2ServiceCount", 0),
+        ("activeFargateServiceCount", 0),
+        ("drainingEC2ServiceCount", 0),
+        ("drainingFargateServiceCount", 0),
+        ("activeExternalServiceCount", 0),
+        ("drainingExternalServiceCount", 0),
+    ];
+    let pair = |(name, number): (&str, usize)| aws::KeyValuePair {
+        name: Some(String::from(name)),
+        value: Some(number.to_string()),
+    };
+    numbers.into_iter().map(pair).collect()
+}
+
+pub fn list(view: &View<'_>, request: aws::ListClustersRequest) -> Result<aws::ListClustersResponse, Fault> {
+    let page = Page::of(request.max_results, request.next_token.as_deref())?;
+    let prefix = Key::of(&[view.caller.account.as_str(), view.caller.region.as_str()]);
+    let after = page.after.clone().unwrap_or_else(Key::all);
+    let found = view.scan_after::<Cluster>(&prefix, &after).filter(|cluster| cluster.is_active);
+    let found = found.map(|cluster| (store::Record::key(&*cluster), cluster.arn().to_string()));
+    let (arns, next_token) = page.take(found);
+    Ok(aws::ListClustersResponse { cluster_arns: Some(arns), next_token })
+}
+
+pub fn delete(
+    tx: &mut Tx<'_>,
+    request: aws::DeleteClusterRequest,
+) -> Result<aws::DeleteClusterResponse, Fault> {
+    let cluster = lookup(tx, tx.caller, Some(&request.cluster)).ok_or(ClusterError::Missing)?;
+    let key = store::Record::key(&*cluster);
+    let is_over =
+        |task: &Task| tx.get::<TaskStatus>(&task.at.key()).is_some_and(|s| s.state.stopped_at().is_some());
+    if tx.scan::<Task>(&key).any(|task| !is_over(&task)) {
+        return Err(ClusterError::HasTasks.into());
+    }
+    let gone = Cluster { is_active: false, ..(*cluster).clone() };
+    let shape = whole(tx, &gone);
+    tx.put(gone);
+    Ok(aws::DeleteClusterResponse { cluster: Some(shape) })
+}
+
+/// A cluster with tags and settings, as those who make or delete it see it.
+fn whole(records: &Snapshot, cluster: &Cluster) -> aws::Cluster {
+    let mut shape = convert::cluster(cluster, counts(records, cluster));
+    shape.tags = Some(convert::tags(&cluster.tags));
+    shape.settings = Some(cluster.settings.give());
+    shape
+}
+
+fn counts(records: &Snapshot, cluster: &Cluster) -> Counts {
+    let count = |stage: Stage| {
+        let at = [cluster.account.as_str(), cluster.region.as_str(), &cluster.name, stage.name()];
+        records.by::<TaskStatus>(BY_STAGE, &Key::of(&at)).count()
+    };
+    Counts { running: count(Stage::Running), pending: count(Stage::Coming) }
+}
+
+/// The active cluster that a request means: by name, by ARN, or the default one.
+pub fn find(records: &Snapshot, caller: &Caller, named: Option<&str>) -> Result<Arc<Cluster>, ClusterError> {
+    let cluster = lookup(records, caller, named).ok_or(ClusterError::Missing)?;
+    if cluster.is_active { Ok(cluster) } else { Err(ClusterError::Inactive) }
+}
+
+fn lookup(records: &Snapshot, caller: &Caller, named: Option<&str>) -> Option<Arc<Cluster>> {
+    let text = named.filter(|text| !text.is_empty()).unwrap_or(DEFAULT);
+    let name = match Arn::parse(text) {
+        Ok(arn) => {
+            let is_ours = arn.service() == "ecs"
+                && arn.account() == caller.account.as_str()
+                && arn.region() == caller.region.as_str();
+            let name = arn.resource().strip_prefix("cluster/").filter(|_| is_ours)?;
+            String::from(name)
+        }
+        Err(_) => String::from(text),
+    };
+    records.get::<Cluster>(&Cluster::key_of(&caller.account, &caller.region, &name))
+}

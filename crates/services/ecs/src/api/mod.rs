@@ -1,0 +1,9 @@
+//! Operations, one file per resource. A handler validates, looks up, changes, answers.
+
+pub mod cluster;
+pub mod network;
+pub mod observe;
+pub mod run_task;
+pub mod tag;
+pub mod task;
+pub mod task_definition;

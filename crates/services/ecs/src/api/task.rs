@@ -1,0 +1,119 @@
+//! Tasks: StopTask, DescribeTasks, ListTasks.
+
+use std::sync::Arc;
+
+use aws_ecs as aws;
+use base::{Arn, Fault};
+use core_lifecycle::{Goal, StopCode};
+use service::{Tx, View};
+use store::{Key, Record, Snapshot};
+
+use super::cluster;
+use crate::behaviour::naming;
+use crate::convert;
+use crate::faults::TaskError;
+use crate::page::Page;
+use crate::state::cluster::Cluster;
+use crate::state::task::{Task, TaskId, TaskObserved, TaskStatus};
+
+/// What ListTasks acts on.
+pub const LIST: &[&str] =
+    &["cluster", "family", "nextToken", "maxResults", "startedBy", "desiredStatus", "launchType"];
+
+/// AWS: the reason of a stop that gives none.
+const STOPPED_BY_USER: &str = "Task stopped by user";
+
+/// A task as the API shows it.
+pub fn shape(records: &Snapshot, record: &Task, with_tags: bool) -> Option<aws::Task> {
+    let key = record.at.key();
+    let status = records.get::<TaskStatus>(&key)?;
+    let seen = records.get::<TaskObserved>(&key);
+    Some(convert::task(record, &status, seen.as_deref(), with_tags))
+}
+
+pub fn stop(tx: &mut Tx<'_>, request: aws::StopTaskRequest) -> Result<aws::StopTaskResponse, Fault> {
+    let cluster = cluster::find(tx, tx.caller, request.cluster.as_deref())?;
+    let reason = request.reason.filter(|reason| !reason.is_empty());
+    if reason.as_ref().is_some_and(|reason| reason.chars().count() > 255) {
+        return Err(TaskError::Reason.into());
+    }
+    let id = id_of(&cluster, &request.task)?.ok_or(TaskError::Missing)?;
+    let key = id.key();
+    let record = tx.get::<Task>(&key).ok_or(TaskError::Missing)?;
+    let mut record = (*record).clone();
+    let is_ending = tx.get::<TaskStatus>(&key).is_some_and(|status| status.state.stop_cause().is_some());
+    // AWS: stopping a task that is stopping or stopped changes nothing, its cause least of all.
+    if !is_ending && record.goal == Goal::Running {
+        let reason = reason.unwrap_or_else(|| String::from(STOPPED_BY_USER));
+        record.goal = Goal::Stopped { code: StopCode::UserInitiated, reason };
+        tx.put(record.clone());
+    }
+    let task = shape(tx, &record, false);
+    Ok(aws::StopTaskResponse { task })
+}
+
+/// The task of `cluster` that a request means, by id or ARN; none if it cannot be in it.
+fn id_of(cluster: &Cluster, text: &str) -> Result<Option<TaskId>, TaskError> {
+    if Arn::parse(text).is_ok() {
+        let Some(id) = TaskId::of_arn(text) else { return Ok(None) };
+        if id.cluster != cluster.name {
+            return Err(TaskError::OtherCluster { named: id.cluster, asked: cluster.name.clone() });
+        }
+        let is_ours = id.account == cluster.account && id.region == cluster.region;
+        return Ok(is_ours.then_some(id));
+    }
+    if !naming::is_task_id(text) {
+        return Err(TaskError::Id);
+    }
+    let (account, region) = (cluster.account.clone(), cluster.region.clone());
+    Ok(Some(TaskId { account, region, cluster: cluster.name.clone(), id: String::from(text) }))
+}
+
+pub fn describe(
+    view: &View<'_>,
+    request: aws::DescribeTasksRequest,
+) -> Result<aws::DescribeTasksResponse, Fault> {
+    let cluster = cluster::find(view, view.caller, request.cluster.as_deref())?;
+    if request.tasks.is_empty() {
+        return Err(TaskError::NoTasks.into());
+    }
+    if request.tasks.len() > 100 {
+        return Err(TaskError::TooMany.into());
+    }
+    let with_tags = request.include.iter().flatten().any(|what| what == "TAGS");
+    let (mut tasks, mut failures) = (Vec::with_capacity(request.tasks.len()), Vec::new());
+    for named in &request.tasks {
+        let id = id_of(&cluster, named)?;
+        let found = id.as_ref().and_then(|id| view.get::<Task>(&id.key()));
+        match found.and_then(|record| shape(view, &record, with_tags)) {
+            Some(shape) => tasks.push(shape),
+            None => failures.push(aws::Failure {
+                arn: Some(id.map_or_else(|| named.clone(), |id| id.arn().to_string())),
+                reason: Some(String::from("MISSING")),
+                detail: None,
+            }),
+        }
+    }
+    Ok(aws::DescribeTasksResponse { tasks: Some(tasks), failures: Some(failures) })
+}
+
+pub fn list(view: &View<'_>, request: aws::ListTasksRequest) -> Result<aws::ListTasksResponse, Fault> {
+    let cluster = cluster::find(view, view.caller, request.cluster.as_deref())?;
+    let page = Page::of(request.max_results, request.next_token.as_deref())?;
+    let desired = request.desired_status.as_deref().filter(|status| !status.is_empty()).unwrap_or("RUNNING");
+    if desired == "PENDING" {
+        return Err(TaskError::Pending.into());
+    }
+    let is_fargate = request.launch_type.as_deref().is_none_or(|launch| launch == "FARGATE");
+    let is_wanted = |record: &Arc<Task>| {
+        let state = view.get::<TaskStatus>(&record.at.key());
+        is_fargate
+            && request.family.as_ref().is_none_or(|family| *family == record.family)
+            && (request.started_by.is_none() || request.started_by == record.started_by)
+            && state.is_some_and(|status| convert::desired_status(record, &status.state) == desired)
+    };
+    let after = page.after.clone().unwrap_or_else(Key::all);
+    let found = view.scan_after::<Task>(&cluster.key(), &after).filter(is_wanted);
+    let (arns, next_token) = page.take(found.map(|record| (record.key(), record.at.arn().to_string())));
+    Ok(aws::ListTasksResponse { task_arns: Some(arns), next_token })
+}

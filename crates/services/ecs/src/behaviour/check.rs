@@ -1,0 +1,237 @@
+//! What AWS refuses when a task definition is registered, or run on Fargate.
+//!
+//! Deliberately ignores what Boxship does not act on yet: that is `support`'s, at RunTask.
+
+use std::collections::BTreeSet;
+
+use super::container::{self, ContainerFlaw};
+use super::naming::is_name;
+use super::size;
+use crate::state::container::ContainerDefinition;
+use crate::state::definition::Spec;
+
+/// Why a task definition cannot be registered or run. Texts as AWS's, where they are known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Flaw {
+    #[error("Family contains invalid characters.")]
+    Family,
+    #[error("Container definitions should not be empty.")]
+    NoContainers,
+    #[error("Too many containers: {0}. A task definition can have at most 10 container definitions.")]
+    TooManyContainers(usize),
+    #[error("At least one container must be marked as essential.")]
+    NoEssential,
+    #[error("Container names must be unique within a task definition: '{0}' is used twice.")]
+    DuplicateContainer(String),
+    #[error(transparent)]
+    Container(#[from] ContainerFlaw),
+    #[error("Container dependencies should not have a cycle.")]
+    DependencyCycle,
+    #[error("Container links should not have a cycle.")]
+    LinkCycle,
+    #[error("Volume name contains invalid characters: '{0}'.")]
+    VolumeName(String),
+    #[error("Duplicate volume name: '{0}'.")]
+    DuplicateVolume(String),
+    #[error("Only one volume configuration may be specified for volume '{0}'.")]
+    VolumeKinds(String),
+    #[error("Invalid 'cpu' setting for task.")]
+    TaskCpu,
+    #[error("Invalid 'memory' setting for task.")]
+    TaskMemory,
+    #[error("The sum of all container 'cpu' values cannot be greater than the value of the task 'cpu'.")]
+    CpuSum,
+    #[error(
+        "The sum of all container 'memoryReservation' values cannot be greater than the value of the task 'memory'."
+    )]
+    MemorySum,
+    #[error("Fargate only supports network mode 'awsvpc'.")]
+    FargateNetwork,
+    #[error("Fargate requires that 'cpu' be defined at the task level.")]
+    FargateNoCpu,
+    #[error("Fargate requires that 'memory' be defined at the task level.")]
+    FargateNoMemory,
+    #[error(
+        "No Fargate configuration exists for given values: {0} CPU, {1} memory. \
+         See the Amazon ECS documentation for the valid values."
+    )]
+    FargateSize(u32, u32),
+    #[error("Fargate requires task definition to have execution role ARN to support log driver awslogs.")]
+    FargateLogsRole,
+    #[error("Fargate requires task definition to have execution role ARN to support ECR images.")]
+    FargateImageRole,
+    #[error("Fargate requires task definition to have execution role ARN to support container secrets.")]
+    FargateSecretsRole,
+    #[error("Fargate compatible task definitions do not support {0}.")]
+    Fargate(&'static str),
+    #[error("The ephemeral storage size must be between 20 and 200 GiB.")]
+    EphemeralStorage,
+    #[error("Placement constraints must be of type memberOf and have an expression.")]
+    PlacementConstraint,
+    #[error("Role is not valid")]
+    Role,
+}
+
+/// AWS: at most so many container definitions in a task definition.
+const MAX_CONTAINERS: usize = 10;
+
+/// Checks a definition whose defaults have been filled in.
+pub fn register(family: &str, spec: &Spec) -> Result<(), Flaw> {
+    if !is_name(family) {
+        return Err(Flaw::Family);
+    }
+    roles(spec)?;
+    volumes(spec)?;
+    containers(spec)?;
+    sizes(spec)?;
+    for constraint in &spec.placement_constraints {
+        if constraint.r#type.as_deref() != Some("memberOf") || constraint.expression.is_none() {
+            return Err(Flaw::PlacementConstraint);
+        }
+    }
+    if spec.ephemeral_storage.as_ref().is_some_and(|s| !(20..=200).contains(&s.size_in_gi_b)) {
+        return Err(Flaw::EphemeralStorage);
+    }
+    if spec.needs_fargate() { fargate(spec) } else { Ok(()) }
+}
+
+fn roles(spec: &Spec) -> Result<(), Flaw> {
+    let mut roles = spec.task_role.iter().chain(&spec.execution_role);
+    if roles.all(|role| is_role(role)) { Ok(()) } else { Err(Flaw::Role) }
+}
+
+/// A role's ARN: `arn:aws:iam::123456789012:role/path/name`.
+pub fn is_role(text: &str) -> bool {
+    let Ok(arn) = base::Arn::parse(text) else { return false };
+    let is_account = base::AccountId::parse(arn.account()).is_some();
+    let name = arn.resource().strip_prefix("role/").and_then(|path| path.rsplit('/').next());
+    arn.service() == "iam" && is_account && name.is_some_and(|name| !name.is_empty())
+}
+
+fn volumes(spec: &Spec) -> Result<(), Flaw> {
+    let mut seen = BTreeSet::new();
+    for volume in &spec.volumes {
+        let name = volume.name.clone().unwrap_or_default();
+        if !is_name(&name) {
+            return Err(Flaw::VolumeName(name));
+        }
+        let kinds = [
+            volume.host.as_ref().is_some_and(|host| host.source_path.is_some()),
+            volume.docker_volume_configuration.is_some(),
+            volume.efs_volume_configuration.is_some(),
+            volume.s3files_volume_configuration.is_some(),
+            volume.fsx_windows_file_server_volume_configuration.is_some(),
+            volume.configured_at_launch == Some(true),
+        ];
+        if kinds.iter().filter(|is_set| **is_set).count() > 1 {
+            return Err(Flaw::VolumeKinds(name));
+        }
+        if !seen.insert(name.clone()) {
+            return Err(Flaw::DuplicateVolume(name));
+        }
+    }
+    Ok(())
+}
+
+fn containers(spec: &Spec) -> Result<(), Flaw> {
+    match spec.containers.len() {
+        0 => return Err(Flaw::NoContainers),
+        1..=MAX_CONTAINERS => {}
+        count => return Err(Flaw::TooManyContainers(count)),
+    }
+    let mut names = BTreeSet::new();
+    for container in &spec.containers {
+        container::check(container, spec)?;
+        let name = container.name();
+        if !names.insert(name) {
+            return Err(Flaw::DuplicateContainer(String::from(name)));
+        }
+    }
+    if !spec.containers.iter().any(ContainerDefinition::is_essential) {
+        return Err(Flaw::NoEssential);
+    }
+    container::references(spec)
+}
+
+fn sizes(spec: &Spec) -> Result<(), Flaw> {
+    let cpu = match &spec.cpu {
+        None => None,
+        Some(text) => Some(size::cpu_units(text).ok_or(Flaw::TaskCpu)?),
+    };
+    let memory = match &spec.memory {
+        None => None,
+        Some(text) => Some(size::memory_mib(text).ok_or(Flaw::TaskMemory)?),
+    };
+    let sum = |of: fn(&ContainerDefinition) -> i32| -> i64 {
+        spec.containers.iter().map(|container| i64::from(of(container))).sum()
+    };
+    if cpu.is_some_and(|cpu| sum(|c| c.cpu.unwrap_or(0)) > i64::from(cpu)) {
+        return Err(Flaw::CpuSum);
+    }
+    if memory.is_some_and(|memory| sum(|c| c.memory_reservation.unwrap_or(0)) > i64::from(memory)) {
+        return Err(Flaw::MemorySum);
+    }
+    Ok(())
+}
+
+/// What Fargate asks beyond the rules for every definition.
+pub fn fargate(spec: &Spec) -> Result<(), Flaw> {
+    if !spec.is_awsvpc() {
+        return Err(Flaw::FargateNetwork);
+    }
+    let cpu = size::cpu_units(spec.cpu.as_ref().ok_or(Flaw::FargateNoCpu)?).ok_or(Flaw::TaskCpu)?;
+    let memory =
+        size::memory_mib(spec.memory.as_ref().ok_or(Flaw::FargateNoMemory)?).ok_or(Flaw::TaskMemory)?;
+    if !size::is_fargate_pair(cpu, memory) {
+        return Err(Flaw::FargateSize(cpu, memory));
+    }
+    if !spec.placement_constraints.is_empty() {
+        return Err(Flaw::Fargate("placement constraints"));
+    }
+    if spec.pid_mode.as_deref() == Some("host") {
+        return Err(Flaw::Fargate("pidMode 'host'"));
+    }
+    if spec.ipc_mode.is_some() {
+        return Err(Flaw::Fargate("ipcMode"));
+    }
+    if spec.inference_accelerators.as_ref().is_some_and(|list| !list.is_empty()) {
+        return Err(Flaw::Fargate("inference accelerators"));
+    }
+    for volume in &spec.volumes {
+        if volume.host.as_ref().is_some_and(|host| host.source_path.is_some()) {
+            return Err(Flaw::Fargate("host volumes with a source path"));
+        }
+        if volume.docker_volume_configuration.is_some() {
+            return Err(Flaw::Fargate("docker volumes"));
+        }
+    }
+    for container in &spec.containers {
+        container::fargate(container)?;
+        if spec.execution_role.is_none() {
+            role_needed(container)?;
+        }
+    }
+    Ok(())
+}
+
+fn role_needed(container: &ContainerDefinition) -> Result<(), Flaw> {
+    if container.log_configuration.as_ref().is_some_and(|log| log.log_driver == "awslogs") {
+        return Err(Flaw::FargateLogsRole);
+    }
+    if is_ecr_image(container.image.as_deref().unwrap_or_default()) {
+        return Err(Flaw::FargateImageRole);
+    }
+    if container.secrets.as_ref().is_some_and(|secrets| !secrets.is_empty()) {
+        return Err(Flaw::FargateSecretsRole);
+    }
+    Ok(())
+}
+
+/// Whether an image lies in a private ECR repository by its name's form.
+pub fn is_ecr_image(image: &str) -> bool {
+    let host = image.split('/').next().unwrap_or_default();
+    let host = host.split(':').next().unwrap_or_default();
+    let mut parts = host.split('.');
+    let is_account = parts.next().is_some_and(|account| base::AccountId::parse(account).is_some());
+    is_account && parts.next() == Some("dkr") && parts.next() == Some("ecr")
+}

@@ -1,0 +1,227 @@
+//! Every error that ECS answers with.
+
+use std::fmt;
+
+use base::Fault;
+
+use crate::behaviour::check::Flaw;
+use crate::behaviour::overrides::OverrideFlaw;
+
+/// A member, or a value of it, that Boxship does not act on yet.
+pub fn not_yet(what: &str) -> String {
+    format!("{what} is not supported by Boxship yet.")
+}
+
+pub fn invalid(message: impl fmt::Display) -> Fault {
+    Fault::caller("InvalidParameterException", message)
+}
+
+pub fn client(message: impl fmt::Display) -> Fault {
+    Fault::caller("ClientException", message)
+}
+
+/// What can be wrong with a cluster that a request names.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClusterError {
+    #[error("Cluster not found.")]
+    Missing,
+    #[error("The referenced cluster was inactive.")]
+    Inactive,
+    #[error("The Cluster cannot be deleted while Tasks are active.")]
+    HasTasks,
+    #[error(
+        "Cluster name contains invalid characters: it takes letters, digits, hyphens and underscores, at most 255."
+    )]
+    Name,
+}
+
+impl From<ClusterError> for Fault {
+    fn from(error: ClusterError) -> Fault {
+        match error {
+            ClusterError::Missing | ClusterError::Inactive => {
+                Fault::caller("ClusterNotFoundException", &error)
+            }
+            ClusterError::HasTasks => Fault::caller("ClusterContainsTasksException", &error),
+            ClusterError::Name => invalid(&error),
+        }
+    }
+}
+
+/// What can be wrong with a task definition that a request names.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DefinitionError {
+    #[error("Unable to describe task definition.")]
+    CannotDescribe,
+    #[error("TaskDefinition not found.")]
+    Missing,
+    #[error("TaskDefinition is inactive")]
+    Inactive,
+    #[error("Task definition does not exist or is already being deleted.")]
+    CannotDeregister,
+    #[error(
+        "The specified task definition is still in ACTIVE status. Please deregister the target and try again."
+    )]
+    StillActive,
+    #[error("A revision must be specified: family:revision or the full ARN.")]
+    NoRevision,
+}
+
+impl From<DefinitionError> for Fault {
+    fn from(error: DefinitionError) -> Fault {
+        match error {
+            DefinitionError::CannotDescribe
+            | DefinitionError::Missing
+            | DefinitionError::Inactive
+            | DefinitionError::CannotDeregister
+            | DefinitionError::StillActive => client(&error),
+            DefinitionError::NoRevision => invalid(&error),
+        }
+    }
+}
+
+/// AWS: what a definition breaks is a ClientException.
+impl From<Flaw> for Fault {
+    fn from(flaw: Flaw) -> Fault {
+        client(flaw)
+    }
+}
+
+impl From<OverrideFlaw> for Fault {
+    fn from(flaw: OverrideFlaw) -> Fault {
+        invalid(flaw)
+    }
+}
+
+/// Why tasks are not started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    #[error("No Container Instances were found in your cluster.")]
+    NoInstances,
+    #[error("Task definition does not support launch_type {0}.")]
+    LaunchType(String),
+    #[error("Network Configuration must be provided when networkMode 'awsvpc' is specified.")]
+    NoNetwork,
+    #[error("subnets can not be empty.")]
+    NoSubnets,
+    #[error("{list} can have at most {most} items.")]
+    TooMany { list: &'static str, most: usize },
+    #[error("subnets must all be in the same VPC.")]
+    SeveralVpcs,
+    #[error("Security group {group} does not appear to belong to the same VPC as the input subnets.")]
+    GroupElsewhere { group: String },
+    #[error("Error retrieving subnet information for [{ids}]: {message} (ErrorCode: {code})")]
+    Subnets { ids: String, code: String, message: String },
+    #[error("Error retrieving security group information for [{ids}]: {message} (ErrorCode: {code})")]
+    SecurityGroups { ids: String, code: String, message: String },
+    #[error("count must be between 1 and 10.")]
+    Count,
+    #[error("The specified platform does not exist.")]
+    Platform,
+    #[error(
+        "ECS was unable to assume the role '{0}' that was provided for this task. Please verify that the role being \
+         passed has the proper trust relationship and permissions and that your IAM user has permissions to pass \
+         this role."
+    )]
+    Role(String),
+    #[error(
+        "startedBy must have at most 128 characters: letters, digits, hyphens, underscores, slashes and periods."
+    )]
+    StartedBy,
+    #[error("Invalid namespace for group.")]
+    Group,
+    #[error("propagateTags SERVICE is not allowed: the task has no service.")]
+    PropagateTags,
+    #[error("clientToken must have at most 64 characters between 33 and 126.")]
+    Token,
+    #[error("The client token was used with other parameters before.")]
+    TokenReused,
+    #[error("{0} is not supported by Boxship yet.")]
+    NotYet(String),
+    #[error("Container '{container}': {problem}")]
+    Label { container: String, problem: String },
+}
+
+impl From<RunError> for Fault {
+    fn from(error: RunError) -> Fault {
+        match error {
+            RunError::Role(_) => client(&error),
+            RunError::Platform => Fault::caller("PlatformUnknownException", &error),
+            RunError::TokenReused => Fault::caller("ConflictException", &error),
+            RunError::NoInstances
+            | RunError::LaunchType(_)
+            | RunError::NoNetwork
+            | RunError::NoSubnets
+            | RunError::TooMany { .. }
+            | RunError::SeveralVpcs
+            | RunError::GroupElsewhere { .. }
+            | RunError::Subnets { .. }
+            | RunError::SecurityGroups { .. }
+            | RunError::Count
+            | RunError::StartedBy
+            | RunError::Group
+            | RunError::PropagateTags
+            | RunError::Token
+            | RunError::NotYet(_)
+            | RunError::Label { .. } => invalid(&error),
+        }
+    }
+}
+
+/// What can be wrong with a task that a request names.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TaskError {
+    #[error("The referenced task was not found.")]
+    Missing,
+    #[error("taskId length should be one of [32,36]")]
+    Id,
+    #[error("Invalid identifier: Identifier is for cluster {named}. Your cluster is {asked}")]
+    OtherCluster { named: String, asked: String },
+    #[error("Tasks cannot be empty.")]
+    NoTasks,
+    #[error("tasks can have at most 100 items.")]
+    TooMany,
+    #[error("reason must have at most 255 characters.")]
+    Reason,
+    #[error("desiredStatus PENDING lists nothing: the desired status of a task is RUNNING or STOPPED.")]
+    Pending,
+}
+
+impl From<TaskError> for Fault {
+    fn from(error: TaskError) -> Fault {
+        match error {
+            TaskError::Missing
+            | TaskError::Id
+            | TaskError::OtherCluster { .. }
+            | TaskError::NoTasks
+            | TaskError::TooMany
+            | TaskError::Reason
+            | TaskError::Pending => invalid(&error),
+        }
+    }
+}
+
+/// What can be wrong with tags.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TagError {
+    #[error("The specified resource was not found.")]
+    Missing,
+    #[error("Invalid ARN: '{0}' names no cluster, task definition or task.")]
+    Arn(String),
+    #[error("Duplicate tag keys found: '{0}'.")]
+    Duplicate(String),
+    #[error("Tag keys starting with 'aws:' are reserved for system use.")]
+    Reserved,
+    #[error("A resource can have at most 50 tags.")]
+    TooMany,
+}
+
+impl From<TagError> for Fault {
+    fn from(error: TagError) -> Fault {
+        match error {
+            TagError::Missing => Fault::caller("ResourceNotFoundException", &error),
+            TagError::Arn(_) | TagError::Duplicate(_) | TagError::Reserved | TagError::TooMany => {
+                invalid(&error)
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Records of ECS, and the only place that spells their keys.
+//!
+//! ```text
+//! ecs/cluster           account / region / name
+//! ecs/family            account / region / family                   how many revisions there were
+//! ecs/task-definition   account / region / family / revision        ten digits, so that they sort
+//! ecs/task              account / region / cluster / id             accepted, wanted   (callers)
+//! ecs/task-assignment   account / region / cluster / id             for the host       (RunTask)
+//! ecs/task-status       account / region / cluster / id             how it stands      (controller)
+//!   by-stage            account / region / cluster / stage
+//! ecs/task-observed     account / region / cluster / id             what was seen      (host)
+//! ecs/client-token      account / region / token
+//! ```
+//!
+//! Invariant: `ecs/task`, `-assignment` and `-status` of a task come and go together.
+
+pub mod cluster;
+pub mod container;
+pub mod definition;
+pub mod kept;
+pub mod overrides;
+pub mod task;
+pub mod token;
+pub mod volume;
+
+use store::Kinds;
+
+/// Everything that a database may hold of ECS.
+pub fn kinds(kinds: Kinds) -> Kinds {
+    kinds
+        .with::<cluster::Cluster>()
+        .with::<definition::Family>()
+        .with::<definition::TaskDefinition>()
+        .with::<task::Task>()
+        .with::<task::TaskAssignment>()
+        .with::<task::TaskStatus>()
+        .with::<task::TaskObserved>()
+        .with::<token::ClientToken>()
+}
