@@ -174,7 +174,8 @@ impl Host {
                 && route.device != Some(uplink.index)
         };
         if let Some(route) = routes.iter().find(foreign) {
-            let owner = if route.device.is_some_and(|index| ours.contains(&index)) { " of another VPC" } else { "" };
+            let owner =
+                if route.device.is_some_and(|index| ours.contains(&index)) { " of another VPC" } else { "" };
             return Ok(HostRoute::Taken(format!("{}{owner}", route.destination)));
         }
         let (gateway, source) = (uplink.vpc_address(), uplink.host_address());
@@ -220,9 +221,8 @@ impl Host {
         if !self.note.exists() {
             return Ok(());
         }
-        let is_needed = self.nft.tables()?.iter().any(|name| {
-            name.starts_with(TABLE_PREFIX) && *name != self.table
-        });
+        let is_needed =
+            self.nft.tables()?.iter().any(|name| name.starts_with(TABLE_PREFIX) && *name != self.table);
         if !is_needed {
             fs::write(FORWARDING, "0")?;
         }

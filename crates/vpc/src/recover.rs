@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use crate::VpcKey;
 use crate::host::Host;
 use crate::interface::{Interface, parse_alias};
 use crate::namespace::{Directory, Namespace, is_bound, unbind};
 use crate::net::request;
 use crate::vpc::{Vpc, file_name, key_of};
-use crate::VpcKey;
 
 /// What was found, by key and by interface id.
 #[derive(Default)]

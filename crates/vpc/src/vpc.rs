@@ -128,8 +128,12 @@ fn write_table(nft: &mut Nft) -> io::Result<()> {
     batch.set(PUBLIC);
     batch.chain(Chain { name: FORWARD, hook: Hook::Forward });
     // Answers to the host pass; only what begins here needs a way out.
-    let private =
-        [Expression::OutputBegins(UPLINK), Expression::IsNew, Expression::SourceNotIn(PUBLIC), Expression::Drop];
+    let private = [
+        Expression::OutputBegins(UPLINK),
+        Expression::IsNew,
+        Expression::SourceNotIn(PUBLIC),
+        Expression::Drop,
+    ];
     batch.rule(FORWARD, &private);
     batch.chain(Chain { name: SOURCE_NAT, hook: Hook::SourceNat });
     // The host cannot tell equal addresses of two VPCs apart, so they leave as the uplink's.

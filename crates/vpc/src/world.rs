@@ -15,9 +15,7 @@ use crate::reaper::{Reaper, Remains};
 use crate::recover::{Found, recover};
 use crate::spare::Spares;
 use crate::vpc::{Vpc, file_name};
-use crate::{
-    Attached, Ensured, HostRoute, InterfaceSpec, Inventory, VpcError, VpcKey, VpcSpec, VpcsConfig,
-};
+use crate::{Attached, Ensured, HostRoute, InterfaceSpec, Inventory, VpcError, VpcKey, VpcSpec, VpcsConfig};
 
 pub struct World {
     run_dir: PathBuf,

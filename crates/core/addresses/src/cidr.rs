@@ -101,7 +101,8 @@ impl FromStr for Cidr {
         let is_number = matches!(prefix.len(), 1..=2)
             && prefix.bytes().all(|b| b.is_ascii_digit())
             && !(prefix.len() == 2 && prefix.starts_with('0'));
-        let prefix = prefix.parse::<u8>().ok().filter(|n| is_number && *n <= 32).ok_or(CidrError::Malformed)?;
+        let prefix =
+            prefix.parse::<u8>().ok().filter(|n| is_number && *n <= 32).ok_or(CidrError::Malformed)?;
         let range = Cidr::new(address, prefix);
         if range.base == address { Ok(range) } else { Err(CidrError::HostBits) }
     }

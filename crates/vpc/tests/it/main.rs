@@ -1,4 +1,6 @@
 //! The network of tasks, on a machine's network of the test's own: nothing here touches the
 //! machine that it runs on. Without root every test says that it was left out.
 
+mod files;
 mod network;
+mod resolver;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use core_addresses::{DEFAULT_SUBNETS, DEFAULT_VPC, mac_of};
-use vpc::{Attached, HostRoute, InterfaceSpec, PLATFORM, VpcKey, VpcSpec, Vpcs, VpcsConfig, VpcError};
+use vpc::{Attached, HostRoute, InterfaceSpec, PLATFORM, VpcError, VpcKey, VpcSpec, Vpcs, VpcsConfig};
 
 /// What a test works with, on its own network.
 struct Bench {
@@ -73,7 +73,8 @@ fn inside<T: Send>(netns: &Path, work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             let kind = rustix::thread::LinkNameSpaceType::Network;
-            rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(&namespace), Some(kind)).unwrap();
+            rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(&namespace), Some(kind))
+                .unwrap();
             work()
         });
         thread.join().unwrap()

@@ -16,7 +16,8 @@ fn ranges_parse_only_in_canonical_form() {
     for text in ["0.0.0.0/0", "172.31.0.0/16", "10.1.2.3/32", "172.31.16.0/20"] {
         assert_eq!(range(text).to_string(), text);
     }
-    for text in ["", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "10.0.0.0/08", "10.0.0/8", "::/0"] {
+    for text in ["", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "10.0.0.0/08", "10.0.0/8", "::/0"]
+    {
         assert_eq!(text.parse::<Cidr>(), Err(CidrError::Malformed), "{text}");
     }
     assert_eq!("10.0.0.1/16".parse::<Cidr>(), Err(CidrError::HostBits));
@@ -53,7 +54,9 @@ fn names_spell_addresses_and_back() {
     assert_eq!(private_dns_name(address, &east), "ip-172-31-0-5.ec2.internal");
     assert_eq!(private_dns_name(address, &west), "ip-172-31-0-5.eu-west-1.compute.internal");
     assert_eq!(private_address("IP-172-31-0-5.ec2.internal.", &east), Some(address));
-    for wrong in ["ip-172-31-0-5.ec2.internal.x", "ip-172-31-0.ec2.internal", "ip-172-31-0-256.ec2.internal", "x"] {
+    for wrong in
+        ["ip-172-31-0-5.ec2.internal.x", "ip-172-31-0.ec2.internal", "ip-172-31-0-256.ec2.internal", "x"]
+    {
         assert_eq!(private_address(wrong, &east), None, "{wrong}");
     }
     assert_eq!(private_address("ip-172-31-0-5.ec2.internal", &west), None);
