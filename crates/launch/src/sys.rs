@@ -1,0 +1,203 @@
+//! The system calls that `rustix` does not offer, or offers as unsafe.
+//!
+//! Invariant: nothing here allocates, so the clone may call all of it.
+#![expect(unsafe_code, reason = "raw system calls: clone3, execve, seccomp, mount_setattr, close_range")]
+
+use std::ffi::{CStr, CString, c_char, c_long};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+use rustix::io::Errno;
+use rustix::mount::MountAttrFlags;
+use rustix::process::Pid;
+use seccompiler::sock_filter;
+
+/// Result of [`clone3`].
+pub enum Cloned {
+    Parent { pid: Pid, pidfd: OwnedFd },
+    Child,
+}
+
+fn check(result: c_long) -> Result<c_long, Errno> {
+    if result >= 0 {
+        return Ok(result);
+    }
+    // SAFETY: the location of this thread's errno is always valid to read.
+    let errno = unsafe { *libc::__errno_location() };
+    Err(Errno::from_raw_os_error(errno))
+}
+
+/// Makes a process like `fork`, in new namespaces `flags`, and in the control group `cgroup` of version 2.
+///
+/// The child has one thread and a copy of the parent's memory, in which locks that other threads held stay
+/// locked for ever: it must neither allocate nor use anything of the standard library that locks.
+pub fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned, Errno> {
+    let mut pidfd: RawFd = -1;
+    // SAFETY: the structure is plain integers, for which zero is valid.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = flags | libc::CLONE_PIDFD as u64 | CLONE_CLEAR_SIGHAND;
+    args.pidfd = ptr::from_mut(&mut pidfd) as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    let size = size_of_val(&args);
+    // SAFETY: without CLONE_VM the child runs on a copy of this stack, as after fork; the pointers in the
+    // arguments outlive the call.
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone3, &mut args, size) })?;
+    let Some(pid) = Pid::from_raw(pid as i32) else { return Ok(Cloned::Child) };
+    // SAFETY: the kernel has just opened it for us, and nobody else knows it.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Cloned::Parent { pid, pidfd })
+}
+
+const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Strings in the form that `execve` takes. Made before the clone.
+pub struct Vector<'a> {
+    pointers: Vec<*const c_char>,
+    _strings: std::marker::PhantomData<&'a CStr>,
+}
+
+impl<'a> Vector<'a> {
+    pub fn new(strings: &'a [CString]) -> Self {
+        let pointers = strings.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect();
+        Self { pointers, _strings: std::marker::PhantomData }
+    }
+}
+
+/// Executes a program; returns only when that failed.
+pub fn execve_vector(path: &CStr, args: &Vector<'_>, env: &Vector<'_>) -> Errno {
+    // SAFETY: path is a C string; both vectors end with a null pointer and borrow their strings.
+    let result = unsafe { libc::execve(path.as_ptr(), args.pointers.as_ptr(), env.pointers.as_ptr()) };
+    check(result.into()).err().unwrap_or(Errno::NOEXEC)
+}
+
+/// [`execve_vector`] for callers that may allocate.
+pub fn execve(path: &CStr, args: &[CString], env: &[CString]) -> Errno {
+    execve_vector(path, &Vector::new(args), &Vector::new(env))
+}
+
+/// Changes the attributes of the mount `tree`, and with `recursive` of those below it.
+/// `propagation` is one of `MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED`, `MS_UNBINDABLE`, or 0.
+pub fn mount_setattr(
+    tree: BorrowedFd<'_>,
+    recursive: bool,
+    set: MountAttrFlags,
+    clear: MountAttrFlags,
+    propagation: u64,
+) -> Result<(), Errno> {
+    let attr = libc::mount_attr {
+        attr_set: set.bits().into(),
+        attr_clr: clear.bits().into(),
+        propagation,
+        userns_fd: 0,
+    };
+    let recursive = if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: an empty C string, and a structure whose size is given.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | recursive,
+            &attr,
+            size_of_val(&attr),
+        )
+    };
+    check(result).map(drop)
+}
+
+/// Installs one seccomp program on this thread.
+pub fn install_filter(program: &[sock_filter], flags: u32) -> Result<(), Errno> {
+    let length = u16::try_from(program.len()).map_err(|_| Errno::INVAL)?;
+    let described = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut().cast() };
+    // SAFETY: the kernel only reads the program; both structures of a filter have the layout of the kernel.
+    let result =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &described) };
+    check(result).map(drop)
+}
+
+/// Closes every descriptor from `first` up.
+pub fn close_from(first: u32) -> Result<(), Errno> {
+    // SAFETY: called in the clone only, which uses no descriptor from `first` up afterwards.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0u32) }).map(drop)
+}
+
+/// Closes a descriptor of the parent's.
+pub fn close(fd: RawFd) {
+    // SAFETY: called in the clone only, where nothing uses the parent's end of a channel.
+    unsafe { libc::close(fd) };
+}
+
+/// The working directory's path as the kernel shows it; its first byte says whether it is reachable.
+pub fn current_directory(room: &mut [u8]) -> Result<u8, Errno> {
+    // SAFETY: the kernel writes at most the room's length.
+    let length = check(unsafe { libc::syscall(libc::SYS_getcwd, room.as_mut_ptr(), room.len()) })?;
+    if length > 0 { Ok(room[0]) } else { Err(Errno::NOENT) }
+}
+
+/// Puts a descriptor at a number of one's choice. It closes on exec unless `keep`.
+pub fn place(fd: RawFd, at: RawFd, keep: bool) -> Result<(), Errno> {
+    let flags = if keep { 0 } else { libc::O_CLOEXEC };
+    if fd == at {
+        let flags = if keep { 0 } else { libc::FD_CLOEXEC };
+        // SAFETY: changes a flag of a descriptor.
+        return check(unsafe { libc::fcntl(fd, libc::F_SETFD, flags) }.into()).map(drop);
+    }
+    // SAFETY: called in the clone only, which owns all its descriptors.
+    check(unsafe { libc::dup3(fd, at, flags) }.into()).map(drop)
+}
+
+/// Copies a descriptor to a number of at least `lowest`.
+pub fn lift(fd: RawFd, lowest: RawFd) -> Result<RawFd, Errno> {
+    // SAFETY: makes a new descriptor; the old one stays as it is.
+    check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, lowest) }.into()).map(|fd| fd as RawFd)
+}
+
+/// Borrows a descriptor by number.
+pub fn borrow(fd: RawFd) -> BorrowedFd<'static> {
+    // SAFETY: called in the clone only, with numbers that it has placed itself and never closes.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}
+
+/// Undoes what the parent did to signals: none blocked, none ignored. (Rust ignores SIGPIPE.)
+pub fn reset_signals() {
+    for signal in 1..=64 {
+        // SAFETY: the default action is valid for every signal; those that refuse it are left as they are.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    // SAFETY: an empty set is valid, and zero is its representation.
+    unsafe {
+        let none: libc::sigset_t = std::mem::zeroed();
+        libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
+    }
+}
+
+/// A session keyring of one's own, so that the container does not see ours. Kernels without keys do without.
+pub fn new_keyring() {
+    const KEYCTL_JOIN_SESSION_KEYRING: c_long = 1;
+    // SAFETY: a null name asks for an anonymous keyring.
+    unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, ptr::null::<c_char>()) };
+}
+
+/// `unshare` of namespaces only.
+pub fn new_cgroup_namespace() -> Result<(), Errno> {
+    // SAFETY: a new cgroup namespace invalidates no descriptor and no memory.
+    check(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) }.into()).map(drop)
+}
+
+/// Sets a resource limit of this process, by the kernel's number of the resource.
+pub fn set_limit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
+    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: reads the structure, writes nothing.
+    check(unsafe { libc::prlimit64(0, resource, &limit, ptr::null_mut()) }.into()).map(drop)
+}
+
+/// Ends the clone without running anything that was meant for the parent's end.
+pub fn exit(code: i32) -> ! {
+    // SAFETY: ends the process at once.
+    unsafe { libc::_exit(code) }
+}
