@@ -1,0 +1,5 @@
+//! The controller runtime through its public surface.
+
+mod convergence;
+mod driven;
+mod toy;
