@@ -21,6 +21,7 @@ mod token;
 
 use std::sync::Arc;
 
+use base::Timestamp;
 use blobs::Blobs;
 use service::Service;
 
@@ -37,6 +38,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// `localhost:4566`: the host of every repository's URI.
     pub host: Arc<str>,
+    /// Wall time, by which passwords expire; the platform's own clock may jump.
+    pub wall: fn() -> Timestamp,
 }
 
 /// The service with its operations.

@@ -18,7 +18,7 @@ pub fn get(
     if let Some(other) = ids.iter().find(|id| **id != registry.account) {
         return Err(faults::foreign_registry(other));
     }
-    let expires_at = view.now + VALID_FOR;
+    let expires_at = (config.wall)() + VALID_FOR;
     let data = AuthorizationData {
         authorization_token: Some(config.tokens.authorization(&registry, expires_at)),
         expires_at: Some(expires_at),

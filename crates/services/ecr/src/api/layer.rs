@@ -131,7 +131,7 @@ pub fn download_url(
     if layer.is_none() {
         return Err(faults::layer_inaccessible(&registry, name, digest));
     }
-    let ticket = config.tokens.ticket(&registry, name, digest, view.now + TICKET_FOR);
+    let ticket = config.tokens.ticket(&registry, name, digest, (config.wall)() + TICKET_FOR);
     let url = format!("http://{}/v2/{name}/blobs/{digest}?ticket={ticket}", config.host);
     Ok(api::GetDownloadUrlForLayerResponse {
         download_url: Some(url),
