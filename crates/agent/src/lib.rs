@@ -1,1 +1,25 @@
-//! agent
+//! The host's agent: turns [`link::Desired`] into running tasks and what it sees into
+//! [`link::Observed`].
+//!
+//! Owns: one actor per task (network, images, sandbox, containers, stop, teardown), the shipping
+//! of containers' output, what survives a restart of all that. Failures carry AWS's classes and
+//! words.
+//!
+//! Invariants: orders may be lost, repeated and late (an older generation is refused, a
+//! repetition answered with the report again); a kill at any moment loses no exit and no line.
+//!
+//! Ignores: which host runs what, and every AWS shape. Dependencies between containers beyond
+//! their order, health checks, restart policies and the task's metadata come with their issues.
+
+mod agent;
+mod failure;
+mod note;
+mod seams;
+mod ship;
+mod task;
+
+pub use agent::{Agent, Parts};
+pub use seams::{
+    Attached, Images, LogBatch, LogEvent, LogSink, LogSource, Network, NetworkError, PullError, Pulled,
+    SinkError, Wanted,
+};

@@ -1,0 +1,83 @@
+//! What went wrong, in AWS's classes and words: customers' scripts match on both.
+
+use core_lifecycle::Failure;
+use runtime::RuntimeError;
+
+use crate::seams::{NetworkError, PullError, SinkError};
+
+fn failure(class: &str, message: String) -> Failure {
+    Failure { class: class.to_owned(), message }
+}
+
+/// AWS: "CannotPullContainer task errors" of the developer guide; Fargate's texts since platform
+/// version 1.4.
+pub(crate) fn pull(error: &PullError) -> Failure {
+    let resolve = |reference: &str, what: &str| {
+        format!("pull image manifest has been retried 1 time(s): failed to resolve ref {reference}: {what}")
+    };
+    let message = match error {
+        PullError::Malformed { reference } => {
+            format!("invalid reference format: failed to parse reference {reference:?}")
+        }
+        PullError::NotFound { reference } => resolve(reference, &format!("{reference}: not found")),
+        PullError::Denied { reference } => resolve(
+            reference,
+            "pull access denied, repository does not exist or may require authorization: \
+             authorization failed: no basic auth credentials",
+        ),
+        PullError::Platform { platform, .. } => format!(
+            "pull image manifest has been retried 1 time(s): image Manifest does not contain descriptor \
+             matching platform '{platform}'"
+        ),
+        PullError::Unreachable { reference, cause } => {
+            resolve(reference, &format!("failed to do request: {cause}"))
+        }
+        PullError::Broken { reference, cause } => format!(
+            "ref pull has been retried 1 time(s): failed to extract layer of {reference}: {cause}"
+        ),
+        PullError::NoSpace { reference } => format!(
+            "ref pull has been retried 1 time(s): failed to extract layer of {reference}: write: no space \
+             left on device"
+        ),
+    };
+    failure("CannotPullContainerError", message)
+}
+
+pub(crate) fn network(error: &NetworkError) -> Failure {
+    failure("ResourceInitializationError", format!("failed to configure the task's network: {error}"))
+}
+
+/// AWS: the text of a log driver that could not make its stream.
+pub(crate) fn logs(error: &SinkError) -> Failure {
+    let message = format!(
+        "failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch \
+         log stream: {error}"
+    );
+    failure("ResourceInitializationError", message)
+}
+
+pub(crate) fn sandbox(error: &RuntimeError) -> Failure {
+    failure("ResourceInitializationError", format!("failed to create the task's sandbox: {error}"))
+}
+
+pub(crate) fn start(error: &RuntimeError) -> Failure {
+    match error {
+        // AWS: containerd's words around the runtime's.
+        RuntimeError::Start(cause) => failure(
+            "CannotStartContainerError",
+            format!(
+                "ResourceInitializationError: failed to create new container runtime task: failed to create \
+                 shim task: OCI runtime create failed: {cause}: unknown"
+            ),
+        ),
+        RuntimeError::Plan(_) | RuntimeError::Limit(_) => {
+            failure("CannotStartContainerError", error.to_string())
+        }
+        _ => failure("ContainerRuntimeError", error.to_string()),
+    }
+}
+
+/// The supervisor died: the exit code is a guess.
+pub(crate) fn lost(reason: &str) -> Failure {
+    failure("ContainerRuntimeError", reason.to_owned())
+}

@@ -1,0 +1,201 @@
+//! A task's note and what changes it.
+
+use std::sync::Arc;
+
+use base::Chance;
+use core_lifecycle::{Assignment, ContainerObservation, ContainerSpec, Failure, Observation, Phase};
+use runtime::ContainerRecord;
+use tokio::task::JoinSet;
+
+use crate::agent::{Latest, Shared};
+use crate::note::Note;
+use crate::seams::LogSource;
+use crate::ship::Shipper;
+use crate::failure;
+
+pub(super) struct Life {
+    pub shared: Arc<Shared>,
+    /// The task's id: the last part of its ARN.
+    pub id: String,
+    pub note: Note,
+    shippers: JoinSet<()>,
+    /// Containers whose output is being shipped.
+    shipping: Vec<String>,
+}
+
+impl Life {
+    pub fn new(shared: Arc<Shared>, id: String, note: Note) -> Self {
+        Life { shared, id, note, shippers: JoinSet::new(), shipping: Vec::new() }
+    }
+
+    pub fn phase(&self) -> Phase {
+        self.note.observation.phase
+    }
+
+    pub fn assignment(&self) -> Option<Arc<Assignment>> {
+        self.note.assignment.clone().map(Arc::new)
+    }
+
+    /// A step of a life is noted down, then reported.
+    pub fn set_phase(&mut self, phase: Phase) {
+        self.note.observation.phase = phase;
+        self.save();
+        self.report();
+    }
+
+    pub fn save(&self) {
+        if let Err(error) = self.shared.notes.save(&self.id, &self.note) {
+            tracing::error!(task = self.id, %error, "a task's note cannot be written");
+        }
+    }
+
+    pub fn report(&self) {
+        self.shared.report(&self.note.task, self.note.generation, self.note.observation.clone());
+    }
+
+    pub fn obey(&mut self, latest: Latest) {
+        if (latest.generation, latest.goal) != (self.note.generation, self.note.goal) {
+            self.note.generation = latest.generation;
+            self.note.goal = latest.goal;
+            self.save();
+        }
+    }
+
+    /// After a restart: what the runtime knows, and output that was not shipped yet.
+    pub async fn take_up(&mut self) {
+        if self.note.observation.containers.is_empty()
+            && let Some(assignment) = &self.note.assignment
+        {
+            let seen = |spec: &ContainerSpec| ContainerObservation {
+                name: spec.name.clone(),
+                ..ContainerObservation::default()
+            };
+            self.note.observation.containers = assignment.containers.iter().map(seen).collect();
+        }
+        self.refresh().await;
+        // Preparing attaches by itself; a running task's network is to be served again.
+        if self.phase() == Phase::Running
+            && let Some(assignment) = self.assignment()
+            && let Err(error) = self.shared.parts.network.attach(&assignment).await
+        {
+            tracing::warn!(task = self.id, %error, "a running task's network is not served");
+        }
+        self.report();
+    }
+
+    /// Takes the runtime's record into the observation, and reports what is new.
+    pub async fn refresh(&mut self) {
+        let record = match self.shared.parts.runtime.state(&self.id).await {
+            Ok(Some(record)) => record,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(task = self.id, %error, "a task's state cannot be read");
+                return;
+            }
+        };
+        let before = self.note.observation.clone();
+        for container in &record.containers {
+            self.take_in(container);
+        }
+        if self.note.observation != before {
+            self.save();
+            self.report();
+        }
+    }
+
+    /// Takes in what the runtime has recorded of a container, and ships its output.
+    pub fn take_in(&mut self, record: &ContainerRecord) {
+        let observation = &mut self.note.observation;
+        let first = observation.started_at.map_or(record.started_at, |at| at.min(record.started_at));
+        observation.started_at = Some(first);
+        if let Some(seen) = observation.containers.iter_mut().find(|c| c.name == record.name) {
+            seen.runtime_id = Some(record.runtime_id.clone());
+            seen.started_at = Some(record.started_at);
+            seen.exit = record.exit.clone();
+            if let Some(reason) = &record.exit_reason {
+                seen.failure = Some(failure::lost(reason));
+            }
+        }
+        for warning in &record.warnings {
+            tracing::info!(task = self.id, container = record.name, warning, "a default was lowered");
+        }
+        self.ship(&record.name, &record.runtime_id);
+    }
+
+    fn ship(&mut self, container: &str, runtime_id: &str) {
+        let Some(assignment) = &self.note.assignment else { return };
+        let spec = assignment.containers.iter().find(|spec| spec.name == container);
+        let Some(target) = spec.and_then(|spec| spec.log.clone()) else { return };
+        if self.shipping.iter().any(|known| known == container) {
+            return;
+        }
+        self.shipping.push(container.to_owned());
+        let shipper = Shipper {
+            runtime: self.shared.parts.runtime.clone(),
+            sink: self.shared.parts.logs.clone(),
+            notes: self.shared.notes.clone(),
+            task: self.id.clone(),
+            source: source(assignment, container, runtime_id),
+            target,
+        };
+        self.shippers.spawn(shipper.run());
+    }
+
+    /// Waits until all output is stored.
+    pub async fn shipped(&mut self) {
+        while self.shippers.join_next().await.is_some() {}
+    }
+
+    /// Whether the task is to end by itself: an essential container has, or all of them.
+    pub fn is_over(&self) -> bool {
+        let Some(assignment) = &self.note.assignment else { return true };
+        let mut has_ended = assignment.containers.iter().map(|spec| {
+            let seen = self.seen(&spec.name);
+            let ended = seen.is_some_and(|seen| seen.exit.is_some() || seen.failure.is_some());
+            (spec.essential, ended)
+        });
+        let states: Vec<(bool, bool)> = has_ended.by_ref().collect();
+        states.iter().any(|(is_essential, ended)| *is_essential && *ended)
+            || states.iter().all(|(_, ended)| *ended)
+    }
+
+    pub fn seen(&self, container: &str) -> Option<&ContainerObservation> {
+        self.note.observation.containers.iter().find(|seen| seen.name == container)
+    }
+
+    /// From here on the task only ends.
+    pub fn begin_stop(&mut self, failure: Option<Failure>) {
+        let now = self.shared.parts.clock.now();
+        let first_exit = self.first_exit();
+        let observation: &mut Observation = &mut self.note.observation;
+        if failure.is_some() {
+            observation.failure = failure;
+        }
+        observation.execution_stopped_at.get_or_insert(first_exit.unwrap_or(now));
+        self.set_phase(Phase::Stopping);
+    }
+
+    /// When the first essential container ended.
+    fn first_exit(&self) -> Option<base::Timestamp> {
+        let assignment = self.note.assignment.as_ref()?;
+        let essential = assignment.containers.iter().filter(|spec| spec.essential);
+        let exits = essential.filter_map(|spec| self.seen(&spec.name)?.exit.as_ref().map(|exit| exit.at));
+        exits.min()
+    }
+}
+
+pub(super) fn source(assignment: &Assignment, container: &str, runtime_id: &str) -> LogSource {
+    LogSource {
+        account: assignment.account.clone(),
+        task_arn: assignment.task_arn.clone(),
+        container: container.to_owned(),
+        runtime_id: runtime_id.to_owned(),
+        execution_role: assignment.execution_role.clone(),
+    }
+}
+
+/// AWS: the task's id, a hyphen, ten digits. Derived, so that a repeated start names it the same.
+pub(super) fn runtime_id(task: &str, container: &str) -> String {
+    let mut chance = Chance::new(0).split(&format!("{task}/{container}"));
+    format!("{task}-{:010}", chance.below(10_000_000_000))
+}

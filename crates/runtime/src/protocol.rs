@@ -1,0 +1,89 @@
+//! What server and shim say to each other: length-prefixed JSON over a UNIX stream socket.
+//!
+//! ```text
+//! frame: length u32 LE · JSON
+//! server → shim   Request { id, call }
+//! shim → server   Message::Answer { id, .. } once per request, in any order; Message::Event at any time
+//! ```
+//!
+//! One client at a time: a newer connection replaces the older, whose requests stay unanswered.
+//! Sandbox first: the shim exists before the first container, and containers come and go in it.
+
+use std::path::PathBuf;
+
+use core_lifecycle::Ulimit;
+use serde::{Deserialize, Serialize};
+
+use crate::contract::{ContainerRecord, Event, OutputState, RuntimeError, SandboxRecord};
+use crate::plan::{Output, Signal};
+use crate::spool::Position;
+
+/// No frame is larger: a specification with its seccomp profile takes some 100 KiB.
+pub(crate) const MAX_FRAME: usize = 4 * 1024 * 1024;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Request {
+    pub id: u64,
+    pub call: Call,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Call {
+    Start(Box<Start>),
+    Signal { container: String, signal: Signal },
+    State,
+    /// Answered once there is output after `from`, or none will come.
+    Output { container: String, from: Position },
+    /// Kill everything, remove mounts and cgroups, record it, answer, exit.
+    Shutdown,
+}
+
+/// A container to start. Its specification lies in `config.json` in its directory.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Start {
+    pub name: String,
+    pub runtime_id: String,
+    pub layers: Vec<PathBuf>,
+    pub user: Option<String>,
+    pub output: Output,
+    /// Limits of open files and the like, with whether they were asked for.
+    pub ulimits: Vec<Ulimit>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Message {
+    Answer { id: u64, result: Result<Answer, RuntimeError> },
+    Event(Event),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    Done,
+    Container(ContainerRecord),
+    State(SandboxRecord),
+    Output(OutputState),
+}
+
+/// Frames `value` for the wire.
+pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
+    let mut frame = vec![0; 4];
+    serde_json::to_writer(&mut frame, value).expect("protocol messages have string keys only");
+    let length = (frame.len() - 4) as u32;
+    frame[..4].copy_from_slice(&length.to_le_bytes());
+    frame
+}
+
+/// Takes the first whole frame out of `buffer`. `Err` for a length beyond [`MAX_FRAME`].
+pub(crate) fn take_frame(buffer: &mut Vec<u8>) -> Result<Option<Vec<u8>>, usize> {
+    let Some(prefix) = buffer.get(..4) else { return Ok(None) };
+    let length = u32::from_le_bytes(prefix.try_into().expect("four bytes")) as usize;
+    if length > MAX_FRAME {
+        return Err(length);
+    }
+    if buffer.len() < 4 + length {
+        return Ok(None);
+    }
+    let frame = buffer[4..4 + length].to_vec();
+    buffer.drain(..4 + length);
+    Ok(Some(frame))
+}

@@ -1,0 +1,350 @@
+//! The process that owns one task: the server's binary, executed again, single-threaded, without
+//! async. It launches the task's containers, reaps them, keeps their output and their exits, and
+//! answers on a UNIX socket in the task's directory. It outlives the server.
+//!
+//! Its mounts (the containers' root file systems) lie in a mount namespace of its own, so that
+//! the kernel removes them when the shim and its containers are gone, however they went.
+//!
+//! Invariant: `state.json` holds an exit before any client hears of it.
+//! Invariant: a client that is slow, broken or absent never holds up a container's exit; a
+//! container's output waits only when its spool is full.
+
+mod client;
+mod container;
+mod engine;
+mod output;
+mod rootfs;
+mod user;
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use base::clock;
+use core_lifecycle::Exit;
+use launch::cgroup::{Cgroup, Hierarchies};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use serde::{Deserialize, Serialize};
+
+use crate::contract::{ContainerRecord, Event, OutputState, RuntimeError, SandboxPhase, SandboxRecord};
+use crate::plan::{Signal, TaskSandbox};
+use crate::protocol::{Answer, Call, Message, Request, Start};
+use crate::record::{Keep, TaskDir, read_json, write_json};
+use crate::spool::Position;
+use crate::sys;
+
+use client::Client;
+use container::{Container, Ended};
+
+/// What the server writes to `sandbox.json` for the shim.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Config {
+    pub sandbox: TaskSandbox,
+    /// The task's control group, relative to the mounts.
+    pub cgroup: PathBuf,
+    /// An OCI runtime to use in place of our launcher.
+    pub oci_runtime: Option<PathBuf>,
+    /// Limits that this host cannot grant are reported, not fatal.
+    pub is_advisory: bool,
+}
+
+/// How often a writer that waits for room in its spool looks again, and only then.
+const ROOM_CHECK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// Runs a shim. `args` are what follows `shim` on the command line: the task's directory.
+/// Descriptor 0 is the listening socket. Call it before anything starts a thread.
+pub fn main(args: &[OsString]) -> ExitCode {
+    let [dir] = args else {
+        return fail("expected one argument: the task's directory");
+    };
+    // Containers must not reach this program's file for writing (CVE-2019-5736).
+    if let Err(error) = launch::exe::reexec_read_only() {
+        return fail(&error.to_string());
+    }
+    let dir = PathBuf::from(dir);
+    let shim = match Shim::open(dir.clone()) {
+        Ok(shim) => shim,
+        Err(error) => {
+            // The server reads it when the socket closes.
+            let _ = write_json(&dir.join(FAILED), &error, Keep::Kill);
+            return fail(&error.to_string());
+        }
+    };
+    match shim.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    // Standard error is the task's shim.log.
+    eprintln!("{} shim: {message}", clock::wall());
+    ExitCode::FAILURE
+}
+
+struct Shim {
+    dir: TaskDir,
+    config: Config,
+    record: SandboxRecord,
+    cgroup: Option<Cgroup>,
+    listener: OwnedFd,
+    client: Option<Client>,
+    containers: Vec<Container>,
+}
+
+/// What a descriptor in the poll set belongs to.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Listener,
+    Client,
+    Exit(usize),
+    Pipe(usize, usize),
+}
+
+impl Shim {
+    fn open(path: PathBuf) -> Result<Self, RuntimeError> {
+        let host = |doing: &str, error: std::io::Error| RuntimeError::host(doing, error);
+        let listener = sys::take_stdin().map_err(|e| host("take the socket", e))?;
+        sys::survive_signals();
+        // A session of its own: no terminal, and no signal meant for the server's group. It fails
+        // only for one that leads a group already, which has what it needs.
+        let _ = rustix::process::setsid();
+        // Containers that an external runtime starts become ours to reap.
+        let me = rustix::process::getpid();
+        rustix::process::set_child_subreaper(Some(me)).map_err(|e| host("become a subreaper", e.into()))?;
+        let dir = TaskDir { path };
+        let config: Option<Config> = read_json(&dir.sandbox()).map_err(|e| host("read sandbox.json", e))?;
+        let config = config.ok_or_else(|| RuntimeError::NoSandbox(dir.path.display().to_string()))?;
+        rootfs::own_mount_namespace()?;
+        let record = SandboxRecord {
+            sandbox: config.sandbox.clone(),
+            phase: SandboxPhase::Ready,
+            containers: Vec::new(),
+        };
+        let mut shim =
+            Shim { dir, config, record, cgroup: None, listener, client: None, containers: Vec::new() };
+        shim.cgroup = shim.make_cgroup()?;
+        shim.save(Keep::Kill)?;
+        Ok(shim)
+    }
+
+    /// The task's control group, with the limits of the task as a whole.
+    fn make_cgroup(&self) -> Result<Option<Cgroup>, RuntimeError> {
+        let limits = crate::spec::task_limits(&self.config.sandbox);
+        let made = Hierarchies::detect()
+            .and_then(|found| Cgroup::create(&found, &self.config.cgroup))
+            .and_then(|cgroup| cgroup.limit(&limits).map(|()| cgroup));
+        match made {
+            Ok(cgroup) => Ok(Some(cgroup)),
+            Err(error) if self.config.is_advisory => {
+                eprintln!("{} shim: limits are advisory: {error}", clock::wall());
+                Ok(None)
+            }
+            Err(error) => Err(RuntimeError::Limit(error.to_string())),
+        }
+    }
+
+    fn save(&self, keep: Keep) -> Result<(), RuntimeError> {
+        write_json(&self.dir.state(), &self.record, keep).map_err(|e| RuntimeError::host("write state.json", e))
+    }
+
+    /// Serves until told to shut down.
+    fn run(mut self) -> Result<(), RuntimeError> {
+        loop {
+            let ready = self.wait()?;
+            for (source, flags) in ready {
+                match source {
+                    Source::Listener => self.accept(),
+                    Source::Client => {
+                        if self.serve(flags)? {
+                            return Ok(());
+                        }
+                    }
+                    Source::Pipe(container, pipe) => self.containers[container].read(pipe),
+                    Source::Exit(container) => self.reap(container)?,
+                }
+            }
+            self.answer_output();
+        }
+    }
+
+    /// Polls everything that may have something to say.
+    fn wait(&mut self) -> Result<Vec<(Source, PollFlags)>, RuntimeError> {
+        let mut sources = vec![Source::Listener];
+        let mut fds = vec![PollFd::new(&self.listener, PollFlags::IN)];
+        if let Some(client) = &self.client {
+            let out = if client.has_pending() { PollFlags::OUT } else { PollFlags::empty() };
+            sources.push(Source::Client);
+            fds.push(PollFd::from_borrowed_fd(client.as_fd(), PollFlags::IN | out));
+        }
+        let mut is_any_paused = false;
+        for container in &mut self.containers {
+            is_any_paused |= container.update_paused();
+        }
+        for (index, container) in self.containers.iter().enumerate() {
+            if let Some(pidfd) = container.pidfd() {
+                sources.push(Source::Exit(index));
+                fds.push(PollFd::from_borrowed_fd(pidfd, PollFlags::IN));
+            }
+            for (pipe, fd) in container.readable_pipes() {
+                sources.push(Source::Pipe(index, pipe));
+                fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            }
+        }
+        let timeout = is_any_paused.then_some(&ROOM_CHECK);
+        match rustix::event::poll(&mut fds, timeout) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(Vec::new()),
+            Err(error) => return Err(RuntimeError::host("poll", error)),
+        }
+        let ready = fds.iter().zip(sources).filter(|(fd, _)| !fd.revents().is_empty());
+        Ok(ready.map(|(fd, source)| (source, fd.revents())).collect())
+    }
+
+    fn accept(&mut self) {
+        let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
+        if let Ok(stream) = rustix::net::accept_with(&self.listener, flags) {
+            // The older client is gone or about to be; what it asked, the newer asks again.
+            self.client = Some(Client::new(stream));
+            for container in &mut self.containers {
+                container.waiting.clear();
+            }
+        }
+    }
+
+    /// Reads requests and writes answers. `true` once the shim has shut down.
+    fn serve(&mut self, flags: PollFlags) -> Result<bool, RuntimeError> {
+        let Some(client) = &mut self.client else { return Ok(false) };
+        if flags.contains(PollFlags::OUT) {
+            client.flush();
+        }
+        let requests = client.read();
+        let is_gone = client.is_gone();
+        for request in requests {
+            if matches!(request.call, Call::Shutdown) {
+                let result = self.shut_down();
+                let is_down = result.is_ok();
+                self.answer(request.id, result.map(|()| Answer::Done));
+                if is_down {
+                    if let Some(client) = &mut self.client {
+                        client.flush_blocking();
+                    }
+                    return Ok(true);
+                }
+            } else {
+                self.handle(request);
+            }
+        }
+        if is_gone {
+            self.client = None;
+        }
+        Ok(false)
+    }
+
+    fn handle(&mut self, Request { id, call }: Request) {
+        let result = match call {
+            Call::State => Ok(Answer::State(self.record.clone())),
+            Call::Start(start) => self.start(&start).map(Answer::Container),
+            Call::Signal { container, signal } => self.signal(&container, signal).map(|()| Answer::Done),
+            Call::Output { container, from } => return self.await_output(id, &container, from),
+            Call::Shutdown => return,
+        };
+        self.answer(id, result);
+    }
+
+    fn answer(&mut self, id: u64, result: Result<Answer, RuntimeError>) {
+        if let Some(client) = &mut self.client {
+            client.send(&Message::Answer { id, result });
+        }
+    }
+
+    fn start(&mut self, start: &Start) -> Result<ContainerRecord, RuntimeError> {
+        if let Some(known) = self.record.container(&start.name) {
+            return Ok(known.clone());
+        }
+        let container = Container::start(&self.dir, &self.config, start)?;
+        let record = ContainerRecord {
+            name: start.name.clone(),
+            runtime_id: start.runtime_id.clone(),
+            pid: container.pid(),
+            started_at: clock::wall(),
+            exit: None,
+            exit_reason: None,
+            warnings: container.warnings.clone(),
+        };
+        self.containers.push(container);
+        self.record.containers.push(record.clone());
+        sys::trim_heap();
+        self.save(Keep::Kill)?;
+        Ok(record)
+    }
+
+    fn signal(&mut self, name: &str, signal: Signal) -> Result<(), RuntimeError> {
+        let container = self.containers.iter().find(|c| c.name == name);
+        let container = container.ok_or_else(|| RuntimeError::NoContainer(name.to_owned()))?;
+        container.signal(signal)
+    }
+
+    fn await_output(&mut self, id: u64, name: &str, from: Position) {
+        match self.containers.iter_mut().find(|c| c.name == name) {
+            Some(container) => container.waiting.push((id, from)),
+            None => self.answer(id, Err(RuntimeError::NoContainer(name.to_owned()))),
+        }
+    }
+
+    /// Answers those who wait for output that has come, or will not come.
+    fn answer_output(&mut self) {
+        let mut answers = Vec::new();
+        for container in &mut self.containers {
+            container.take_answers(&mut answers);
+        }
+        for (id, state) in answers {
+            let state: OutputState = state;
+            self.answer(id, Ok(Answer::Output(state)));
+        }
+    }
+
+    /// A container's first process has ended, and with it every other.
+    fn reap(&mut self, index: usize) -> Result<(), RuntimeError> {
+        let Some(Ended { code, is_oom }) = self.containers[index].reap()? else { return Ok(()) };
+        let exit = Exit { code, at: clock::wall(), is_oom };
+        let record = &mut self.record.containers[index];
+        record.exit = Some(exit.clone());
+        let container = record.name.clone();
+        self.save(Keep::Power)?;
+        if let Some(client) = &mut self.client {
+            client.send(&Message::Event(Event::Exited { container, exit }));
+        }
+        self.containers[index].clean_up();
+        Ok(())
+    }
+
+    /// Kills what runs, removes mounts and control groups, records it.
+    fn shut_down(&mut self) -> Result<(), RuntimeError> {
+        for container in &self.containers {
+            container.signal(Signal::KILL)?;
+        }
+        for index in 0..self.containers.len() {
+            while let Some(pidfd) = self.containers[index].pidfd() {
+                let mut fds = [PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
+                match rustix::event::poll(&mut fds, None) {
+                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                    Err(error) => return Err(RuntimeError::host("poll", error)),
+                }
+                self.reap(index)?;
+            }
+        }
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.remove().map_err(|e| RuntimeError::host("remove the control group", e))?;
+        }
+        self.record.phase = SandboxPhase::Removed;
+        self.save(Keep::Power)
+    }
+}
+
+/// The listening socket's name in a task's directory.
+pub(crate) const SOCKET: &str = "shim.sock";
+
+/// Why the shim could not come to work.
+pub(crate) const FAILED: &str = "failed.json";

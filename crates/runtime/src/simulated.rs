@@ -1,0 +1,328 @@
+//! Tasks without containers: they walk their life cycle under a clock that tests advance.
+//!
+//! A container runs until it is stopped, unless its label `boxship.simulate` directs it. SIGTERM
+//! ends it at once (143), SIGKILL too (137); it writes no output. Tasks outlive a restart, as
+//! real ones do: what was due meanwhile happens when they are taken up.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base::Timestamp;
+use base::clock::Clock;
+use core_lifecycle::Exit;
+use core_lifecycle::simulate::{Directions, LABEL};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+
+use crate::contract::{
+    ContainerRecord, Event, OutputState, Pending, Runtime, RuntimeError, SandboxPhase, SandboxRecord,
+};
+use crate::linux::{Listeners, lock, remove_tree, task_names};
+use crate::plan::{ContainerPlan, Signal, TaskSandbox};
+use crate::record::{self, Keep, TaskDir, read_json, write_json};
+use crate::spool::Position;
+
+/// The runtime that runs anywhere, without root.
+pub struct Simulated {
+    shared: Arc<Shared>,
+    scope: Mutex<JoinSet<()>>,
+}
+
+struct Shared {
+    clock: Clock,
+    tasks: PathBuf,
+    known: Mutex<BTreeMap<String, Task>>,
+    listeners: Listeners,
+    /// Something became due earlier than was known, or the clock jumped.
+    changed: Notify,
+}
+
+/// What is kept on disk of a task.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Task {
+    record: SandboxRecord,
+    /// When containers end by themselves, and how.
+    due: BTreeMap<String, Due>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Due {
+    at: Timestamp,
+    code: i32,
+}
+
+impl Simulated {
+    /// Takes up the tasks in `tasks` (a directory of its own). Must be called in an async runtime.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Host`] where the directory cannot be made or read.
+    pub fn open(tasks: PathBuf, clock: Clock) -> Result<Self, RuntimeError> {
+        let made = std::fs::create_dir_all(&tasks);
+        made.map_err(|e| RuntimeError::host(format!("make {}", tasks.display()), e))?;
+        let mut known = BTreeMap::new();
+        for name in task_names(&tasks)? {
+            let read = read_json(&TaskDir::new(&tasks, &name).state());
+            if let Some(task) = read.map_err(|e| RuntimeError::host("read a task's state", e))? {
+                known.insert(name, task);
+            }
+        }
+        let shared = Arc::new(Shared {
+            clock,
+            tasks,
+            known: Mutex::new(known),
+            listeners: Listeners::default(),
+            changed: Notify::new(),
+        });
+        let mut scope = JoinSet::new();
+        scope.spawn(shared.clone().run());
+        Ok(Simulated { shared, scope: Mutex::new(scope) })
+    }
+
+    /// Lets everything happen that is due by now. Call it after the clock has jumped.
+    pub fn settle(&self) {
+        self.shared.settle();
+        self.shared.changed.notify_one();
+    }
+
+    /// When the next container ends by itself.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.shared.next_due()
+    }
+}
+
+impl Shared {
+    /// Waits for the next due instant, at wall speed.
+    async fn run(self: Arc<Self>) {
+        loop {
+            self.settle();
+            let wait = self.next_due().map(|due| due.since(self.clock.now()));
+            let changed = self.changed.notified();
+            match wait {
+                // A timer's tick is a millisecond: never wake before the instant.
+                Some(wait) => drop(tokio::time::timeout(wait + Duration::from_millis(1), changed).await),
+                None => changed.await,
+            }
+        }
+    }
+
+    fn next_due(&self) -> Option<Timestamp> {
+        lock(&self.known).values().flat_map(|task| task.due.values()).map(|due| due.at).min()
+    }
+
+    fn settle(&self) {
+        let now = self.clock.now();
+        let mut known = lock(&self.known);
+        let mut all: Vec<(Timestamp, String, String, i32)> = Vec::new();
+        for (id, task) in known.iter() {
+            let due = task.due.iter().filter(|(_, due)| due.at <= now);
+            all.extend(due.map(|(name, due)| (due.at, id.clone(), name.clone(), due.code)));
+        }
+        all.sort();
+        for (at, id, name, code) in all {
+            if let Some(task) = known.get_mut(&id) {
+                self.end(&id, task, &name, Exit { code, at, is_oom: false });
+            }
+        }
+    }
+
+    /// Records an exit, then tells it.
+    fn end(&self, id: &str, task: &mut Task, name: &str, exit: Exit) {
+        task.due.remove(name);
+        let container = task.record.containers.iter_mut().find(|c| c.name == name);
+        let Some(container) = container.filter(|c| c.exit.is_none()) else { return };
+        container.exit = Some(exit.clone());
+        if let Err(error) = self.save(id, task, Keep::Power) {
+            tracing::warn!(task = id, %error, "a simulated exit is not on disk");
+        }
+        self.listeners.tell(id, Event::Exited { container: name.to_owned(), exit });
+    }
+
+    fn save(&self, id: &str, task: &Task, keep: Keep) -> Result<(), RuntimeError> {
+        let dir = TaskDir::new(&self.tasks, id);
+        let saved = std::fs::create_dir_all(&dir.path).and_then(|()| write_json(&dir.state(), task, keep));
+        saved.map_err(|e| RuntimeError::host("write a task's state", e))
+    }
+
+    fn create(&self, sandbox: TaskSandbox) -> Result<(), RuntimeError> {
+        let id = sandbox.task.clone();
+        if !record::is_name(&id) {
+            return Err(RuntimeError::Plan(format!("{id:?} is not a task's id")));
+        }
+        let mut known = lock(&self.known);
+        if known.contains_key(&id) {
+            return Ok(());
+        }
+        let record = SandboxRecord { sandbox, phase: SandboxPhase::Ready, containers: Vec::new() };
+        let task = Task { record, due: BTreeMap::new() };
+        self.save(&id, &task, Keep::Kill)?;
+        known.insert(id, task);
+        Ok(())
+    }
+
+    fn start(&self, id: &str, plan: ContainerPlan) -> Result<ContainerRecord, RuntimeError> {
+        let mut known = lock(&self.known);
+        let task = known.get_mut(id).ok_or_else(|| RuntimeError::NoSandbox(id.to_owned()))?;
+        if let Some(container) = task.record.container(&plan.name) {
+            return Ok(container.clone());
+        }
+        let label = plan.labels.get(LABEL).map(String::as_str).unwrap_or_default();
+        let directions = Directions::parse(label).map_err(|e| RuntimeError::Plan(e.to_string()))?;
+        let now = self.clock.now();
+        let container = ContainerRecord {
+            name: plan.name.clone(),
+            runtime_id: plan.runtime_id,
+            pid: 0,
+            started_at: now,
+            exit: None,
+            exit_reason: None,
+            warnings: Vec::new(),
+        };
+        task.record.containers.push(container.clone());
+        if let Some(exit) = directions.exit {
+            task.due.insert(plan.name.clone(), Due { at: now + exit.after, code: exit.code });
+        }
+        self.save(id, task, Keep::Kill)?;
+        self.listeners.tell(id, Event::Started { container: plan.name, at: now });
+        self.changed.notify_one();
+        Ok(container)
+    }
+
+    /// Ends the container if the signal would; returns its exit, if it has ended.
+    fn signal(&self, id: &str, name: &str, signal: Signal) -> Result<Option<Exit>, RuntimeError> {
+        let mut known = lock(&self.known);
+        let task = known.get_mut(id).ok_or_else(|| RuntimeError::NoSandbox(id.to_owned()))?;
+        let no_container = || RuntimeError::NoContainer(name.to_owned());
+        task.record.container(name).ok_or_else(no_container)?;
+        if !HARMLESS.contains(&signal.0) {
+            let exit = Exit { code: 128 + signal.0, at: self.clock.now(), is_oom: false };
+            self.end(id, task, name, exit);
+        }
+        Ok(task.record.container(name).and_then(|c| c.exit.clone()))
+    }
+
+    fn remove(&self, id: &str) -> Result<(), RuntimeError> {
+        let mut known = lock(&self.known);
+        let Some(task) = known.get_mut(id) else { return Ok(()) };
+        let running: Vec<_> = task.record.containers.iter().filter(|c| c.exit.is_none()).collect();
+        let names: Vec<String> = running.into_iter().map(|c| c.name.clone()).collect();
+        for name in names {
+            self.end(id, task, &name, Exit { code: 137, at: self.clock.now(), is_oom: false });
+        }
+        task.record.phase = SandboxPhase::Removed;
+        self.save(id, task, Keep::Kill)
+    }
+
+    async fn forget(&self, id: &str) -> Result<(), RuntimeError> {
+        self.remove(id)?;
+        lock(&self.known).remove(id);
+        self.listeners.remove(id);
+        if record::is_name(id) { remove_tree(self.tasks.join(id)).await } else { Ok(()) }
+    }
+}
+
+/// CHLD, CONT, STOP and its kin, URG, WINCH: by default they end no process.
+const HARMLESS: [i32; 8] = [17, 18, 19, 20, 21, 22, 23, 28];
+
+/// How long a wait for output lasts at most before its caller asks again; there is never any.
+fn ended(record: &SandboxRecord, container: &str) -> bool {
+    record.phase == SandboxPhase::Removed || record.container(container).is_none_or(|c| c.exit.is_some())
+}
+
+impl Runtime for Simulated {
+    fn create_sandbox(&self, sandbox: TaskSandbox) -> Pending<'_, Result<(), RuntimeError>> {
+        Box::pin(async move { self.shared.create(sandbox) })
+    }
+
+    fn start_container<'a>(
+        &'a self,
+        task: &'a str,
+        plan: ContainerPlan,
+    ) -> Pending<'a, Result<ContainerRecord, RuntimeError>> {
+        Box::pin(async move { self.shared.start(task, plan) })
+    }
+
+    fn signal<'a>(
+        &'a self,
+        task: &'a str,
+        container: &'a str,
+        signal: Signal,
+    ) -> Pending<'a, Result<(), RuntimeError>> {
+        Box::pin(async move { self.shared.signal(task, container, signal).map(drop) })
+    }
+
+    fn stop<'a>(
+        &'a self,
+        task: &'a str,
+        container: &'a str,
+        signal: Signal,
+        _timeout: Duration,
+    ) -> Pending<'a, Result<Exit, RuntimeError>> {
+        Box::pin(async move {
+            if let Some(exit) = self.shared.signal(task, container, signal)? {
+                return Ok(exit);
+            }
+            let killed = self.shared.signal(task, container, Signal::KILL)?;
+            killed.ok_or_else(|| RuntimeError::NoContainer(container.to_owned()))
+        })
+    }
+
+    fn remove_sandbox<'a>(&'a self, task: &'a str) -> Pending<'a, Result<(), RuntimeError>> {
+        Box::pin(async move { self.shared.remove(task) })
+    }
+
+    fn forget<'a>(&'a self, task: &'a str) -> Pending<'a, Result<(), RuntimeError>> {
+        Box::pin(self.shared.forget(task))
+    }
+
+    fn state<'a>(&'a self, task: &'a str) -> Pending<'a, Result<Option<SandboxRecord>, RuntimeError>> {
+        Box::pin(async move { Ok(lock(&self.shared.known).get(task).map(|known| known.record.clone())) })
+    }
+
+    fn list(&self) -> Pending<'_, Result<Vec<SandboxRecord>, RuntimeError>> {
+        Box::pin(async move { Ok(lock(&self.shared.known).values().map(|task| task.record.clone()).collect()) })
+    }
+
+    fn events(&self, task: &str) -> mpsc::Receiver<Event> {
+        self.shared.listeners.subscribe(task)
+    }
+
+    fn output<'a>(
+        &'a self,
+        task: &'a str,
+        container: &'a str,
+        _from: Position,
+    ) -> Pending<'a, Result<OutputState, RuntimeError>> {
+        Box::pin(async move {
+            let record = lock(&self.shared.known).get(task).map(|known| known.record.clone());
+            match record {
+                None => Err(RuntimeError::NoSandbox(task.to_owned())),
+                Some(record) if ended(&record, container) => Ok(OutputState::Closed),
+                // It writes nothing: whoever waits drops the wait when the container ends.
+                Some(_) => std::future::pending().await,
+            }
+        })
+    }
+
+    fn spool(&self, task: &str, container: &str) -> PathBuf {
+        TaskDir::new(&self.shared.tasks, task).spool(container)
+    }
+
+    fn down(&self) -> Pending<'_, Result<(), RuntimeError>> {
+        Box::pin(async move {
+            for name in task_names(&self.shared.tasks)? {
+                self.shared.forget(&name).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn close(&self) -> Pending<'_, ()> {
+        Box::pin(async move {
+            let mut scope = std::mem::take(&mut *lock(&self.scope));
+            scope.shutdown().await;
+        })
+    }
+}

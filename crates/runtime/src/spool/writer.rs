@@ -1,0 +1,114 @@
+//! The shim's side of a spool.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::{HEADER, MAX_LINE, Position, Stream, segment_name, segments};
+
+/// Appends frames; knows how much waits unread.
+#[derive(Debug)]
+pub struct Writer {
+    dir: PathBuf,
+    limit: u64,
+    segment_bytes: u64,
+    file: File,
+    end: Position,
+    /// Unread bytes when last counted, plus what was written since.
+    unread: u64,
+    frame: Vec<u8>,
+}
+
+/// What became of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    Written,
+    /// The limit is reached: nothing was written.
+    Full,
+}
+
+impl Writer {
+    /// Starts a new segment after those that are there. `limit` bytes may wait unread.
+    pub fn open(dir: &Path, limit: u64) -> io::Result<Self> {
+        std::fs::create_dir_all(dir)?;
+        let there = segments(dir)?;
+        let segment = there.last().map_or(0, |(number, _)| number + 1);
+        Ok(Writer {
+            dir: dir.to_path_buf(),
+            // One frame always fits.
+            limit: limit.max((HEADER + MAX_LINE) as u64),
+            segment_bytes: (limit / 4).clamp(64 * 1024, 4 * 1024 * 1024),
+            file: create(dir, segment)?,
+            end: Position { segment, offset: 0 },
+            unread: there.iter().map(|(_, bytes)| bytes).sum(),
+            frame: Vec::new(),
+        })
+    }
+
+    /// Where the next frame will begin.
+    pub fn end(&self) -> Position {
+        self.end
+    }
+
+    /// Whether a line of `bytes` may be written now. Counts on disk only when the answer would
+    /// be no.
+    pub fn has_room(&mut self, bytes: usize) -> io::Result<bool> {
+        let needed = (HEADER + bytes) as u64;
+        if self.unread + needed <= self.limit {
+            return Ok(true);
+        }
+        self.unread = segments(&self.dir)?.iter().map(|(_, bytes)| bytes).sum();
+        Ok(self.unread + needed <= self.limit)
+    }
+
+    /// Appends one line, or a piece of one that `goes_on`; at most [`MAX_LINE`] bytes.
+    pub fn append(&mut self, stream: Stream, millis: i64, text: &[u8], goes_on: bool) -> io::Result<Appended> {
+        if !self.has_room(text.len())? {
+            return Ok(Appended::Full);
+        }
+        self.append_unbounded(stream, millis, text, goes_on)?;
+        Ok(Appended::Written)
+    }
+
+    /// Appends without looking at the limit: for bytes already taken from a pipe in blocking mode.
+    pub fn append_unbounded(
+        &mut self,
+        stream: Stream,
+        millis: i64,
+        text: &[u8],
+        goes_on: bool,
+    ) -> io::Result<()> {
+        if u64::from(self.end.offset) >= self.segment_bytes {
+            self.next_segment()?;
+        }
+        let length = (HEADER - 4 + text.len()) as u32;
+        self.frame.clear();
+        self.frame.extend_from_slice(&length.to_le_bytes());
+        self.frame.push(stream.code());
+        self.frame.push(u8::from(goes_on));
+        self.frame.extend_from_slice(&millis.to_le_bytes());
+        self.frame.extend_from_slice(text);
+        if let Err(error) = self.file.write_all(&self.frame) {
+            // A full disk may leave a torn frame: no reader may read past it.
+            let _ = self.next_segment();
+            return Err(error);
+        }
+        self.end.offset += self.frame.len() as u32;
+        self.unread += self.frame.len() as u64;
+        if self.frame.capacity() > 8192 {
+            self.frame = Vec::new();
+        }
+        Ok(())
+    }
+
+    fn next_segment(&mut self) -> io::Result<()> {
+        let segment = self.end.segment + 1;
+        self.file = create(&self.dir, segment)?;
+        self.end = Position { segment, offset: 0 };
+        Ok(())
+    }
+}
+
+fn create(dir: &Path, segment: u32) -> io::Result<File> {
+    OpenOptions::new().append(true).create_new(true).open(dir.join(segment_name(segment)))
+}

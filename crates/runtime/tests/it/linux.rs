@@ -1,0 +1,238 @@
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use runtime::{Event, Linux, Output, RuntimeError, SandboxPhase, Signal};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, PidfdFlags};
+
+use crate::fixture::{Fixture, TASK, linux, linux_with, options};
+use crate::suite::{self, Ways};
+
+fn ways() -> Ways {
+    Ways {
+        exits: |fixture, name, code| fixture.plan(name, &format!("exit {code}")),
+        stays: |fixture, name| fixture.plan(name, "exec sleep 1000"),
+        advance: |_| {},
+    }
+}
+
+#[tokio::test]
+async fn passes_the_suite() {
+    if crate::fixture::lacking().is_none() {
+        suite::run(|| linux().expect("it can be had"), &ways()).await;
+    }
+}
+
+#[tokio::test]
+async fn passes_the_suite_over_runc() {
+    let runc = ["/usr/sbin/runc", "/usr/bin/runc"].into_iter().find(|p| std::path::Path::new(p).exists());
+    match runc {
+        Some(runc) if crate::fixture::lacking().is_none() => {
+            suite::run(|| linux_with(Some(runc)).expect("it can be had"), &ways()).await;
+        }
+        _ => eprintln!("left out: runc"),
+    }
+}
+
+/// Runs one container to its end; its exit code and output.
+async fn run(fixture: &Fixture, change: impl FnOnce(&mut runtime::ContainerPlan), script: &str) -> (i32, String) {
+    let runtime = &fixture.runtime;
+    let mut events = runtime.events(TASK);
+    runtime.create_sandbox(fixture.sandbox()).await.unwrap();
+    let mut plan = fixture.plan("main", script);
+    change(&mut plan);
+    runtime.start_container(TASK, plan).await.unwrap();
+    loop {
+        if let Event::Exited { exit, .. } = events.recv().await.unwrap() {
+            return (exit.code, fixture.output("main").await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn output_user_directory_and_names() {
+    let Some(fixture) = linux() else { return };
+    let script = "id; echo $PWD $HOME $HOSTNAME; hostname; cat /etc/hosts; echo error >&2; ulimit -n; touch /x";
+    let change = |plan: &mut runtime::ContainerPlan| {
+        plan.user = Some("web".to_owned());
+        plan.working_directory = Some("/srv/new/dir".to_owned());
+    };
+    let (code, output) = run(&fixture, change, script).await;
+    assert_eq!(code, 1, "touching the root is not for this user: {output}");
+    assert!(output.contains("uid=33(web) gid=34(web) groups=34(web),50(logs)"), "{output}");
+    assert!(output.contains("/srv/new/dir /srv ip-10-0-0-7"), "{output}");
+    assert!(output.contains("\nerror\n"), "{output}");
+    assert!(output.contains("\n1024\n"), "{output}");
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn a_readonly_root() {
+    let Some(fixture) = linux() else { return };
+    let (code, output) = run(&fixture, |plan| plan.readonly_root = true, "touch /x").await;
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("Read-only file system"), "{output}");
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn memory_limits_kill_and_say_so() {
+    let Some(fixture) = linux() else { return };
+    let runtime = &fixture.runtime;
+    let mut events = runtime.events(TASK);
+    runtime.create_sandbox(fixture.sandbox()).await.unwrap();
+    let mut plan = fixture.plan("main", "exec dd if=/dev/zero of=/dev/null bs=200M count=1");
+    plan.memory_mib = Some(16);
+    runtime.start_container(TASK, plan).await.unwrap();
+    let exit = loop {
+        if let Event::Exited { exit, .. } = events.recv().await.unwrap() {
+            break exit;
+        }
+    };
+    assert_eq!((exit.code, exit.is_oom), (137, true));
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn the_stop_signal_and_then_kill() {
+    let Some(fixture) = linux() else { return };
+    let runtime = &fixture.runtime;
+    runtime.create_sandbox(fixture.sandbox()).await.unwrap();
+    let polite = "trap 'echo bye; exit 5' TERM; echo ready; while true; do sleep 1000 & wait; done";
+    runtime.start_container(TASK, fixture.plan("polite", polite)).await.unwrap();
+    // Deaf: the first process of a PID namespace gets no signal that it does not handle.
+    runtime.start_container(TASK, fixture.plan("deaf", "exec sleep 1000")).await.unwrap();
+    runtime.output(TASK, "polite", Default::default()).await.unwrap();
+    let exit = runtime.stop(TASK, "polite", Signal::TERM, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(exit.code, 5);
+    assert_eq!(fixture.output("polite").await, "ready\nbye\n");
+    let exit = runtime.stop(TASK, "deaf", Signal::TERM, Duration::from_millis(50)).await.unwrap();
+    assert_eq!(exit.code, 137);
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there() {
+    let Some(fixture) = linux() else { return };
+    let runtime = &fixture.runtime;
+    runtime.create_sandbox(fixture.sandbox()).await.unwrap();
+    let mut plan = fixture.plan("main", "");
+    plan.entry_point = Some(vec!["nope".to_owned()]);
+    let failed = runtime.start_container(TASK, plan).await.unwrap_err();
+    assert!(matches!(failed, RuntimeError::Start(_)), "{failed:?}");
+    assert!(failed.to_string().contains("executable file not found in $PATH"), "{failed}");
+    // Nothing is left of it: the name is free.
+    runtime.start_container(TASK, fixture.plan("main", "true")).await.unwrap();
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn a_restart_finds_what_runs_and_what_has_ended() {
+    let Some(mut fixture) = linux() else { return };
+    let dir = fixture.dir.path().to_path_buf();
+    fixture.runtime.create_sandbox(fixture.sandbox()).await.unwrap();
+    fixture.runtime.start_container(TASK, fixture.plan("web", "exec sleep 1000")).await.unwrap();
+    // Ends once it is told through a file, while nobody listens.
+    let job = "echo before; while ! cat /go 2>/dev/null; do sleep 0.01; done; echo after; exit 9";
+    fixture.runtime.start_container(TASK, fixture.plan("job", job)).await.unwrap();
+    let pid = fixture.runtime.state(TASK).await.unwrap().unwrap().container("job").unwrap().pid;
+    let pidfd = rustix::process::pidfd_open(Pid::from_raw(pid as i32).unwrap(), PidfdFlags::empty()).unwrap();
+    fixture.runtime.close().await;
+    fixture.runtime = Box::new(Linux::open(options(&dir, None)).unwrap());
+    let upper = dir.join("tasks").join(TASK).join("containers/job/upper");
+    std::fs::write(upper.join("go"), "").unwrap();
+    let long = Timespec { tv_sec: 30, tv_nsec: 0 };
+    let ended = rustix::event::poll(&mut [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)], Some(&long));
+    assert_eq!(ended, Ok(1));
+    let mut events = fixture.runtime.events(TASK);
+    let records = fixture.runtime.list().await.unwrap();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].container("web").unwrap().exit, None);
+    // Either it was recorded meanwhile or its event is yet to come.
+    let code = match &records[0].container("job").unwrap().exit {
+        Some(exit) => exit.code,
+        None => match events.recv().await.unwrap() {
+            Event::Exited { exit, .. } => exit.code,
+            other => panic!("{other:?}"),
+        },
+    };
+    assert_eq!(code, 9);
+    assert_eq!(fixture.output("job").await, "before\nafter\n");
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn a_dead_shim_leaves_no_container() {
+    let Some(fixture) = linux() else { return };
+    let runtime = &fixture.runtime;
+    let mut events = runtime.events(TASK);
+    runtime.create_sandbox(fixture.sandbox()).await.unwrap();
+    let record = runtime.start_container(TASK, fixture.plan("main", "exec sleep 1000")).await.unwrap();
+    let pid = Pid::from_raw(record.pid as i32).unwrap();
+    let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", record.pid)).unwrap();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse().unwrap();
+    rustix::process::kill_process(Pid::from_raw(parent).unwrap(), rustix::process::Signal::KILL).unwrap();
+    loop {
+        match events.recv().await.expect("the loss is told") {
+            Event::SandboxLost { .. } => break,
+            _ => {}
+        }
+    }
+    let long = Timespec { tv_sec: 30, tv_nsec: 0 };
+    let ended = rustix::event::poll(&mut [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)], Some(&long));
+    assert_eq!(ended, Ok(1), "the container is gone");
+    let state = runtime.state(TASK).await.unwrap().unwrap();
+    assert_eq!(state.phase, SandboxPhase::Removed);
+    let main = state.container("main").unwrap();
+    assert_eq!(main.exit.as_ref().unwrap().code, 137);
+    assert!(main.exit_reason.is_some());
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn a_chatty_container_waits_for_its_reader_and_loses_nothing() {
+    let Some(fixture) = linux() else { return };
+    let runtime = &fixture.runtime;
+    runtime.create_sandbox(fixture.sandbox()).await.unwrap();
+    let mut plan = fixture.plan("main", "exec seq 1 400000");
+    plan.output = Output::Blocking { limit_bytes: 1 << 20 };
+    runtime.start_container(TASK, plan).await.unwrap();
+    let dir = runtime.spool(TASK, "main");
+    let mut reader = runtime::spool::Reader::new(&dir, Default::default());
+    let mut expected = 1_u32;
+    loop {
+        let entries = reader.read(10_000, 1 << 20).unwrap();
+        for entry in &entries {
+            assert_eq!(entry.text, expected.to_string().as_bytes());
+            expected += 1;
+        }
+        let on_disk: u64 = std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
+        assert!(on_disk < 3 << 20, "{on_disk} bytes wait");
+        reader.release(reader.position()).unwrap();
+        if entries.is_empty() {
+            let state = runtime.output(TASK, "main", reader.position()).await.unwrap();
+            if state == runtime::OutputState::Closed && reader.read(1, 1).unwrap().is_empty() {
+                break;
+            }
+        }
+    }
+    assert_eq!(expected, 400_001);
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn down_leaves_nothing() {
+    let Some(fixture) = linux() else { return };
+    fixture.runtime.create_sandbox(fixture.sandbox()).await.unwrap();
+    fixture.runtime.start_container(TASK, fixture.plan("main", "exec sleep 1000")).await.unwrap();
+    let group = options(fixture.dir.path(), None).cgroup;
+    let hierarchies = launch::cgroup::Hierarchies::detect().unwrap();
+    let cgroup = launch::cgroup::Cgroup::open(&hierarchies, &group).unwrap();
+    assert!(cgroup.directories().iter().all(|dir| dir.exists()));
+    fixture.runtime.down().await.unwrap();
+    assert!(cgroup.directories().iter().all(|dir| !dir.exists()));
+    assert_eq!(std::fs::read_dir(fixture.dir.path().join("tasks")).unwrap().count(), 0);
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(fixture.dir.path().to_str().unwrap()));
+}

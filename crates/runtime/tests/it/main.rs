@@ -1,0 +1,10 @@
+//! One suite for every runtime, and what only real containers can show. Tests that need root say
+//! so and pass where there is none.
+
+mod bench;
+mod fixture;
+mod linux;
+mod simulated;
+mod spool;
+mod suite;
+mod translate;
