@@ -1,4 +1,5 @@
 //! The store through its public surface, on the memory backend.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod closing;
 mod reading;
