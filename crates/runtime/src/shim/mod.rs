@@ -107,6 +107,8 @@ impl Shim {
         let host = |doing: &str, error: std::io::Error| RuntimeError::host(doing, error);
         let listener = sys::take_stdin().map_err(|e| host("take the socket", e))?;
         sys::survive_signals();
+        // Executed through a descriptor, it would be called by that descriptor's number.
+        let _ = rustix::thread::set_name(c"boxship-shim");
         // A session of its own: no terminal, and no signal meant for the server's group. It fails
         // only for one that leads a group already, which has what it needs.
         let _ = rustix::process::setsid();

@@ -84,12 +84,13 @@ impl User {
         };
         let name = entry.as_deref().and_then(|f| f.first()).cloned().unwrap_or_default();
         let is_member = |f: &Vec<String>| f.get(3).is_some_and(|list| list.split(',').any(|m| m == name));
-        let groups = match wanted {
-            // As in Docker: a group that was asked for is the only one.
-            Some(_) => Vec::new(),
-            None if name.is_empty() => Vec::new(),
-            None => group.lines().map(fields).filter(is_member).filter_map(|f| number(&f, 2)).collect(),
-        };
+        // As in Docker: the first group is among the others (CVE-2022-36109), and a group that was
+        // asked for is the only one.
+        let mut groups = vec![gid];
+        if wanted.is_none() && !name.is_empty() {
+            let member = group.lines().map(fields).filter(is_member).filter_map(|f| number(&f, 2));
+            groups.extend(member.filter(|group| *group != gid));
+        }
         let home = entry.and_then(|f| f.get(5).cloned()).filter(|home| !home.is_empty());
         Ok(User { uid, gid, groups, home: home.unwrap_or_else(|| "/".to_owned()) })
     }
@@ -210,16 +211,16 @@ mod tests {
 
     #[test]
     fn users_as_docker_takes_them() {
-        check("", 0, 0, &[], "/root");
-        check("web", 33, 34, &[50], "/srv");
-        check("33", 33, 34, &[50], "/srv");
-        check("web:logs", 33, 50, &[], "/srv");
-        check("33:7", 33, 7, &[], "/srv");
-        check("4000", 4000, 0, &[], "/");
-        check("4000:web", 4000, 34, &[], "/");
-        check(":logs", 0, 50, &[], "/root");
+        check("", 0, 0, &[0], "/root");
+        check("web", 33, 34, &[34, 50], "/srv");
+        check("33", 33, 34, &[34, 50], "/srv");
+        check("web:logs", 33, 50, &[50], "/srv");
+        check("33:7", 33, 7, &[7], "/srv");
+        check("4000", 4000, 0, &[0], "/");
+        check("4000:web", 4000, 34, &[34], "/");
+        check(":logs", 0, 50, &[50], "/root");
         // A name of digits wins over the number.
-        check("12", 77, 78, &[], "/odd");
+        check("12", 77, 78, &[78], "/odd");
     }
 
     #[test]

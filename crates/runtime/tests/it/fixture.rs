@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use base::clock::Clock;
 use runtime::spool::{Position, Reader};
 use runtime::{
-    ContainerPlan, ImageDefaults, Limits, Linux, LinuxOptions, Output, Runtime, Simulated, TaskSandbox,
+    ContainerPlan, ImageDefaults, Limits, Linux, LinuxOptions, Output, OutputState, Runtime, Simulated, TaskSandbox,
 };
 
 /// A runtime, and what must outlive it.
@@ -16,6 +16,25 @@ pub struct Fixture {
     pub layer: PathBuf,
     pub clock: Clock,
     pub dir: tempfile::TempDir,
+    is_linux: bool,
+}
+
+impl Drop for Fixture {
+    /// Also a test that fails leaves no process, mount or control group behind.
+    fn drop(&mut self) {
+        if self.is_linux {
+            let options = options(self.dir.path(), None);
+            let clean = move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                runtime.block_on(async {
+                    Linux::open(options).map_err(std::io::Error::other)?.down().await.map_err(std::io::Error::other)
+                })
+            };
+            if let Ok(Err(error)) = std::thread::spawn(clean).join() {
+                eprintln!("a test leaves something behind: {error}");
+            }
+        }
+    }
 }
 
 /// Why real containers cannot be had here, if they cannot.
@@ -28,7 +47,7 @@ pub fn lacking() -> Option<&'static str> {
 
 /// `None`, with a line, where real containers cannot be had.
 pub fn linux() -> Option<Fixture> {
-    linux_with(None)
+    linux_with(std::env::var_os("BOXSHIP_OCI_RUNTIME").as_deref().and_then(std::ffi::OsStr::to_str))
 }
 
 pub fn linux_with(oci_runtime: Option<&str>) -> Option<Fixture> {
@@ -39,7 +58,7 @@ pub fn linux_with(oci_runtime: Option<&str>) -> Option<Fixture> {
     let dir = tempfile::tempdir().unwrap();
     let layer = layer(dir.path());
     let runtime = Box::new(Linux::open(options(dir.path(), oci_runtime)).unwrap());
-    Some(Fixture { runtime, layer, clock: Clock::default(), dir })
+    Some(Fixture { runtime, layer, clock: Clock::default(), dir, is_linux: true })
 }
 
 pub fn options(dir: &Path, oci_runtime: Option<&str>) -> LinuxOptions {
@@ -57,7 +76,7 @@ pub fn simulated() -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let clock = Clock::default();
     let runtime = Box::new(Simulated::open(dir.path().join("tasks"), clock.clone()).unwrap());
-    Fixture { runtime, layer: PathBuf::from("/"), clock, dir }
+    Fixture { runtime, layer: PathBuf::from("/"), clock, dir, is_linux: false }
 }
 
 fn layer(dir: &Path) -> PathBuf {
@@ -107,18 +126,19 @@ impl Fixture {
     pub async fn output(&self, container: &str) -> String {
         let mut reader = Reader::new(&self.runtime.spool(TASK, container), Position::default());
         let mut text = String::new();
+        let mut is_closed = false;
         loop {
             let entries = reader.read(1000, 1 << 20).unwrap();
-            let position = reader.position();
             for entry in &entries {
                 text.push_str(&String::from_utf8_lossy(&entry.text));
                 text.push('\n');
             }
-            if entries.is_empty()
-                && self.runtime.output(TASK, container, position).await.unwrap() == runtime::OutputState::Closed
-                && reader.read(1, 1).unwrap().is_empty()
-            {
-                return text;
+            if entries.is_empty() {
+                if is_closed {
+                    return text;
+                }
+                let state = self.runtime.output(TASK, container, reader.position()).await.unwrap();
+                is_closed = state == OutputState::Closed;
             }
         }
     }
