@@ -99,7 +99,7 @@ fn utf8(body: &[u8]) -> Result<&str, ReadError> {
 }
 
 fn read_xml(operation: &OperationDefinition, body: &[u8], into: &mut dyn Shape) -> Result<(), ReadError> {
-    if operation.has_no_output() {
+    if operation.has_no_output() || body.is_empty() {
         return Ok(());
     }
     let root = Element::parse(body)?;

@@ -213,7 +213,9 @@ fn json_fault(fault: &Fault, known: Option<&ErrorDefinition>) -> Vec<u8> {
     let mut writer = JsonWriter::new();
     writer.open();
     writer.extra("__type", known.map_or(&fault.code, |error| error.shape));
-    writer.extra(known.map_or("message", |error| error.message), &fault.message);
+    if !fault.message.is_empty() {
+        writer.extra(known.map_or("message", |error| error.message), &fault.message);
+    }
     for (name, value) in &fault.members {
         writer.extra(name, value);
     }
@@ -227,7 +229,9 @@ fn query_fault(api: &Api, fault: &Fault, known: Option<&ErrorDefinition>, reques
     writer.open("Error", "");
     writer.leaf("Type", if fault.blame == Blame::Server { "Receiver" } else { "Sender" });
     writer.leaf("Code", known.map_or(&fault.code, |error| error.code));
-    writer.leaf("Message", &fault.message);
+    if !fault.message.is_empty() {
+        writer.leaf("Message", &fault.message);
+    }
     for (name, value) in &fault.members {
         writer.leaf(name, value);
     }
@@ -243,7 +247,9 @@ fn ec2_fault(fault: &Fault, known: Option<&ErrorDefinition>, request_id: &str) -
     writer.open("Errors", "");
     writer.open("Error", "");
     writer.leaf("Code", known.map_or(&fault.code, |error| error.code));
-    writer.leaf("Message", &fault.message);
+    if !fault.message.is_empty() {
+        writer.leaf("Message", &fault.message);
+    }
     for (name, value) in &fault.members {
         writer.leaf(name, value);
     }

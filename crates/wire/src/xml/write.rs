@@ -170,10 +170,11 @@ impl Writer for XmlWriter {
         let name = std::mem::take(&mut self.name);
         let Kind::List(item) = schema.kind else { return };
         if std::mem::take(&mut self.is_flat) {
+            // A flattened list has no element of its own to declare the member's namespace on.
+            self.namespace = ("", "");
             self.push("", item);
             if let Some(frame) = self.frames.last_mut() {
                 frame.item = name;
-                frame.item_namespace = std::mem::take(&mut self.namespace);
             }
         } else {
             self.start(name);

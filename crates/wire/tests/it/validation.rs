@@ -1,0 +1,140 @@
+//! Constraints, in the words of each service family.
+
+use http::HeaderMap;
+use wire::{Api, DecodeFault, Operation, Parts, Protocol, Shape};
+
+fn decode<O: Operation>(protocol: Protocol, body: &str) -> Result<O::Input, DecodeFault> {
+    let headers = HeaderMap::new();
+    let parts = Parts { path: "/", query: "", headers: &headers };
+    let mut input = O::Input::default();
+    wire::decode(protocol, O::DEFINITION, &parts, body.as_bytes(), &mut input)?;
+    Ok(input)
+}
+
+/// The refusal of a body as `code: message`, or `accepted`.
+fn check<O: Operation>(protocol: Protocol, api: &Api, body: &str, expected: &str) {
+    let found = match decode::<O>(protocol, body) {
+        Ok(_) => String::from("accepted"),
+        Err(fault) => fault.fault(api).to_string(),
+    };
+    assert_eq!(found, expected, "{body}");
+}
+
+fn ecs<O: Operation>(body: &str, expected: &str) {
+    check::<O>(Protocol::AwsJson11, &aws_ecs::API, body, expected);
+}
+
+fn iam<O: Operation>(body: &str, expected: &str) {
+    check::<O>(Protocol::Query, &aws_iam::API, body, expected);
+}
+
+fn ec2<O: Operation>(body: &str, expected: &str) {
+    check::<O>(Protocol::Ec2, &aws_ec2::API, body, expected);
+}
+
+use aws_ec2::op::{CreateNetworkInterface, DescribeSubnets, DescribeVpcs};
+use aws_ecs::op::{RegisterTaskDefinition, RunTask, TagResource};
+use aws_iam::op::{CreateRole, TagRole};
+
+#[test]
+fn enumerations_name_their_values() {
+    ecs::<RunTask>(
+        r#"{"taskDefinition":"a","launchType":"x"}"#,
+        "InvalidParameterException: 1 validation error detected: Value 'x' at 'launchType' failed to satisfy \
+         constraint: Member must satisfy enum value set: [EC2, FARGATE, EXTERNAL, MANAGED_INSTANCES]",
+    );
+}
+
+#[test]
+fn required_members_are_found_at_any_depth() {
+    ecs::<RegisterTaskDefinition>(
+        r#"{"containerDefinitions":[{"name":"a","firelensConfiguration":{}},{"firelensConfiguration":{}}]}"#,
+        "InvalidParameterException: 3 validation errors detected: \
+         Value null at 'containerDefinitions.1.member.firelensConfiguration.type' failed to satisfy constraint: Member must not be null; \
+         Value null at 'containerDefinitions.2.member.firelensConfiguration.type' failed to satisfy constraint: Member must not be null; \
+         Value null at 'family' failed to satisfy constraint: Member must not be null",
+    );
+}
+
+#[test]
+fn members_of_lists_have_their_index() {
+    let tag = |key: &str| format!(r#"{{"resourceArn":"arn","tags":[{{"key":"a"}},{{"key":"{key}"}}]}}"#);
+    ecs::<TagResource>(&tag("b"), "accepted");
+    ecs::<TagResource>(
+        &tag(""),
+        "InvalidParameterException: 1 validation error detected: Value '' at 'tags.2.member.key' failed to satisfy \
+         constraint: Member must have length greater than or equal to 1",
+    );
+    ecs::<TagResource>(&tag(&"ä".repeat(128)), "accepted");
+    let long = "ä".repeat(129);
+    ecs::<TagResource>(
+        &tag(&long),
+        &format!(
+            "InvalidParameterException: 1 validation error detected: Value '{long}' at 'tags.2.member.key' failed to \
+             satisfy constraint: Member must have length less than or equal to 128"
+        ),
+    );
+}
+
+#[test]
+fn query_services_have_their_own_code() {
+    iam::<CreateRole>("Action=CreateRole&RoleName=a&AssumeRolePolicyDocument=%7B%7D", "accepted");
+    iam::<CreateRole>(
+        "Action=CreateRole&AssumeRolePolicyDocument=%7B%7D&MaxSessionDuration=10",
+        "ValidationError: 2 validation errors detected: Value '10' at 'maxSessionDuration' failed to satisfy \
+         constraint: Member must have value greater than or equal to 3600; Value null at 'roleName' failed to \
+         satisfy constraint: Member must not be null",
+    );
+    iam::<CreateRole>(
+        "RoleName=a%2Fb&AssumeRolePolicyDocument=x",
+        "ValidationError: 1 validation error detected: Value 'a/b' at 'roleName' failed to satisfy constraint: \
+         Member must satisfy regular expression pattern: [\\w+=,.@-]+",
+    );
+    iam::<TagRole>("RoleName=a&Tags.member.1.Key=k&Tags.member.1.Value=v", "accepted");
+    iam::<TagRole>(
+        "RoleName=a&Tags.member.1.Key=k&Tags.member.3.Value=v",
+        "ValidationError: 2 validation errors detected: Value null at 'tags.1.member.value' failed to satisfy \
+         constraint: Member must not be null; Value null at 'tags.2.member.key' failed to satisfy constraint: \
+         Member must not be null",
+    );
+}
+
+#[test]
+fn forms_that_are_none_are_malformed() {
+    iam::<TagRole>("RoleName=%zz", "MalformedInput: A percent sign without two hex digits");
+    iam::<TagRole>("RoleName=%ff", "MalformedInput: A parameter that is not UTF-8");
+    iam::<TagRole>("RoleName=a&Tags.member.x.Key=k", "MalformedInput: x is not the number of a list's item");
+    let deep = format!("RoleName=a&{}=b", vec!["a"; 10_000].join("."));
+    iam::<TagRole>(&deep, "MalformedInput: nested deeper than 128 levels");
+    iam::<CreateRole>(
+        "RoleName=a&AssumeRolePolicyDocument=x&MaxSessionDuration=1h",
+        "MalformedInput: Value (1h) for MaxSessionDuration can not be converted to Integer",
+    );
+}
+
+#[test]
+fn ec2_has_its_own_sentences() {
+    ec2::<DescribeVpcs>(
+        "Action=DescribeVpcs&Version=2016-11-15&VpcId.1=vpc-1&Filter.1.Name=a&Filter.1.Value.1=b",
+        "accepted",
+    );
+    ec2::<CreateNetworkInterface>(
+        "Action=CreateNetworkInterface",
+        "MissingParameter: The request must contain the parameter subnetId",
+    );
+    ec2::<DescribeSubnets>("Subnets.1=a", "UnknownParameter: The parameter Subnets is not recognized");
+}
+
+#[test]
+fn lists_show_the_scalars_that_break_them() {
+    let schema = aws_ecs::RunTaskRequest::default().schema();
+    assert_eq!(schema.name, "RunTaskRequest");
+    let body =
+        r#"{"taskDefinition":"a","capacityProviderStrategy":[{"capacityProvider":"c","weight":1001}]}"#;
+    ecs::<RunTask>(
+        body,
+        "InvalidParameterException: 1 validation error detected: Value '1001' at \
+         'capacityProviderStrategy.1.member.weight' failed to satisfy constraint: Member must have value less than \
+         or equal to 1000",
+    );
+}
