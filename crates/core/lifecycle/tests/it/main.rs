@@ -1,4 +1,5 @@
 //! Life cycles through their public surface: tables, properties, transcripts.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod container;
 mod life;

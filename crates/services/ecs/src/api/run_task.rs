@@ -31,7 +31,16 @@ pub const ACTS: &[&str] = &[
     "group",
     "launchType",
     "networkConfiguration",
-    "overrides",
+    "overrides.containerOverrides.name",
+    "overrides.containerOverrides.command",
+    "overrides.containerOverrides.environment",
+    "overrides.containerOverrides.cpu",
+    "overrides.containerOverrides.memory",
+    "overrides.containerOverrides.memoryReservation",
+    "overrides.cpu",
+    "overrides.memory",
+    "overrides.executionRoleArn",
+    "overrides.taskRoleArn",
     "platformVersion",
     "propagateTags",
     "startedBy",
@@ -60,10 +69,10 @@ struct Run {
 pub fn run(tx: &mut Tx<'_>, request: aws::RunTaskRequest) -> Result<aws::RunTaskResponse, Fault> {
     let token = request.client_token.clone().filter(|token| !token.is_empty());
     let said = token.is_some().then(|| said(&request));
-    if let (Some(token), Some(said)) = (&token, &said) {
-        if let Some(answer) = answered(tx, token, said)? {
-            return Ok(answer);
-        }
+    if let (Some(token), Some(said)) = (&token, &said)
+        && let Some(answer) = answered(tx, token, said)?
+    {
+        return Ok(answer);
     }
     let run = checked(tx, request)?;
     let (mut tasks, mut failures, mut arns) = (Vec::new(), Vec::new(), Vec::new());

@@ -81,6 +81,9 @@ pub fn register(family: &str, spec: &Spec) -> Result<(), Flaw> {
         return Err(Flaw::Family);
     }
     roles(spec)?;
+    if spec.needs_fargate() {
+        fargate_size(spec)?;
+    }
     volumes(spec)?;
     containers(spec)?;
     sizes(spec)?;
@@ -176,15 +179,7 @@ fn sizes(spec: &Spec) -> Result<(), Flaw> {
 
 /// What Fargate asks beyond the rules for every definition.
 pub fn fargate(spec: &Spec) -> Result<(), Flaw> {
-    if !spec.is_awsvpc() {
-        return Err(Flaw::FargateNetwork);
-    }
-    let cpu = size::cpu_units(spec.cpu.as_ref().ok_or(Flaw::FargateNoCpu)?).ok_or(Flaw::TaskCpu)?;
-    let memory =
-        size::memory_mib(spec.memory.as_ref().ok_or(Flaw::FargateNoMemory)?).ok_or(Flaw::TaskMemory)?;
-    if !size::is_fargate_pair(cpu, memory) {
-        return Err(Flaw::FargateSize(cpu, memory));
-    }
+    fargate_size(spec)?;
     if !spec.placement_constraints.is_empty() {
         return Err(Flaw::Fargate("placement constraints"));
     }
@@ -210,6 +205,19 @@ pub fn fargate(spec: &Spec) -> Result<(), Flaw> {
         if spec.execution_role.is_none() {
             role_needed(container)?;
         }
+    }
+    Ok(())
+}
+
+fn fargate_size(spec: &Spec) -> Result<(), Flaw> {
+    if !spec.is_awsvpc() {
+        return Err(Flaw::FargateNetwork);
+    }
+    let cpu = size::cpu_units(spec.cpu.as_ref().ok_or(Flaw::FargateNoCpu)?).ok_or(Flaw::TaskCpu)?;
+    let memory =
+        size::memory_mib(spec.memory.as_ref().ok_or(Flaw::FargateNoMemory)?).ok_or(Flaw::TaskMemory)?;
+    if !size::is_fargate_pair(cpu, memory) {
+        return Err(Flaw::FargateSize(cpu, memory));
     }
     Ok(())
 }

@@ -115,20 +115,19 @@ fn numbers(container: &ContainerDefinition, spec: &Spec) -> Result<(), Container
     if container.memory_reservation.is_some_and(|mib| mib < 6) {
         return setting(container, "'memoryReservation' must be at least 6 MiB.");
     }
-    if let (Some(hard), Some(soft)) = (container.memory, container.memory_reservation) {
-        if soft > hard {
-            return setting(container, "'memory' must not be less than 'memoryReservation'.");
-        }
+    if let (Some(hard), Some(soft)) = (container.memory, container.memory_reservation)
+        && soft > hard
+    {
+        return setting(container, "'memory' must not be less than 'memoryReservation'.");
     }
     if spec.memory.is_none() && container.memory.is_none() && container.memory_reservation.is_none() {
         return Err(ContainerFlaw::NoMemory(String::from(container.name())));
     }
     if let (Some(hard), Some(task)) =
         (container.memory, spec.memory.as_deref().and_then(super::size::memory_mib))
+        && i64::from(hard) > i64::from(task)
     {
-        if i64::from(hard) > i64::from(task) {
-            return setting(container, "'memory' must not be greater than the value of the task 'memory'.");
-        }
+        return setting(container, "'memory' must not be greater than the value of the task 'memory'.");
     }
     if container.stop_timeout.is_some_and(|secs| secs < 0) {
         return setting(container, "'stopTimeout' must not be negative.");
@@ -153,10 +152,10 @@ fn numbers(container: &ContainerDefinition, spec: &Spec) -> Result<(), Container
             );
         }
     }
-    if let Some(policy) = &container.restart_policy {
-        if policy.restart_attempt_period.is_some_and(|secs| !(60..=1800).contains(&secs)) {
-            return setting(container, "'restartAttemptPeriod' must be between 60 and 1800.");
-        }
+    if let Some(policy) = &container.restart_policy
+        && policy.restart_attempt_period.is_some_and(|secs| !(60..=1800).contains(&secs))
+    {
+        return setting(container, "'restartAttemptPeriod' must be between 60 and 1800.");
     }
     Ok(())
 }

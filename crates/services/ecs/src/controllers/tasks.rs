@@ -20,7 +20,7 @@ const STOP: u64 = 2;
 const FORGET: u64 = 3;
 
 /// An order is given again while the host does not show it.
-const RESEND_AFTER: Duration = Duration::from_secs(2);
+const RESEND_AFTER: Duration = Duration::from_secs(5);
 /// A host is told to forget a task for so long after the last that was heard of it.
 const FORGET_FOR: Duration = Duration::from_secs(60);
 /// AWS: a stopped task stays visible for an hour.

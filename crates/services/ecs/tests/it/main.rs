@@ -1,0 +1,11 @@
+//! ECS by its requests and answers, on the memory store, with peers made up.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod cluster;
+mod definition;
+mod life;
+mod peers;
+mod run;
+mod tag;
+mod tasks;
+mod world;
