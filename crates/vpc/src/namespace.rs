@@ -72,7 +72,7 @@ impl Namespace {
 
 /// Whether a namespace is bound at `path`.
 pub fn is_bound(path: &Path) -> bool {
-    statfs(path).is_ok_and(|about| about.f_type as i64 == NSFS_MAGIC)
+    statfs(path).is_ok_and(|about| about.f_type == NSFS_MAGIC)
 }
 
 /// Takes the name away. The namespace ends once no process and no socket is in it.
