@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, FileTimes};
-use std::io;
+use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +13,7 @@ use base::Timestamp;
 use bytes::Bytes;
 
 use crate::staged::{Parked, Staged};
-use crate::{BlobError, BlobReader, Digest};
+use crate::{BlobError, BlobReader, Digest, Hasher};
 
 /// A handle on the directory; clones share it.
 #[derive(Clone)]
@@ -163,23 +164,50 @@ impl Blobs {
         let blobs = self.clone();
         blocking(move || {
             let digest = Digest::of(&bytes);
-            if blobs.touch(&digest)? {
-                return Ok(digest);
-            }
-            // Two writers of the same bytes must not share a file.
-            static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-            let turn = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            let path = blobs.home.upload(&format!("put-{}-{turn}", digest.hex()));
-            let written = fs::write(&path, &bytes)
-                .and_then(|()| File::open(&path))
-                .map_err(|e| BlobError::io(&path, e))
-                .and_then(|file| blobs.home.publish(&file, &path, &digest));
-            if written.is_err() {
-                fs::remove_file(&path).ok();
-            }
-            written.map(|()| digest)
+            blobs.put_reader(&mut &bytes[..], digest).map(|()| digest)
         })
         .await
+    }
+
+    /// Stores all that `content` gives durably under `expected`. Blocking.
+    pub fn put_reader(&self, content: &mut dyn io::Read, expected: Digest) -> Result<(), BlobError> {
+        // Two writers of the same bytes must not share a file.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        if self.touch(&expected)? {
+            return Ok(());
+        }
+        let turn = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = self.home.upload(&format!("put-{}-{turn}", expected.hex()));
+        let stored = self.write_whole(content, &path, expected);
+        if stored.is_err() {
+            fs::remove_file(&path).ok();
+        }
+        stored
+    }
+
+    fn write_whole(
+        &self,
+        content: &mut dyn io::Read,
+        path: &Path,
+        expected: Digest,
+    ) -> Result<(), BlobError> {
+        let fail = |e| BlobError::io(path, e);
+        let mut file = File::create(path).map_err(fail)?;
+        let mut hasher = Hasher::default();
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            let read = content.read(&mut buffer).map_err(fail)?;
+            if read == 0 {
+                break;
+            }
+            hasher.update(&buffer[..read]);
+            file.write_all(&buffer[..read]).map_err(fail)?;
+        }
+        let actual = hasher.finish();
+        if actual != expected {
+            return Err(BlobError::DigestMismatch { expected, actual });
+        }
+        self.home.publish(&file, path, &expected)
     }
 
     /// Starts the upload `id` (letters, digits, `-`, `_`; at most 128), or takes it up again where

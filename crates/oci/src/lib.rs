@@ -9,6 +9,8 @@
 //!
 //! Ignores what runs: overlay mounts and containers are the runtime's.
 
+pub mod archive;
+pub mod assemble;
 pub mod content;
 mod error;
 pub mod manifest;
@@ -16,6 +18,7 @@ mod reference;
 mod source;
 pub mod tar;
 pub mod unpack;
+pub mod users;
 
 pub use content::{Content, Image, Options, Progress};
 pub use error::Error;
