@@ -71,6 +71,9 @@ pub struct Page {
     pub has_more: bool,
 }
 
+/// A span with its file.
+type Placed = (Arc<Segment>, Span);
+
 impl Query {
     fn wants(&self, position: Position) -> bool {
         position > self.after
@@ -122,7 +125,7 @@ impl Journal {
 
     /// The spans that may hold what `query` wants, with their files, which stay readable whatever
     /// happens to the index meanwhile.
-    fn spans(&self, stream: &str, query: &Query) -> Option<(Option<Trim>, Vec<(Arc<Segment>, Span)>)> {
+    fn spans(&self, stream: &str, query: &Query) -> Option<(Option<Trim>, Vec<Placed>)> {
         let index = self.shared.index();
         let stream = index.streams.get(stream)?;
         let spans = stream.spans().filter(|(_, span)| query.may_want(span));
