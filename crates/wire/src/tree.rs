@@ -57,7 +57,7 @@ impl<N: Node> TreeReader<N> {
         parsed.ok_or_else(|| {
             let name = self.place.map_or("value", |(_, member)| member.query);
             let shown: String = text.as_deref().unwrap_or("").chars().take(100).collect();
-            ReadError::wrong_type(format!("Value ({shown}) for {name} can not be converted to {wanted}"))
+            ReadError::wrong_type(format!("Value ({shown}) for {name} cannot be converted to {wanted}"))
         })
     }
 }

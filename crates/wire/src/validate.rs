@@ -184,20 +184,20 @@ impl<'a> Validating<'a> {
     }
 }
 
-/// The limits that a scalar breaks, each as AWS words it.
+/// The limits that a scalar breaks, each as AWS words it, the pattern first as AWS has it.
 fn broken(schema: &Schema, measure: f64, text: &dyn Fn() -> String) -> Vec<String> {
     let Limits { min, max, pattern, values } = schema.limits;
     let mut broken = Vec::new();
+    if let Some(pattern) = pattern
+        && !pattern.matches(&text())
+    {
+        broken.push(format!("Member must satisfy regular expression pattern: {}", pattern.text));
+    }
     if measure < min as f64 {
         broken.push(at_least(schema));
     }
     if measure > max as f64 {
         broken.push(at_most(schema));
-    }
-    if let Some(pattern) = pattern
-        && !pattern.matches(&text())
-    {
-        broken.push(format!("Member must satisfy regular expression pattern: {}", pattern.text));
     }
     if !values.is_empty() && !values.contains(&text().as_str()) {
         broken.push(format!("Member must satisfy enum value set: [{}]", values.join(", ")));

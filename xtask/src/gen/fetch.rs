@@ -15,7 +15,8 @@ pub fn sdist(cache: &Path, version: &str, sha256: &str) -> Result<PathBuf> {
         fs::create_dir_all(cache)?;
         download(cache, version)?;
     }
-    let found = hex::encode(Sha256::digest(fs::read(&path).with_context(|| format!("read {}", path.display()))?));
+    let found =
+        hex::encode(Sha256::digest(fs::read(&path).with_context(|| format!("read {}", path.display()))?));
     ensure!(found == sha256, "{} has sha256 {found}, expected {sha256}", path.display());
     Ok(path)
 }

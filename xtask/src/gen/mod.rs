@@ -56,7 +56,8 @@ pub fn run() -> Result<()> {
     let config: Config = toml::from_str(&text).with_context(|| format!("parse {}", path.display()))?;
     let archive = fetch::sdist(&root.join("target/gen"), &config.botocore.version, &config.botocore.sha256)?;
     for api in &config.api {
-        generate(&root, &archive, &config.botocore.version, api).with_context(|| format!("generate {}", api.name))?;
+        generate(&root, &archive, &config.botocore.version, api)
+            .with_context(|| format!("generate {}", api.name))?;
     }
     Ok(())
 }

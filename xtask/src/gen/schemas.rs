@@ -35,7 +35,8 @@ impl<'a> Schemas<'a> {
                 )?;
             }
         }
-        let mut text = String::from("use wire::schema::plain;\nuse wire::{Kind, Member, Pattern, Schema};\n\n");
+        let mut text =
+            String::from("use wire::schema::plain;\nuse wire::{Kind, Member, Pattern, Schema};\n\n");
         if self.patterns.is_empty() {
             text = text.replace(" Pattern,", "");
         }

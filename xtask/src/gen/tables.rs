@@ -73,7 +73,11 @@ pub fn api(tree: &Tree<'_>, config: &ApiConfig) -> Result<String> {
     }
     let known: Vec<&str> = tree.model.operations.keys().map(String::as_str).collect();
     let mut protocols = Vec::new();
-    let listed = if metadata.protocols.is_empty() { vec![metadata.protocol.clone()] } else { metadata.protocols.clone() };
+    let listed = if metadata.protocols.is_empty() {
+        vec![metadata.protocol.clone()]
+    } else {
+        metadata.protocols.clone()
+    };
     for protocol in &listed {
         protocols.push(format!("Protocol::{}", protocol_name(protocol, metadata.json_version.as_deref())?));
     }

@@ -19,7 +19,8 @@ pub struct Tree<'a> {
 
 impl<'a> Tree<'a> {
     pub fn new(model: &'a Model, chosen: &[String]) -> Result<Tree<'a>> {
-        let mut tree = Tree { model, operations: Vec::new(), shapes: BTreeSet::new(), inputs: BTreeSet::new() };
+        let mut tree =
+            Tree { model, operations: Vec::new(), shapes: BTreeSet::new(), inputs: BTreeSet::new() };
         for name in chosen {
             let entry = model.operations.get_key_value(name);
             let (name, operation) = entry.with_context(|| format!("the model has no operation {name}"))?;

@@ -34,23 +34,38 @@ impl From<ReadError> for DecodeFault {
 impl DecodeFault {
     /// The answer that the real service would give.
     pub fn fault(&self, api: &Api) -> Fault {
-        let is_ec2 = api.protocols.contains(&Protocol::Ec2);
         match self {
             DecodeFault::Malformed(_) => Fault::caller(api.malformed_code, self).with_status(400),
-            DecodeFault::Invalid(violations) if is_ec2 => ec2_violation(violations),
-            DecodeFault::Invalid(_) => Fault::caller(api.invalid_code, self).with_status(400),
+            DecodeFault::Invalid(violations) => invalid(api, violations),
             DecodeFault::UnknownParameter(_) => Fault::caller("UnknownParameter", self).with_status(400),
             DecodeFault::Unsupported(_) => Fault::caller("NotImplemented", self).with_status(501),
         }
     }
 }
 
-/// AWS: EC2 has sentences of its own, and names only the first broken constraint.
-fn ec2_violation(violations: &[Violation]) -> Fault {
-    let Some(first) = violations.first() else {
-        return Fault::caller("InvalidRequest", "The request is not valid");
+/// Two services do without the framework's sentence, and name only the first broken constraint.
+fn invalid(api: &Api, violations: &[Violation]) -> Fault {
+    let fault = match (api.id, violations.first()) {
+        ("ec2", Some(first)) => ec2_violation(first),
+        ("ecr", Some(first)) => Fault::caller(api.invalid_code, ecr_violation(first)),
+        _ => Fault::caller(api.invalid_code, sentence(violations)),
     };
-    let fault = match &first.value {
+    fault.with_status(400)
+}
+
+/// AWS: ECR quotes the constraint, in words that differ a little from the framework's.
+fn ecr_violation(violation: &Violation) -> String {
+    let constraint = violation.constraint.trim_start_matches("Member ");
+    let constraint = match constraint.split_once("must satisfy regular expression pattern: ") {
+        Some((_, pattern)) => format!("must satisfy regular expression '{pattern}'"),
+        None => constraint.to_owned(),
+    };
+    format!("Invalid parameter at '{}' failed to satisfy constraint: '{constraint}'", violation.path)
+}
+
+/// AWS: EC2 has sentences and codes of its own.
+fn ec2_violation(first: &Violation) -> Fault {
+    match &first.value {
         None => Fault::caller(
             "MissingParameter",
             format!("The request must contain the parameter {}", first.path),
@@ -60,8 +75,7 @@ fn ec2_violation(violations: &[Violation]) -> Fault {
                 format!("Value ({value}) for parameter {} is invalid. {}", first.path, first.constraint);
             Fault::caller("InvalidParameterValue", text)
         }
-    };
-    fault.with_status(400)
+    }
 }
 
 /// Reads a request into `into`, the empty input of `operation`, and checks the model's constraints.

@@ -96,7 +96,7 @@ impl<'a> JsonReader<'a> {
             b'-' | b'0'..=b'9' => "NUMBER_VALUE",
             _ => return self.scan.unexpected(),
         };
-        ReadError::wrong_type(format!("{found} can not be converted to {wanted}"))
+        ReadError::wrong_type(format!("{found} cannot be converted to {wanted}"))
     }
 
     fn text(&mut self, wanted: &str) -> Result<Cow<'a, str>, ReadError> {
@@ -115,7 +115,7 @@ impl<'a> JsonReader<'a> {
         let text = self.number(wanted)?;
         let fits = || text.parse::<f64>().ok().filter(|value| value.fract() == 0.0 && value.abs() < 9.0e15);
         let value = text.parse().ok().or_else(|| fits().map(|value| value as i64));
-        value.ok_or_else(|| ReadError::wrong_type(format!("{text} can not be converted to {wanted}")))
+        value.ok_or_else(|| ReadError::wrong_type(format!("{text} cannot be converted to {wanted}")))
     }
 }
 
@@ -179,7 +179,7 @@ impl Reader for JsonReader<'_> {
     fn integer(&mut self, _: &'static Schema) -> Result<i32, ReadError> {
         let value = self.whole("Integer")?;
         i32::try_from(value)
-            .map_err(|_| ReadError::wrong_type(format!("{value} can not be converted to Integer")))
+            .map_err(|_| ReadError::wrong_type(format!("{value} cannot be converted to Integer")))
     }
 
     fn long(&mut self, _: &'static Schema) -> Result<i64, ReadError> {
@@ -194,10 +194,10 @@ impl Reader for JsonReader<'_> {
         if self.scan.peek() == b'"' {
             let text = self.scan.string()?;
             return text::special_double(&text)
-                .ok_or_else(|| ReadError::wrong_type("STRING_VALUE can not be converted to Double"));
+                .ok_or_else(|| ReadError::wrong_type("STRING_VALUE cannot be converted to Double"));
         }
         let text = self.number("Double")?;
-        text.parse().map_err(|_| ReadError::wrong_type(format!("{text} can not be converted to Double")))
+        text.parse().map_err(|_| ReadError::wrong_type(format!("{text} cannot be converted to Double")))
     }
 
     fn string(&mut self, _: &'static Schema) -> Result<String, ReadError> {

@@ -75,14 +75,14 @@ fn broken_syntax_is_refused() {
 
 #[test]
 fn other_types_than_the_models_are_refused() {
-    check("[]", "START_ARRAY can not be converted to a structure");
-    check("null", "NULL_VALUE can not be converted to a structure");
-    check(r#"{"nextToken":1}"#, "NUMBER_VALUE can not be converted to String");
-    check(r#"{"nextToken":{}}"#, "START_OBJECT can not be converted to String");
-    check(r#"{"maxResults":"1"}"#, "STRING_VALUE can not be converted to Integer");
-    check(r#"{"maxResults":1.5}"#, "1.5 can not be converted to Integer");
-    check(r#"{"maxResults":2147483648}"#, "2147483648 can not be converted to Integer");
-    check(r#"{"maxResults":1e400}"#, "1e400 can not be converted to Integer");
+    check("[]", "START_ARRAY cannot be converted to a structure");
+    check("null", "NULL_VALUE cannot be converted to a structure");
+    check(r#"{"nextToken":1}"#, "NUMBER_VALUE cannot be converted to String");
+    check(r#"{"nextToken":{}}"#, "START_OBJECT cannot be converted to String");
+    check(r#"{"maxResults":"1"}"#, "STRING_VALUE cannot be converted to Integer");
+    check(r#"{"maxResults":1.5}"#, "1.5 cannot be converted to Integer");
+    check(r#"{"maxResults":2147483648}"#, "2147483648 cannot be converted to Integer");
+    check(r#"{"maxResults":1e400}"#, "1e400 cannot be converted to Integer");
     assert_eq!(clusters(r#"{"maxResults":1e1}"#).unwrap().max_results, Some(10));
 }
 
@@ -101,7 +101,7 @@ fn nesting_is_bounded() {
         check(&nested(128), "nested deeper than 128 levels");
         check(&nested(10_000), "nested deeper than 128 levels");
     }
-    check(&"[".repeat(1_000_000), "START_ARRAY can not be converted to a structure");
+    check(&"[".repeat(1_000_000), "START_ARRAY cannot be converted to a structure");
 }
 
 #[test]

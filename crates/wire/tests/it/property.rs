@@ -244,16 +244,10 @@ impl Reader for Arbitrary<'_> {
             };
             *next += 1;
             let index = *next - 1;
-            // A structure without members cannot stand in a form: only scalars and required ones.
-            let is_scalar = !matches!(
-                member.schema.kind,
-                Kind::Structure(_) | Kind::Union(_) | Kind::List(_) | Kind::Map(..)
-            );
-            let is_taken = self.next() % (depth + 1) == 1;
-            if member.is_required
-                || (is_scalar && index == 0)
-                || is_taken && depth < 8 && has_scalar(member.schema)
-            {
+            // A structure without members cannot stand in a form: the first scalar is always there.
+            let is_first = is_scalar(member) && !members[..index].iter().any(is_scalar);
+            let is_taken = self.next() % depth.max(2) == 1;
+            if member.is_required || is_first || is_taken && depth < 8 && has_scalar(member.schema) {
                 return Ok(Some(index));
             }
         }
@@ -316,19 +310,15 @@ impl Reader for Arbitrary<'_> {
     }
 }
 
-/// Whether a value of the schema always holds a scalar here: a structure takes its first member.
+/// Whether a value of the schema always holds a scalar here: a structure takes its first one.
 fn has_scalar(schema: &'static Schema) -> bool {
     match schema.kind {
-        Kind::Structure(members) | Kind::Union(members) => {
-            members.iter().enumerate().any(|(index, member)| {
-                let is_scalar = !matches!(
-                    member.schema.kind,
-                    Kind::Structure(_) | Kind::Union(_) | Kind::List(_) | Kind::Map(..)
-                );
-                is_scalar && (index == 0 || member.is_required)
-            })
-        }
+        Kind::Structure(members) | Kind::Union(members) => members.iter().any(is_scalar),
         Kind::List(item) | Kind::Map(_, item) => has_scalar(item.schema),
         _ => true,
     }
+}
+
+fn is_scalar(member: &wire::Member) -> bool {
+    !matches!(member.schema.kind, Kind::Structure(_) | Kind::Union(_) | Kind::List(_) | Kind::Map(..))
 }

@@ -1,5 +1,10 @@
 //! Constraints, in the words of each service family.
 
+use aws_ec2::op::{CreateNetworkInterface, DescribeSubnets, DescribeVpcs};
+use aws_ecr::op::CreateRepository;
+use aws_ecs::op::{RegisterTaskDefinition, RunTask, TagResource};
+use aws_iam::op::{CreateRole, TagRole};
+use aws_logs::op::{DescribeLogGroups, PutLogEvents};
 use http::HeaderMap;
 use wire::{Api, DecodeFault, Operation, Parts, Protocol, Shape};
 
@@ -31,10 +36,6 @@ fn iam<O: Operation>(body: &str, expected: &str) {
 fn ec2<O: Operation>(body: &str, expected: &str) {
     check::<O>(Protocol::Ec2, &aws_ec2::API, body, expected);
 }
-
-use aws_ec2::op::{CreateNetworkInterface, DescribeSubnets, DescribeVpcs};
-use aws_ecs::op::{RegisterTaskDefinition, RunTask, TagResource};
-use aws_iam::op::{CreateRole, TagRole};
 
 #[test]
 fn enumerations_name_their_values() {
@@ -108,7 +109,7 @@ fn forms_that_are_none_are_malformed() {
     iam::<TagRole>(&deep, "MalformedInput: nested deeper than 128 levels");
     iam::<CreateRole>(
         "RoleName=a&AssumeRolePolicyDocument=x&MaxSessionDuration=1h",
-        "MalformedInput: Value (1h) for MaxSessionDuration can not be converted to Integer",
+        "MalformedInput: Value (1h) for MaxSessionDuration cannot be converted to Integer",
     );
 }
 
@@ -136,5 +137,45 @@ fn lists_show_the_scalars_that_break_them() {
         "InvalidParameterException: 1 validation error detected: Value '1001' at \
          'capacityProviderStrategy.1.member.weight' failed to satisfy constraint: Member must have value less than \
          or equal to 1000",
+    );
+}
+
+#[test]
+fn ecr_has_its_own_sentences() {
+    let check =
+        |body, expected| check::<CreateRepository>(Protocol::AwsJson11, &aws_ecr::API, body, expected);
+    check(r#"{"repositoryName":"a/b"}"#, "accepted");
+    check(
+        r#"{"repositoryName":"a"}"#,
+        "InvalidParameterException: Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must have \
+         length greater than or equal to 2'",
+    );
+    check(
+        r#"{"repositoryName":"Team/web"}"#,
+        "InvalidParameterException: Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must \
+         satisfy regular expression '[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(\\/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*''",
+    );
+    check(
+        "{}",
+        "InvalidParameterException: Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must not be null'",
+    );
+}
+
+#[test]
+fn logs_words_a_pattern_before_a_length() {
+    check::<DescribeLogGroups>(
+        Protocol::AwsJson11,
+        &aws_logs::API,
+        r#"{"logGroupNamePrefix":""}"#,
+        "InvalidParameterException: 2 validation errors detected: Value '' at 'logGroupNamePrefix' failed to \
+         satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+; Value '' at \
+         'logGroupNamePrefix' failed to satisfy constraint: Member must have length greater than or equal to 1",
+    );
+    check::<PutLogEvents>(
+        Protocol::AwsJson11,
+        &aws_logs::API,
+        r#"{"logGroupName":"a","logStreamName":"b","logEvents":[]}"#,
+        "InvalidParameterException: 1 validation error detected: Value '[]' at 'logEvents' failed to satisfy \
+         constraint: Member must have length greater than or equal to 1",
     );
 }
