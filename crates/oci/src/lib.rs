@@ -12,6 +12,7 @@
 pub mod archive;
 pub mod assemble;
 pub mod content;
+pub mod distribution;
 mod error;
 pub mod manifest;
 mod reference;
@@ -20,7 +21,8 @@ pub mod tar;
 pub mod unpack;
 pub mod users;
 
-pub use content::{Content, Image, Options, Progress};
+pub use content::{Content, Event, Image, Options, Progress};
+pub use distribution::{Client, Mirrors};
 pub use error::Error;
 pub use manifest::Platform;
 pub use reference::{Reference, ReferenceError, is_repository, is_tag};

@@ -27,6 +27,7 @@ use oci_spec::image::ImageConfiguration;
 use serde::{Deserialize, Serialize};
 
 pub use collect::Removed;
+pub(crate) use pull::blocking;
 
 use crate::manifest::{Part, parse_config};
 use crate::unpack::{Limits, Opaque};

@@ -224,7 +224,7 @@ fn set_mode(root: &PathBuf) -> Result<(), Error> {
     fs::set_permissions(root, fs::Permissions::from_mode(0o755)).map_err(|e| Error::io(root, e))
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
