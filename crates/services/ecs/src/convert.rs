@@ -90,7 +90,7 @@ pub fn cluster(record: &Cluster, counts: Counts) -> aws::Cluster {
     aws::Cluster {
         cluster_arn: Some(record.arn().to_string()),
         cluster_name: Some(record.name.clone()),
-        status: Some(String::from(if record.is_active { "ACTIVE" } else { "INACTIVE" })),
+        status: Some(String::from(if record.is_active() { "ACTIVE" } else { "INACTIVE" })),
         registered_container_instances_count: Some(0),
         running_tasks_count: number(counts.running),
         pending_tasks_count: number(counts.pending),

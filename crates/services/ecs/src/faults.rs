@@ -180,10 +180,8 @@ pub enum TaskError {
     NoTasks,
     #[error("tasks can have at most 100 items.")]
     TooMany,
-    #[error("reason must have at most 255 characters.")]
+    #[error("reason must have at most 1024 characters.")]
     Reason,
-    #[error("desiredStatus PENDING lists nothing: the desired status of a task is RUNNING or STOPPED.")]
-    Pending,
 }
 
 impl From<TaskError> for Fault {
@@ -194,8 +192,7 @@ impl From<TaskError> for Fault {
             | TaskError::OtherCluster { .. }
             | TaskError::NoTasks
             | TaskError::TooMany
-            | TaskError::Reason
-            | TaskError::Pending => invalid(&error),
+            | TaskError::Reason => invalid(&error),
         }
     }
 }

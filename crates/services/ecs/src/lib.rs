@@ -18,7 +18,7 @@ use std::sync::Arc;
 use base::Fault;
 use service::{Acts, Operation, Service};
 
-pub use controllers::{Definitions, Tasks, Tokens};
+pub use controllers::{Clusters, Definitions, Tasks, Tokens};
 
 /// The service with its operations, record kinds, and what it does with a host's reports.
 pub fn service() -> Service {
@@ -29,6 +29,11 @@ pub fn service() -> Service {
         refuse: |what| Fault::caller("InvalidParameterException", faults::not_yet(what)),
         observe: Some(Arc::new(api::observe::observe)),
     }
+}
+
+/// Adds every loop of the service.
+pub fn controllers(to: control::Controllers) -> control::Controllers {
+    to.with(Tasks).with(Tokens).with(Definitions).with(Clusters)
 }
 
 fn operations() -> Vec<Operation> {

@@ -41,10 +41,10 @@ pub fn create(
     let (account, region) = (tx.caller.account.clone(), tx.caller.region.clone());
     let known = tx.get::<Cluster>(&Cluster::key_of(&account, &region, &name));
     // AWS: creating a cluster again answers with the one that is there.
-    if let Some(cluster) = known.filter(|cluster| cluster.is_active) {
+    if let Some(cluster) = known.filter(|cluster| cluster.is_active()) {
         return Ok(aws::CreateClusterResponse { cluster: Some(whole(tx, &cluster)) });
     }
-    let cluster = Cluster { account, region, name, is_active: true, settings, capacity_providers, tags };
+    let cluster = Cluster { account, region, name, deleted_at: None, settings, capacity_providers, tags };
     let shape = whole(tx, &cluster);
     tx.put(cluster);
     Ok(aws::CreateClusterResponse { cluster: Some(shape) })
@@ -138,7 +138,7 @@ pub fn list(view: &View<'_>, request: aws::ListClustersRequest) -> Result<aws::L
     let page = Page::of(request.max_results, request.next_token.as_deref())?;
     let prefix = Key::of(&[view.caller.account.as_str(), view.caller.region.as_str()]);
     let after = page.after.clone().unwrap_or_else(Key::all);
-    let found = view.scan_after::<Cluster>(&prefix, &after).filter(|cluster| cluster.is_active);
+    let found = view.scan_after::<Cluster>(&prefix, &after).filter(|cluster| cluster.is_active());
     let found = found.map(|cluster| (store::Record::key(&*cluster), cluster.arn().to_string()));
     let (arns, next_token) = page.take(found);
     Ok(aws::ListClustersResponse { cluster_arns: Some(arns), next_token })
@@ -155,7 +155,7 @@ pub fn delete(
     if tx.scan::<Task>(&key).any(|task| !is_over(&task)) {
         return Err(ClusterError::HasTasks.into());
     }
-    let gone = Cluster { is_active: false, ..(*cluster).clone() };
+    let gone = Cluster { deleted_at: Some(tx.now), ..(*cluster).clone() };
     let shape = whole(tx, &gone);
     tx.put(gone);
     Ok(aws::DeleteClusterResponse { cluster: Some(shape) })
@@ -180,7 +180,7 @@ fn counts(records: &Snapshot, cluster: &Cluster) -> Counts {
 /// The active cluster that a request means: by name, by ARN, or the default one.
 pub fn find(records: &Snapshot, caller: &Caller, named: Option<&str>) -> Result<Arc<Cluster>, ClusterError> {
     let cluster = lookup(records, caller, named).ok_or(ClusterError::Missing)?;
-    if cluster.is_active { Ok(cluster) } else { Err(ClusterError::Inactive) }
+    if cluster.is_active() { Ok(cluster) } else { Err(ClusterError::Inactive) }
 }
 
 fn lookup(records: &Snapshot, caller: &Caller, named: Option<&str>) -> Option<Arc<Cluster>> {

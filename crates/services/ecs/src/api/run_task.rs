@@ -9,6 +9,7 @@ use core_lifecycle::simulate::{self, Directions};
 use core_lifecycle::{Goal, Task as State};
 use link::HostId;
 use service::{Tx, View};
+use sha2::{Digest as _, Sha256};
 
 use super::network::{self, Made, Network};
 use super::{cluster, tag, task, task_definition};
@@ -100,9 +101,9 @@ pub fn run(tx: &mut Tx<'_>, request: aws::RunTaskRequest) -> Result<aws::RunTask
     Ok(aws::RunTaskResponse { tasks: Some(tasks), failures: Some(failures) })
 }
 
-/// The request as text, to know it again. Structures print all their members.
+/// What tells one request from another. Structures print all of their members.
 fn said(request: &aws::RunTaskRequest) -> String {
-    format!("{request:?}")
+    hex::encode(&Sha256::digest(format!("{request:?}"))[..16])
 }
 
 /// AWS: a client token that was used before answers with the tasks that it started then.

@@ -99,7 +99,8 @@ fn find(records: &Snapshot, caller: &Caller, text: &str) -> Result<Resource, Fau
     match kind {
         "cluster" => {
             let found = records.get::<Cluster>(&Cluster::key_of(account, region, rest));
-            let found = found.filter(|cluster| is_ours && cluster.is_active).ok_or(ClusterError::Missing)?;
+            let found =
+                found.filter(|cluster| is_ours && cluster.is_active()).ok_or(ClusterError::Missing)?;
             Ok(Resource::Cluster((*found).clone()))
         }
         "task-definition" => {

@@ -34,7 +34,7 @@ pub fn shape(records: &Snapshot, record: &Task, with_tags: bool) -> Option<aws::
 pub fn stop(tx: &mut Tx<'_>, request: aws::StopTaskRequest) -> Result<aws::StopTaskResponse, Fault> {
     let cluster = cluster::find(tx, tx.caller, request.cluster.as_deref())?;
     let reason = request.reason.filter(|reason| !reason.is_empty());
-    if reason.as_ref().is_some_and(|reason| reason.chars().count() > 255) {
+    if reason.as_ref().is_some_and(|reason| reason.chars().count() > 1024) {
         return Err(TaskError::Reason.into());
     }
     let id = id_of(&cluster, &request.task)?.ok_or(TaskError::Missing)?;
@@ -100,10 +100,8 @@ pub fn describe(
 pub fn list(view: &View<'_>, request: aws::ListTasksRequest) -> Result<aws::ListTasksResponse, Fault> {
     let cluster = cluster::find(view, view.caller, request.cluster.as_deref())?;
     let page = Page::of(request.max_results, request.next_token.as_deref())?;
+    // AWS: PENDING may be asked for and finds nothing: no task is wanted pending.
     let desired = request.desired_status.as_deref().filter(|status| !status.is_empty()).unwrap_or("RUNNING");
-    if desired == "PENDING" {
-        return Err(TaskError::Pending.into());
-    }
     let is_fargate = request.launch_type.as_deref().is_none_or(|launch| launch == "FARGATE");
     let is_wanted = |record: &Arc<Task>| {
         let state = view.get::<TaskStatus>(&record.at.key());

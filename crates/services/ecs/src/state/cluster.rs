@@ -1,6 +1,6 @@
 //! Clusters.
 
-use base::{AccountId, Arn, Region, Tags};
+use base::{AccountId, Arn, Region, Tags, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::{Key, Record};
 
@@ -19,7 +19,8 @@ pub struct Cluster {
     pub region: Region,
     pub name: String,
     /// AWS: a deleted cluster stays visible as INACTIVE for a while.
-    pub is_active: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<Timestamp>,
     pub settings: Vec<ClusterSetting>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capacity_providers: Vec<String>,
@@ -28,6 +29,10 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    pub fn is_active(&self) -> bool {
+        self.deleted_at.is_none()
+    }
+
     pub fn key_of(account: &AccountId, region: &Region, name: &str) -> Key {
         Key::of(&[account.as_str(), region.as_str(), name])
     }

@@ -10,7 +10,7 @@ pub struct ClientToken {
     pub account: AccountId,
     pub region: Region,
     pub token: String,
-    /// The request's text: the same token with another request is a conflict.
+    /// A digest of the request: the same token with another request is a conflict.
     pub request: String,
     /// ARNs of the tasks that it started.
     pub tasks: Vec<String>,

@@ -114,4 +114,11 @@ fn a_cluster_with_tasks_stays() {
     let nope = aws::DeleteClusterRequest { cluster: "nope".into() };
     refused(world.call::<op::DeleteCluster>(nope), "ClusterNotFoundException", "Cluster not found.");
     assert_eq!(create(&mut world, "other").status.as_deref(), Some("ACTIVE"));
+
+    world.call::<op::DeleteCluster>(other()).unwrap();
+    world.advance(std::time::Duration::from_secs(3600));
+    let shown = describe(&mut world, &["other"]).clusters.unwrap();
+    assert_eq!(shown[0].status.as_deref(), Some("INACTIVE"));
+    world.advance(std::time::Duration::from_secs(3700));
+    assert_eq!(describe(&mut world, &["other"]).failures.unwrap().len(), 1);
 }

@@ -98,6 +98,7 @@ fn lists_of_tasks() {
     assert_eq!(list(&mut world, |request| request.family = Some("app".into())), std::slice::from_ref(&first));
     assert_eq!(list(&mut world, |request| request.started_by = Some("me".into())).len(), 3);
     assert_eq!(list(&mut world, |request| request.launch_type = Some("EC2".into())).len(), 0);
+    assert_eq!(list(&mut world, |request| request.desired_status = Some("PENDING".into())).len(), 0);
     world.call::<op::StopTask>(stop(&first, None)).unwrap();
     assert_eq!(list(&mut world, |_| {}).len(), 3);
     assert_eq!(list(&mut world, |request| request.desired_status = Some("STOPPED".into())), [first]);

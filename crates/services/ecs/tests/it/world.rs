@@ -34,6 +34,7 @@ impl World {
         agenda.add(service_ecs::Tasks);
         agenda.add(service_ecs::Tokens);
         agenda.add(service_ecs::Definitions);
+        agenda.add(service_ecs::Clusters);
         World {
             platform: builder.build(store, Clock::default(), 7),
             agenda,
