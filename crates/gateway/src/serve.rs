@@ -90,7 +90,7 @@ impl Gateway {
         loop {
             let slot = tokio::select! {
                 slot = Arc::clone(&self.inner.slots).acquire_owned() => slot,
-                _ = stop.wait_for(|stop| *stop) => break,
+                () = stopped(&mut stop) => break,
             };
             let Ok(slot) = slot else { break };
             let (stream, address) = tokio::select! {
@@ -103,7 +103,7 @@ impl Gateway {
                         continue;
                     }
                 },
-                _ = stop.wait_for(|stop| *stop) => break,
+                () = stopped(&mut stop) => break,
             };
             while connections.try_join_next().is_some() {}
             let (gateway, door, stop) = (self.clone(), door.clone(), stop.clone());
@@ -179,7 +179,7 @@ impl Gateway {
                     }
                     return;
                 }
-                _ = stop.wait_for(|stop| *stop), if !is_stopping => {
+                () = stopped(&mut stop), if !is_stopping => {
                     is_stopping = true;
                     connection.as_mut().graceful_shutdown();
                 }
@@ -200,4 +200,10 @@ impl Gateway {
         }
         self.inner.apis.answer(request, peer).await
     }
+}
+
+/// Resolves once the server is to end.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error says that the sender is gone: the server ends too.
+    let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -1,1 +1,110 @@
-fn main() {}
+//! `boxship`: configuration and wiring.
+
+#![expect(clippy::print_stdout, reason = "commands print their results")]
+
+mod admin;
+mod clock;
+mod detach;
+mod doctor;
+mod down;
+mod host;
+mod load;
+mod loaded;
+mod oci_runtime;
+mod options;
+mod page;
+mod reset;
+mod secret;
+mod shutdown;
+mod sweep;
+mod up;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use cli::Place;
+use tracing_subscriber::EnvFilter;
+
+use crate::options::{Options, UpArgs};
+
+/// The AWS container platform as one binary, on machines that you own.
+#[derive(Debug, Parser)]
+#[command(name = "boxship", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    place: Place,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start everything on this machine
+    Up(UpArgs),
+    /// Stop the server and every task, also when the server has died
+    Down,
+    /// Say what this machine can and cannot do, and the mend
+    Doctor,
+    /// Be an OCI runtime: create, start, state, kill, delete
+    Oci {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    #[command(flatten)]
+    Client(cli::Command),
+}
+
+fn main() -> ExitCode {
+    // Before anything else: a shim is single-threaded and small.
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|first| first == "shim") {
+        return runtime::shim::main(&arguments[2..]);
+    }
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("boxship: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Up(args) if args.detach => detach::run(&cli.place),
+        Command::Up(args) => {
+            let options = Options::settle(&cli.place, &args, doctor::why_not_linux().is_none())?;
+            log(&options)?;
+            tokio_runtime()?.block_on(up::run(options, greet))
+        }
+        Command::Down => tokio_runtime()?.block_on(down::run(&cli.place)),
+        Command::Doctor => Ok(doctor::run(&cli.place)),
+        Command::Oci { arguments } => Ok(oci_runtime::run(&arguments)),
+        Command::Client(command) => tokio_runtime()?.block_on(cli::run(command, &cli.place)),
+    }
+}
+
+fn tokio_runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+}
+
+fn log(options: &Options) -> Result<()> {
+    let filter = EnvFilter::try_new(&options.log)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if options.log_json {
+        builder.json().init();
+    } else {
+        builder.with_target(false).compact().init();
+    }
+    Ok(())
+}
+
+/// What people see once everything answers.
+fn greet(run: &cli::RunFile) {
+    let port = run.listen.port();
+    println!("Boxship {} is ready on http://localhost:{port} ({} runtime)", run.version, run.runtime);
+    println!("  in another terminal:  eval \"$(boxship env)\"   then   aws ecs list-clusters");
+    println!("  Ctrl-C ends the server and leaves tasks running; `boxship down` ends both");
+}

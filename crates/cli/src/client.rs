@@ -1,0 +1,109 @@
+//! A client of the AWS APIs, as small as the commands need it: signed requests over the one port.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+use base::clock;
+use base::{AccountId, Fault, Region, Secret};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use wire::sigv4::{Credentials, Signed, payload_hash, sign};
+use wire::{Api, Operation, ResponseError};
+
+use crate::http;
+
+/// The APIs that commands use.
+static APIS: [&Api; 5] = [&aws_ecs::API, &aws_ecr::API, &aws_logs::API, &aws_iam::API, &aws_ec2::API];
+
+/// The service's refusal, for callers that look at its code.
+#[derive(Debug)]
+pub struct Refused(pub Fault);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.0.message, self.0.code)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Whether the service refused with this code.
+pub fn refused_with(error: &anyhow::Error, code: &str) -> bool {
+    error.downcast_ref::<Refused>().is_some_and(|refused| refused.0.code == code)
+}
+
+/// Speaks to one server in the name of one account and region.
+#[derive(Debug, Clone)]
+pub struct Client {
+    address: SocketAddr,
+    account: AccountId,
+    region: Region,
+}
+
+impl Client {
+    pub fn new(address: SocketAddr) -> Self {
+        Client { address, account: AccountId::default_account(), region: Region::default_region() }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// Runs one operation. The service's own refusal is a [`Refused`].
+    pub async fn call<O: Operation>(&self, input: O::Input) -> Result<O::Output> {
+        let operation = O::DEFINITION;
+        let has = |api: &&&Api| api.operations.iter().any(|other| std::ptr::eq(*other, operation));
+        let api = APIS.iter().find(has).context("an operation of an API that commands do not use")?;
+        let protocol = api.protocols.iter().copied().find(|protocol| protocol.is_built());
+        let protocol = protocol.context("an API without a protocol that is built")?;
+        let request = wire::encode_request(protocol, api, operation, &input)?;
+        let answer = http::send(self.address, self.signed(api.signing_name, request)?).await?;
+        let mut output = O::Output::default();
+        let status = answer.status().as_u16();
+        match wire::decode_response(protocol, operation, status, answer.headers(), answer.body(), &mut output)
+        {
+            Ok(()) => Ok(output),
+            Err(ResponseError::Fault(fault)) => Err(Refused(fault).into()),
+            Err(error) => {
+                let text = String::from_utf8_lossy(answer.body()).chars().take(300).collect::<String>();
+                Err(error).with_context(|| format!("{} answered: {text}", operation.name))
+            }
+        }
+    }
+
+    fn signed(&self, service: &str, request: wire::Request) -> Result<Request<Full<Bytes>>> {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_str(&http::host(self.address))?);
+        for (name, value) in &request.headers {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value)?);
+        }
+        let credentials =
+            Credentials { access_key: self.account.to_string(), secret: Secret::new("boxship"), token: None };
+        let payload_hash = payload_hash(&request.body);
+        let to_sign = Signed {
+            method: request.method,
+            path: "/",
+            query: "",
+            headers: &headers,
+            payload_hash: &payload_hash,
+            is_path_normalized: true,
+        };
+        for (name, value) in sign(&credentials, self.region.as_str(), service, clock::wall(), &to_sign) {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_str(&value)?);
+        }
+        let mut sent =
+            Request::builder().method(request.method).uri(request.uri).body(Full::from(request.body))?;
+        *sent.headers_mut() = headers;
+        Ok(sent)
+    }
+}

@@ -1,0 +1,46 @@
+//! The commands, one file each.
+
+mod env;
+mod image;
+mod logs;
+mod ps;
+mod run;
+mod status;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::client::Client;
+use crate::place::Place;
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print what to set so that the AWS CLI and every SDK find Boxship: eval "$(boxship env)"
+    Env(env::EnvArgs),
+    /// Say whether the server runs, and what it runs
+    Status,
+    /// Run an image as a Fargate task and follow its log
+    Run(run::RunArgs),
+    /// List tasks
+    Ps(ps::PsArgs),
+    /// Print a task's log
+    Logs(logs::LogsArgs),
+    /// Load and push images
+    #[command(subcommand)]
+    Image(image::ImageCommand),
+}
+
+/// Runs a command; its exit code is the command's own (a task's, for `run`).
+pub async fn run(command: Command, place: &Place) -> Result<ExitCode> {
+    let client = Client::new(place.address());
+    match command {
+        Command::Env(args) => env::run(&args, place),
+        Command::Status => status::run(&client).await,
+        Command::Run(args) => run::run(&client, args).await,
+        Command::Ps(args) => ps::run(&client, &args).await,
+        Command::Logs(args) => logs::run(&client, &args).await,
+        Command::Image(command) => image::run(&client, command).await,
+    }
+}

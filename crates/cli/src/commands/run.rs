@@ -1,0 +1,282 @@
+//! `boxship run IMAGE [-- CMD]`: a Fargate task by the same calls that anybody would make.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use aws_ec2::DescribeSubnetsRequest;
+use aws_ec2::op::DescribeSubnets;
+use aws_ecs as ecs;
+use aws_ecs::op::{CreateCluster, DescribeTasks, RegisterTaskDefinition, RunTask, StopTask};
+use aws_iam::op::{AttachRolePolicy, CreateRole};
+use aws_iam::{AttachRolePolicyRequest, CreateRoleRequest};
+use clap::Args;
+
+use crate::client::{Client, refused_with};
+use crate::commands::logs::Follower;
+use crate::commands::ps::address;
+use crate::screen::Steps;
+
+const ROLE: &str = "boxship-run";
+const LOG_GROUP: &str = "/boxship/run";
+const POLL: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// As a task definition names it: localhost:4566/hello, hello:1 (this registry's), public.ecr.aws/…
+    image: String,
+    /// Instead of the image's command
+    #[arg(last = true)]
+    command: Vec<String>,
+    /// Name of the container and of the task definition's family [default: from the image]
+    #[arg(long)]
+    name: Option<String>,
+    #[arg(long, default_value = "default")]
+    cluster: String,
+    /// CPU units: 256, 512, 1024, 2048, 4096 …
+    #[arg(long, default_value = "256")]
+    cpu: String,
+    /// Memory in MiB
+    #[arg(long, default_value = "512")]
+    memory: String,
+    /// NAME=VALUE (repeatable)
+    #[arg(long, short)]
+    env: Vec<String>,
+    /// A port that the container listens on, for information (repeatable)
+    #[arg(long, short)]
+    port: Vec<u16>,
+    /// Return once the task runs
+    #[arg(long, short)]
+    detach: bool,
+    /// Print the container's output only
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Runs the task; answers with its container's exit code.
+pub async fn run(client: &Client, args: RunArgs) -> Result<ExitCode> {
+    let steps = Steps::new(args.quiet);
+    let task = start(client, &args, &steps).await?;
+    let arn = task.task_arn.clone().context("RunTask answered without a task")?;
+    let id = arn.rsplit('/').next().unwrap_or(&arn).to_owned();
+    if args.detach {
+        let task =
+            wait(client, &args.cluster, &arn, &steps, |status| matches!(status, "RUNNING" | "STOPPED"))
+                .await?;
+        steps.end();
+        println!("{id}");
+        return Ok(outcome(&task));
+    }
+    tokio::select! {
+        outcome = follow(client, &args, &arn, &id, &steps) => outcome,
+        _ = tokio::signal::ctrl_c() => {
+            steps.end();
+            eprintln!("stopping {id} …");
+            let request = ecs::StopTaskRequest {
+                cluster: Some(args.cluster.clone()),
+                task: arn.clone(),
+                reason: Some(String::from("boxship run was interrupted")),
+            };
+            client.call::<StopTask>(request).await?;
+            let steps = Steps::new(args.quiet);
+            let task = wait(client, &args.cluster, &arn, &steps, |status| status == "STOPPED").await?;
+            Ok(outcome(&task))
+        }
+    }
+}
+
+async fn start(client: &Client, args: &RunArgs, steps: &Steps) -> Result<ecs::Task> {
+    steps.now("preparing the cluster, the execution role and the task definition");
+    let cluster =
+        ecs::CreateClusterRequest { cluster_name: Some(args.cluster.clone()), ..Default::default() };
+    client.call::<CreateCluster>(cluster).await?;
+    let role = execution_role(client).await?;
+    let definition =
+        client.call::<RegisterTaskDefinition>(definition(args, &role, client.region().as_str())?).await?;
+    let definition = definition.task_definition.and_then(|definition| definition.task_definition_arn);
+    let definition = definition.context("RegisterTaskDefinition answered without a definition")?;
+    let subnets = client.call::<DescribeSubnets>(DescribeSubnetsRequest::default()).await?.subnets;
+    let subnet = subnets.into_iter().flatten().find_map(|subnet| subnet.subnet_id);
+    let network = ecs::AwsVpcConfiguration {
+        subnets: vec![subnet.context("the default VPC has no subnet")?],
+        assign_public_ip: Some(String::from("ENABLED")),
+        ..Default::default()
+    };
+    let request = ecs::RunTaskRequest {
+        cluster: Some(args.cluster.clone()),
+        task_definition: definition,
+        launch_type: Some(String::from("FARGATE")),
+        network_configuration: Some(ecs::NetworkConfiguration { awsvpc_configuration: Some(network) }),
+        started_by: Some(String::from("boxship run")),
+        ..Default::default()
+    };
+    let answer = client.call::<RunTask>(request).await?;
+    if let Some(failure) = answer.failures.into_iter().flatten().next() {
+        bail!("the task was not started: {}", failure.reason.unwrap_or_default());
+    }
+    answer.tasks.into_iter().flatten().next().context("RunTask answered without a task")
+}
+
+/// The role that pulls and logs; made where it is missing.
+async fn execution_role(client: &Client) -> Result<String> {
+    let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
+    let request = CreateRoleRequest {
+        role_name: ROLE.to_owned(),
+        assume_role_policy_document: trust.to_owned(),
+        ..Default::default()
+    };
+    match client.call::<CreateRole>(request).await {
+        Err(error) if !refused_with(&error, "EntityAlreadyExists") => return Err(error),
+        Err(_) => {}
+        Ok(_) => {
+            let policy = "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy";
+            let request =
+                AttachRolePolicyRequest { role_name: ROLE.to_owned(), policy_arn: policy.to_owned() };
+            client.call::<AttachRolePolicy>(request).await?;
+        }
+    }
+    Ok(format!("arn:aws:iam::{}:role/{ROLE}", client.account()))
+}
+
+fn definition(args: &RunArgs, role: &str, region: &str) -> Result<ecs::RegisterTaskDefinitionRequest> {
+    let name = args.name.clone().unwrap_or_else(|| family(&args.image));
+    let environment: Result<Vec<_>> = args
+        .env
+        .iter()
+        .map(|pair| {
+            let (name, value) =
+                pair.split_once('=').with_context(|| format!("--env {pair}: expected NAME=VALUE"))?;
+            Ok(ecs::KeyValuePair { name: Some(name.to_owned()), value: Some(value.to_owned()) })
+        })
+        .collect();
+    let options = [
+        ("awslogs-group", LOG_GROUP.to_owned()),
+        ("awslogs-region", region.to_owned()),
+        ("awslogs-stream-prefix", name.clone()),
+        ("awslogs-create-group", String::from("true")),
+    ];
+    let ports = args.port.iter().map(|port| ecs::PortMapping {
+        container_port: Some(i32::from(*port)),
+        protocol: Some(String::from("tcp")),
+        ..Default::default()
+    });
+    let container = ecs::ContainerDefinition {
+        name: Some(name.clone()),
+        image: Some(args.image.clone()),
+        essential: Some(true),
+        command: (!args.command.is_empty()).then(|| args.command.clone()),
+        environment: Some(environment?),
+        port_mappings: Some(ports.collect()),
+        log_configuration: Some(ecs::LogConfiguration {
+            log_driver: String::from("awslogs"),
+            options: Some(
+                options.map(|(key, value)| (key.to_owned(), value)).into_iter().collect::<BTreeMap<_, _>>(),
+            ),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    Ok(ecs::RegisterTaskDefinitionRequest {
+        family: name,
+        requires_compatibilities: Some(vec![String::from("FARGATE")]),
+        network_mode: Some(String::from("awsvpc")),
+        cpu: Some(args.cpu.clone()),
+        memory: Some(args.memory.clone()),
+        execution_role_arn: Some(role.to_owned()),
+        container_definitions: vec![container],
+        ..Default::default()
+    })
+}
+
+/// `localhost:4566/team/web:1` → `web`.
+fn family(image: &str) -> String {
+    let path = image.split('@').next().unwrap_or(image);
+    let last = path.rsplit('/').next().unwrap_or(path);
+    let name = last.split(':').next().unwrap_or(last);
+    let clean: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' }).collect();
+    if clean.is_empty() { String::from("run") } else { clean }
+}
+
+async fn follow(client: &Client, args: &RunArgs, arn: &str, id: &str, steps: &Steps) -> Result<ExitCode> {
+    let task =
+        wait(client, &args.cluster, arn, steps, |status| matches!(status, "RUNNING" | "STOPPED")).await?;
+    if let Some(address) = address(&task)
+        && task.last_status.as_deref() == Some("RUNNING")
+    {
+        steps.done(&format!("task {id} runs at {address}"));
+    }
+    steps.end();
+    let name = args.name.clone().unwrap_or_else(|| family(&args.image));
+    let mut log = Follower::new(LOG_GROUP, &format!("{name}/{name}/{id}"));
+    loop {
+        let task = describe(client, &args.cluster, arn).await?;
+        let is_over = task.last_status.as_deref() == Some("STOPPED");
+        // Once more after the end: the last lines come before the state does.
+        log.print(client).await?;
+        if is_over {
+            if !args.quiet {
+                eprintln!("{}", ending(&task));
+            }
+            return Ok(outcome(&task));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+async fn describe(client: &Client, cluster: &str, arn: &str) -> Result<ecs::Task> {
+    let request = ecs::DescribeTasksRequest {
+        cluster: Some(cluster.to_owned()),
+        tasks: vec![arn.to_owned()],
+        ..Default::default()
+    };
+    let answer = client.call::<DescribeTasks>(request).await?;
+    answer.tasks.into_iter().flatten().next().context("the task is gone")
+}
+
+async fn wait(
+    client: &Client,
+    cluster: &str,
+    arn: &str,
+    steps: &Steps,
+    is_enough: impl Fn(&str) -> bool,
+) -> Result<ecs::Task> {
+    loop {
+        let task = describe(client, cluster, arn).await?;
+        let status = task.last_status.clone().unwrap_or_default();
+        if is_enough(&status) {
+            return Ok(task);
+        }
+        let doing = match status.as_str() {
+            "PROVISIONING" => "making the network interface",
+            "PENDING" if task.pull_started_at.is_some() && task.pull_stopped_at.is_none() => {
+                "pulling the image"
+            }
+            "PENDING" => "starting the container",
+            "DEPROVISIONING" | "STOPPING" | "DEACTIVATING" => "stopping",
+            _ => "starting",
+        };
+        steps.now(&format!("{doing} ({status})"));
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+fn ending(task: &ecs::Task) -> String {
+    let container = task.containers.iter().flatten().next();
+    let code = container.and_then(|container| container.exit_code);
+    let reason = container.and_then(|container| container.reason.clone());
+    let stopped = task.stopped_reason.clone().unwrap_or_default();
+    let code = code.map_or_else(String::new, |code| format!(", exit code {code}"));
+    let reason = reason.map_or_else(String::new, |reason| format!(", {reason}"));
+    format!("stopped: {stopped}{code}{reason}")
+}
+
+fn outcome(task: &ecs::Task) -> ExitCode {
+    if task.last_status.as_deref() != Some("STOPPED") {
+        return ExitCode::SUCCESS;
+    }
+    let code = task.containers.iter().flatten().find_map(|container| container.exit_code);
+    // A task that never started has no exit code; 125 is what Docker answers then.
+    ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(125))
+}

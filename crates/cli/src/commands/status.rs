@@ -1,0 +1,38 @@
+//! `boxship status`.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use serde_json::Value;
+
+use crate::client::Client;
+use crate::http;
+
+pub async fn run(client: &Client) -> Result<ExitCode> {
+    let answer = http::get(client.address(), "/_boxship/health").await?;
+    if !answer.status().is_success() {
+        bail!("{} answers {}: {}", client.address(), answer.status(), String::from_utf8_lossy(answer.body()));
+    }
+    let health: Value = serde_json::from_slice(answer.body())?;
+    let text = |key: &str| health[key].as_str().unwrap_or("?").to_owned();
+    println!(
+        "Boxship {} is {} on http://localhost:{}",
+        text("version"),
+        text("status"),
+        client.address().port()
+    );
+    println!("  runtime   {}", text("runtime"));
+    println!("  data      {}", text("data_dir"));
+    println!("  services  {}", list(&health["services"]));
+    let tasks = &health["tasks"];
+    println!("  tasks     {} running, {} stopped", tasks["running"], tasks["stopped"]);
+    for warning in health["warnings"].as_array().into_iter().flatten() {
+        println!("  warning   {}", warning.as_str().unwrap_or_default());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(names: &Value) -> String {
+    let names = names.as_array().into_iter().flatten().filter_map(Value::as_str);
+    names.collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,56 @@
+//! One request over HTTP/1.1 to the server on this machine.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+/// Answers are pages of an API: larger ones are a mistake.
+const ANSWER_LIMIT: usize = 64 << 20;
+
+/// Sends `request` to `address` and reads the whole answer.
+pub async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> Result<Response<Bytes>> {
+    let stream = TcpStream::connect(address).await.with_context(|| {
+        format!("nothing listens on {address}. Start it with `boxship up`, or name the server with --listen or --data-dir")
+    })?;
+    let _ = stream.set_nodelay(true);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let exchange = async {
+        let (parts, body) = sender.send_request(request).await?.into_parts();
+        match Limited::new(body, ANSWER_LIMIT).collect().await {
+            Ok(body) => Ok(Response::from_parts(parts, body.to_bytes())),
+            Err(error) => bail!("the answer could not be read: {error}"),
+        }
+    };
+    tokio::select! {
+        biased;
+        answer = exchange => answer,
+        ended = connection => {
+            ended.context("the server closed the connection")?;
+            bail!("the server closed the connection")
+        }
+    }
+}
+
+/// `GET path`, for the operator's endpoints.
+pub async fn get(address: SocketAddr, path: &str) -> Result<Response<Bytes>> {
+    let request = Request::get(path).header("host", host(address)).body(Full::default())?;
+    send(address, request).await
+}
+
+/// `POST path` with a JSON body, for the operator's endpoints.
+pub async fn post(address: SocketAddr, path: &str, body: &serde_json::Value) -> Result<Response<Bytes>> {
+    let request = Request::post(path)
+        .header("host", host(address))
+        .header("content-type", "application/json")
+        .body(Full::from(body.to_string()))?;
+    send(address, request).await
+}
+
+pub(crate) fn host(address: SocketAddr) -> String {
+    format!("localhost:{}", address.port())
+}

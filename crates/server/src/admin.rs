@@ -1,0 +1,161 @@
+//! The operator's endpoints under `/_boxship/`.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_ecs::op::{DescribeClusters, ListClusters};
+use aws_ecs::{DescribeClustersRequest, ListClustersRequest};
+use base::{AccountId, Region};
+use control::Engine;
+use gateway::{Body, Endpoint, Peer, bytes, text};
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
+use serde_json::{Value, json};
+use service::{Caller, Origin, Platform};
+
+use crate::clock;
+use crate::host::Host;
+use crate::load::Loader;
+use crate::options::{Options, RuntimeChoice};
+
+/// Bytes of an operator's request, images excepted.
+const BODY: usize = 64 << 10;
+
+/// What the endpoints act on.
+pub struct Admin {
+    pub platform: Platform,
+    pub options: Options,
+    pub host: Arc<Host>,
+    pub engine: Engine,
+    pub loader: Loader,
+    pub warnings: Vec<String>,
+}
+
+fn answer(status: StatusCode, value: &Value) -> Response<Body> {
+    let mut response = Response::new(bytes(format!("{value}\n")));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn refuse(status: StatusCode, why: impl std::fmt::Display) -> Response<Body> {
+    answer(status, &json!({ "error": why.to_string() }))
+}
+
+async fn body(request: Request<Incoming>) -> Result<Value, Response<Body>> {
+    let read =
+        tokio::time::timeout(Duration::from_secs(20), Limited::new(request.into_body(), BODY).collect());
+    let body = match read.await {
+        Ok(Ok(body)) => body.to_bytes(),
+        _ => return Err(refuse(StatusCode::BAD_REQUEST, "the body could not be read")),
+    };
+    serde_json::from_slice(&body)
+        .map_err(|error| refuse(StatusCode::BAD_REQUEST, format!("not JSON: {error}")))
+}
+
+impl Admin {
+    /// How many tasks run and have stopped, in the default account and region.
+    pub async fn tasks(&self) -> (i64, i64) {
+        let caller = || Caller::platform("boxship", AccountId::default_account(), Region::default_region());
+        let clusters = self.platform.call::<ListClusters>(caller(), ListClustersRequest::default()).await;
+        let Some(arns) =
+            clusters.ok().and_then(|clusters| clusters.cluster_arns).filter(|arns| !arns.is_empty())
+        else {
+            return (0, 0);
+        };
+        let request = DescribeClustersRequest { clusters: Some(arns), ..Default::default() };
+        let clusters = self.platform.call::<DescribeClusters>(caller(), request).await;
+        let clusters = clusters.ok().and_then(|answer| answer.clusters).unwrap_or_default();
+        let sum = |count: fn(&aws_ecs::Cluster) -> Option<i32>| {
+            clusters.iter().filter_map(count).map(i64::from).sum::<i64>()
+        };
+        (sum(|cluster| cluster.running_tasks_count), sum(|cluster| cluster.pending_tasks_count))
+    }
+
+    async fn health(&self) -> Response<Body> {
+        let services: Vec<_> = self.platform.services().iter().map(|service| service.api.id).collect();
+        let (running, pending) = self.tasks().await;
+        answer(
+            StatusCode::OK,
+            &json!({
+                "status": "ready",
+                "version": env!("CARGO_PKG_VERSION"),
+                "runtime": self.options.runtime.name(),
+                "data_dir": self.options.data_dir,
+                "services": services,
+                "tasks": { "running": running, "pending": pending },
+                "warnings": self.warnings,
+            }),
+        )
+    }
+
+    async fn advance(&self, request: Request<Incoming>) -> Response<Body> {
+        let Some(simulated) = &self.host.simulated else {
+            return refuse(
+                StatusCode::CONFLICT,
+                format_args!(
+                    "only the simulated runtime has a clock that moves; this one is {}",
+                    RuntimeChoice::Linux.name()
+                ),
+            );
+        };
+        let value = match body(request).await {
+            Ok(value) => value,
+            Err(refusal) => return refusal,
+        };
+        let Some(seconds) =
+            value["advance_seconds"].as_f64().filter(|s| s.is_finite() && *s >= 0.0 && *s <= 4e9)
+        else {
+            return refuse(StatusCode::BAD_REQUEST, "expected {\"advance_seconds\": N}, N zero or more");
+        };
+        match clock::advance(&self.platform, &self.engine, simulated, Duration::from_secs_f64(seconds)).await
+        {
+            Ok(now) => answer(StatusCode::OK, &json!({ "now": now.iso8601() })),
+            Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, error),
+        }
+    }
+
+    async fn reset(&self) -> Response<Body> {
+        if !self.options.allow_reset {
+            return refuse(StatusCode::FORBIDDEN, "start with --allow-reset to let tests wipe everything");
+        }
+        match crate::reset::reset(&self.platform, &self.host).await {
+            Ok(()) => answer(StatusCode::OK, &json!({ "status": "wiped" })),
+            Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")),
+        }
+    }
+
+    async fn route(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+        // Tasks are no operators.
+        if peer.origin != Origin::Operator {
+            return text(StatusCode::FORBIDDEN, "Forbidden: this is the operator's side\n");
+        }
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, "/_boxship/health") => self.health().await,
+            (&Method::POST, "/_boxship/clock") => self.advance(request).await,
+            (&Method::POST, "/_boxship/reset") => self.reset().await,
+            (&Method::POST, "/_boxship/images") => match self.loader.load(request).await {
+                Ok(loaded) => answer(StatusCode::OK, &loaded),
+                Err(error) => refuse(StatusCode::BAD_REQUEST, format!("{error:#}")),
+            },
+            (_, "/_boxship/health" | "/_boxship/clock" | "/_boxship/reset" | "/_boxship/images") => {
+                refuse(StatusCode::METHOD_NOT_ALLOWED, "wrong method")
+            }
+            (_, path) => refuse(StatusCode::NOT_FOUND, format_args!("no such endpoint: {path}")),
+        }
+    }
+}
+
+impl Endpoint for Admin {
+    fn handle<'a>(
+        &'a self,
+        request: Request<Incoming>,
+        peer: &'a Peer,
+    ) -> Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>> {
+        Box::pin(self.route(request, peer))
+    }
+}

@@ -1,0 +1,54 @@
+//! Moving the simulated clock: from one due thing to the next, never past one.
+
+use std::time::Duration;
+
+use base::{Fault, Timestamp};
+use control::Engine;
+use runtime::Simulated;
+use service::{Caller, Platform};
+
+/// The store's fact that holds the clock's offset, in microseconds.
+pub const OFFSET: &str = "clock_offset_micros";
+
+/// Advances the clock by `by`; answers once everything due up to then has happened.
+pub async fn advance(
+    platform: &Platform,
+    engine: &Engine,
+    simulated: &Simulated,
+    by: Duration,
+) -> Result<Timestamp, Fault> {
+    let clock = platform.clock();
+    let target = clock.now() + by;
+    loop {
+        let next = quiet(platform, engine, simulated).await;
+        let now = clock.now();
+        if now >= target {
+            break;
+        }
+        let step = next.filter(|at| *at > now).unwrap_or(target).min(target);
+        clock.advance(step.since(now));
+    }
+    let offset = clock.offset().as_micros().to_string();
+    let caller =
+        Caller::platform("boxship", base::AccountId::default_account(), base::Region::default_region());
+    platform
+        .write("AdvanceClock", caller, move |tx| {
+            tx.set_meta(OFFSET, &offset);
+            Ok(())
+        })
+        .await?;
+    Ok(clock.now())
+}
+
+/// Waits until nothing is under way in control plane and host. Answers when the next thing is due.
+async fn quiet(platform: &Platform, engine: &Engine, simulated: &Simulated) -> Option<Timestamp> {
+    loop {
+        simulated.settle();
+        let due = engine.settle().await;
+        let before = platform.store().snapshot().revision();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        if platform.store().snapshot().revision() == before {
+            return [due, simulated.next_due()].into_iter().flatten().min();
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! `boxship down`: the server and every task, also when the server has died.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use cli::{Place, RunFile};
+use runtime::{Limits, Runtime};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use store_sqlite::Sqlite;
+
+use crate::host::Places;
+
+/// Longer than the server gives requests under way.
+const PATIENCE: Duration = Duration::from_secs(40);
+const POLL: Duration = Duration::from_millis(20);
+
+pub async fn run(place: &Place) -> Result<ExitCode> {
+    let data_dir = place.data_dir();
+    let Ok(data_dir) = data_dir.canonicalize() else {
+        println!("nothing to stop: {} does not exist", data_dir.display());
+        return Ok(ExitCode::SUCCESS);
+    };
+    if let Some(run) = RunFile::read(&data_dir) {
+        end_server(&run, &data_dir).await?;
+    }
+    // The lock says for certain that no server is left.
+    let backend = Sqlite::open(&data_dir.join("records.db"))
+        .with_context(|| format!("{} is still in use", data_dir.display()))?;
+    let places = Places::of(&data_dir);
+    if rustix::process::geteuid().is_root() && places.tasks.exists() {
+        let runtime = places.linux(Limits::Advisory)?;
+        runtime.down().await.context("not every task could be ended")?;
+        runtime.close().await;
+        if places.run.exists() {
+            let vpcs = places.vpcs(0)?;
+            vpcs.down().await.context("not every network could be removed")?;
+        }
+    }
+    drop(backend);
+    RunFile::remove(&data_dir);
+    println!("stopped; the data stays in {}", data_dir.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn end_server(run: &RunFile, data_dir: &Path) -> Result<()> {
+    let Some(pid) = i32::try_from(run.pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
+    if !is_ours(run.pid) || test_kill_process(pid).is_err() {
+        return Ok(());
+    }
+    kill_process(pid, Signal::TERM)
+        .with_context(|| format!("cannot end the server (process {})", run.pid))?;
+    let patience = tokio::time::sleep(PATIENCE);
+    tokio::pin!(patience);
+    while test_kill_process(pid).is_ok() && !is_gone(run.pid) {
+        tokio::select! {
+            () = &mut patience => bail!(
+                "the server (process {}) does not end; see {}",
+                run.pid,
+                data_dir.join("boxship.log").display()
+            ),
+            () = tokio::time::sleep(POLL) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The process id may be another program's by now.
+fn is_ours(pid: u32) -> bool {
+    let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut arguments = command.split(|byte| *byte == 0);
+    arguments.next().is_some_and(|program| program.ends_with(b"boxship"))
+        && arguments.any(|argument| argument == b"up")
+}
+
+/// Ended, and only its parent has not noticed.
+fn is_gone(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+}

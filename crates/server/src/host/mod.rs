@@ -1,0 +1,183 @@
+//! The host's side inside the all-in-one server: runtime, network, images and logs behind the agent.
+
+mod images;
+mod logs;
+mod network;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::{Agent, Images, LogSink, Network, Parts};
+use anyhow::{Context, Result};
+use base::{AccountId, Region};
+use gateway::Gateway;
+use link::{Desired, HostId, Observed};
+use runtime::{Limits, Linux, LinuxOptions, Runtime, Simulated};
+use service::{Caller, Platform};
+use sha2::{Digest, Sha256};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use vpc::{Vpcs, VpcsConfig};
+
+use crate::options::{Options, RuntimeChoice};
+
+pub use images::{ContentImages, NoImages};
+pub use logs::Sink;
+pub use network::{NoNetwork, VpcNetwork};
+
+/// Orders and reports under way between control plane and agent.
+const QUEUE: usize = 1_024;
+/// Namespaces made ahead.
+const SPARE: usize = 4;
+/// Tasks started at the same time.
+const PARALLEL_STARTS: usize = 16;
+/// The name of the one host of an all-in-one server.
+pub const LOCAL: &str = "local";
+
+/// A running host.
+pub struct Host {
+    pub agent: Arc<Agent>,
+    pub runtime: Arc<dyn Runtime>,
+    pub simulated: Option<Arc<Simulated>>,
+    network: Option<Arc<VpcNetwork>>,
+    vpcs: Option<Vpcs>,
+    scope: JoinSet<()>,
+}
+
+/// Where the parts of a host lie, all derived from the data directory.
+#[derive(Debug, Clone)]
+pub struct Places {
+    pub tasks: PathBuf,
+    pub agent: PathBuf,
+    pub content: PathBuf,
+    /// On tmpfs: namespaces by bind mount.
+    pub run: PathBuf,
+    pub cgroup: PathBuf,
+}
+
+impl Places {
+    pub fn of(data_dir: &Path) -> Self {
+        let hash = hex::encode(&Sha256::digest(data_dir.as_os_str().as_encoded_bytes())[..4]);
+        Places {
+            tasks: data_dir.join("tasks"),
+            agent: data_dir.join("agent"),
+            content: data_dir.join("content"),
+            run: PathBuf::from("/run/boxship").join(&hash),
+            cgroup: PathBuf::from(format!("boxship-{hash}")),
+        }
+    }
+
+    pub fn linux(&self, limits: Limits) -> Result<Linux> {
+        // The image of this process, whatever lies at its path by now.
+        let shim = vec![OsString::from("/proc/self/exe"), OsString::from("shim")];
+        let (tasks, cgroup) = (self.tasks.clone(), self.cgroup.clone());
+        let options = LinuxOptions { tasks, cgroup, shim, oci_runtime: None, limits };
+        Linux::open(options).context("the container runtime does not start")
+    }
+
+    pub fn vpcs(&self, spare: usize) -> Result<Vpcs> {
+        Vpcs::open(VpcsConfig { run_dir: self.run.clone(), spare }).context("networks cannot be made")
+    }
+}
+
+/// What the control plane gives the host.
+pub struct Up<'a> {
+    pub options: &'a Options,
+    pub platform: Platform,
+    pub images: Arc<dyn Images>,
+    pub logs: Arc<dyn LogSink>,
+    pub stop: watch::Receiver<bool>,
+}
+
+impl Host {
+    /// Opens the runtime that the options name and takes up what runs.
+    /// Answers the host and the way for orders to reach it.
+    pub async fn start(up: Up<'_>) -> Result<(Host, mpsc::Sender<Desired>)> {
+        let places = Places::of(&up.options.data_dir);
+        let mut host = match up.options.runtime {
+            RuntimeChoice::Linux => {
+                let limits = if up.options.is_limits_advisory { Limits::Advisory } else { Limits::Enforced };
+                let runtime: Arc<dyn Runtime> = Arc::new(places.linux(limits)?);
+                let vpcs = places.vpcs(SPARE)?;
+                let network = VpcNetwork::new(vpcs.clone(), up.stop.clone());
+                let agent = open_agent(&up, &places, runtime.clone(), network.clone()).await?;
+                let (network, vpcs) = (Some(network), Some(vpcs));
+                Host { agent: agent.0, runtime, simulated: None, network, vpcs, scope: agent.1 }
+            }
+            RuntimeChoice::Simulated => {
+                let clock = up.platform.clock().clone();
+                let simulated = Arc::new(Simulated::open(places.tasks.clone(), clock)?);
+                let runtime: Arc<dyn Runtime> = simulated.clone();
+                let agent = open_agent(&up, &places, runtime.clone(), Arc::new(NoNetwork)).await?;
+                let simulated = Some(simulated);
+                Host { agent: agent.0, runtime, simulated, network: None, vpcs: None, scope: agent.1 }
+            }
+        };
+        let (sender, orders) = mpsc::channel(QUEUE);
+        let agent = host.agent.clone();
+        host.scope.spawn(async move { agent.follow(orders).await });
+        Ok((host, sender))
+    }
+
+    /// Lets tasks reach the one port from now on.
+    pub fn serve(&self, gateway: &Gateway) {
+        if let Some(network) = &self.network {
+            network.serve(gateway.clone());
+        }
+    }
+
+    /// Ends the agent; tasks run on.
+    pub async fn close(mut self) {
+        self.agent.close().await;
+        self.runtime.close().await;
+        self.scope.abort_all();
+        while self.scope.join_next().await.is_some() {}
+        drop(self.vpcs);
+    }
+}
+
+async fn open_agent(
+    up: &Up<'_>,
+    places: &Places,
+    runtime: Arc<dyn Runtime>,
+    network: Arc<dyn Network>,
+) -> Result<(Arc<Agent>, JoinSet<()>)> {
+    let (sender, observations) = mpsc::channel(QUEUE);
+    let parts = Parts {
+        host: HostId(LOCAL.into()),
+        clock: up.platform.clock().clone(),
+        dir: places.agent.clone(),
+        runtime,
+        network,
+        images: up.images.clone(),
+        logs: up.logs.clone(),
+        up: sender,
+        parallel_starts: PARALLEL_STARTS,
+    };
+    let agent = Agent::open(parts).await.context("the agent does not start")?;
+    let mut scope = JoinSet::new();
+    scope.spawn(take_in(up.platform.clone(), observations));
+    Ok((Arc::new(agent), scope))
+}
+
+/// Writes what the host sees into the records, in order. A report that fails comes again: the
+/// control plane repeats its order until it sees the effect.
+async fn take_in(platform: Platform, mut observations: mpsc::Receiver<Observed>) {
+    while let Some(observed) = observations.recv().await {
+        let arn = base::Arn::parse(&observed.task).ok();
+        let account = arn.as_ref().and_then(|arn| AccountId::parse(arn.account()));
+        let region = arn.as_ref().and_then(|arn| Region::parse(arn.region()));
+        let caller = Caller::platform(
+            "ecs.amazonaws.com",
+            account.unwrap_or_else(AccountId::default_account),
+            region.unwrap_or_else(Region::default_region),
+        );
+        let task = observed.task.clone();
+        if let Err(fault) = platform.observe(caller, observed).await {
+            tracing::error!(%task, %fault, "a report could not be written");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Options of `boxship up`: from the command line, `BOXSHIP_*` variables and a TOML file, in that
+//! order of precedence.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use cli::Place;
+use oci::distribution::Mirrors;
+use serde::Deserialize;
+
+/// Where options lie that nobody names.
+const DEFAULT_CONFIG: &str = "/etc/boxship.toml";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RuntimeChoice {
+    /// Real containers on Linux.
+    Linux,
+    /// No container: tasks walk their life cycle under a clock that tests advance.
+    Simulated,
+}
+
+impl RuntimeChoice {
+    pub fn name(self) -> &'static str {
+        match self {
+            RuntimeChoice::Linux => "linux",
+            RuntimeChoice::Simulated => "simulated",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthChoice {
+    /// The user who started Boxship and root may call; signatures say only account and region.
+    Open,
+    /// Signatures and policies are checked (not built yet: refuses to start).
+    Enforce,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LimitsChoice {
+    /// A task whose cpu or memory cannot be limited does not start.
+    Enforced,
+    /// It starts all the same.
+    Advisory,
+}
+
+/// What `boxship up` takes beside where it is.
+#[derive(Debug, Clone, Default, Args)]
+pub struct UpArgs {
+    /// Real containers, or none [default: linux where root is, else simulated]
+    #[arg(long, env = "BOXSHIP_RUNTIME", value_enum)]
+    pub runtime: Option<RuntimeChoice>,
+    /// Who may call [default: open on loopback]
+    #[arg(long, env = "BOXSHIP_AUTH", value_enum)]
+    pub auth: Option<AuthChoice>,
+    /// Limits of cpu and memory that this machine cannot set [default: enforced]
+    #[arg(long, env = "BOXSHIP_LIMITS", value_enum)]
+    pub limits: Option<LimitsChoice>,
+    /// Send pulls of a registry to another: public.ecr.aws=localhost:4566/mirror (repeatable)
+    #[arg(long, env = "BOXSHIP_REGISTRY_MIRROR", value_name = "FROM=TO", value_delimiter = ',')]
+    pub registry_mirror: Vec<String>,
+    /// Let POST /_boxship/reset wipe everything
+    #[arg(long, env = "BOXSHIP_ALLOW_RESET")]
+    pub allow_reset: bool,
+    /// Return once ready; the server goes on in the background
+    #[arg(long)]
+    pub detach: bool,
+    /// What to log: error, warn, info, debug, or tracing's filter syntax [default: info]
+    #[arg(long, env = "BOXSHIP_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// Log as JSON, a line an event
+    #[arg(long, env = "BOXSHIP_LOG_JSON")]
+    pub log_json: bool,
+    /// Seed of ids, for repeatable runs of the simulated runtime
+    #[arg(long, env = "BOXSHIP_SEED", hide = true)]
+    pub seed: Option<u64>,
+}
+
+/// The TOML file: the long options' names.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct File {
+    listen: Option<SocketAddr>,
+    data_dir: Option<PathBuf>,
+    runtime: Option<RuntimeChoice>,
+    auth: Option<AuthChoice>,
+    limits: Option<LimitsChoice>,
+    #[serde(default)]
+    registry_mirror: Vec<String>,
+    allow_reset: Option<bool>,
+    log: Option<String>,
+    log_json: Option<bool>,
+    seed: Option<u64>,
+}
+
+/// Every option, settled.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    pub runtime: RuntimeChoice,
+    /// The runtime was not asked for: it is what this machine can do.
+    pub is_runtime_default: bool,
+    pub is_open_to_all: bool,
+    pub is_limits_advisory: bool,
+    pub mirrors: Mirrors,
+    pub allow_reset: bool,
+    pub log: String,
+    pub log_json: bool,
+    pub seed: Option<u64>,
+}
+
+impl Options {
+    /// Settles the options. `can_run_linux` says whether real containers work here.
+    pub fn settle(place: &Place, args: &UpArgs, can_run_linux: bool) -> Result<Options> {
+        let file = read(place.config.as_deref())?;
+        let listen = place.listen.or(file.listen).unwrap_or_else(cli::default_listen);
+        let auth = args.auth.or(file.auth);
+        if auth == Some(AuthChoice::Enforce) {
+            bail!(
+                "--auth enforce is not built yet: signatures and policies would not be checked. \
+                 Use --auth open, which admits only the user who starts Boxship and root"
+            );
+        }
+        if !listen.ip().is_loopback() && auth != Some(AuthChoice::Open) {
+            bail!(
+                "{listen} is reachable from other machines, and Boxship cannot check signatures yet. \
+                 Listen on 127.0.0.1, or say --auth open to let everybody in who reaches that address"
+            );
+        }
+        let asked = args.runtime.or(file.runtime);
+        let fallback = if can_run_linux { RuntimeChoice::Linux } else { RuntimeChoice::Simulated };
+        let asked_mirrors =
+            if args.registry_mirror.is_empty() { file.registry_mirror } else { args.registry_mirror.clone() };
+        let mut mirrors = Mirrors::default();
+        for mirror in &asked_mirrors {
+            mirrors.add(mirror).context("--registry-mirror")?;
+        }
+        let data_dir = place.data_dir.clone().or(file.data_dir);
+        Ok(Options {
+            listen,
+            data_dir: data_dir.unwrap_or_else(|| Place::default().data_dir()),
+            runtime: asked.unwrap_or(fallback),
+            is_runtime_default: asked.is_none(),
+            is_open_to_all: !listen.ip().is_loopback(),
+            is_limits_advisory: args.limits.or(file.limits) == Some(LimitsChoice::Advisory),
+            mirrors,
+            allow_reset: args.allow_reset || file.allow_reset.unwrap_or(false),
+            log: args.log.clone().or(file.log).unwrap_or_else(|| String::from("info")),
+            log_json: args.log_json || file.log_json.unwrap_or(false),
+            seed: args.seed.or(file.seed),
+        })
+    }
+}
+
+fn read(named: Option<&Path>) -> Result<File> {
+    let path = named.unwrap_or(Path::new(DEFAULT_CONFIG));
+    if named.is_none() && !path.exists() {
+        return Ok(File::default());
+    }
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("{} is not a valid configuration", path.display()))
+}

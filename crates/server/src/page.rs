@@ -1,0 +1,151 @@
+//! The status page at `/`: what runs and what to try.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use aws_ecs::op::{DescribeTasks, ListClusters, ListTasks};
+use aws_ecs::{DescribeTasksRequest, ListClustersRequest, ListTasksRequest, Task};
+use base::{AccountId, Region};
+use gateway::{Body, Endpoint, Peer, bytes};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
+use service::Caller;
+
+use crate::admin::Admin;
+
+/// Rows that the page shows.
+const ROWS: usize = 100;
+
+pub struct Page {
+    admin: Arc<Admin>,
+}
+
+/// Text as HTML has it.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+fn last(arn: Option<&String>) -> String {
+    escape(arn.and_then(|arn| arn.rsplit('/').next()).unwrap_or_default())
+}
+
+impl Page {
+    pub fn new(admin: Arc<Admin>) -> Self {
+        Page { admin }
+    }
+
+    fn caller() -> Caller {
+        Caller::platform("boxship", AccountId::default_account(), Region::default_region())
+    }
+
+    async fn tasks(&self) -> Vec<Task> {
+        let platform = &self.admin.platform;
+        let clusters = platform.call::<ListClusters>(Self::caller(), ListClustersRequest::default()).await;
+        let mut tasks = Vec::new();
+        for cluster in clusters.ok().and_then(|answer| answer.cluster_arns).unwrap_or_default() {
+            for status in ["RUNNING", "STOPPED"] {
+                let request = ListTasksRequest {
+                    cluster: Some(cluster.clone()),
+                    desired_status: Some(status.to_owned()),
+                    ..Default::default()
+                };
+                let listed = platform.call::<ListTasks>(Self::caller(), request).await;
+                let arns = listed.ok().and_then(|answer| answer.task_arns).unwrap_or_default();
+                if arns.is_empty() {
+                    continue;
+                }
+                let request = DescribeTasksRequest {
+                    cluster: Some(cluster.clone()),
+                    tasks: arns,
+                    ..Default::default()
+                };
+                let described = platform.call::<DescribeTasks>(Self::caller(), request).await;
+                tasks.extend(described.ok().and_then(|answer| answer.tasks).unwrap_or_default());
+            }
+        }
+        tasks.sort_by_key(|task| std::cmp::Reverse(task.created_at));
+        tasks.truncate(ROWS);
+        tasks
+    }
+
+    fn row(task: &Task) -> String {
+        let containers = task.containers.iter().flatten();
+        let images: Vec<_> = containers.clone().filter_map(|c| c.image.as_deref()).map(escape).collect();
+        let status = escape(task.last_status.as_deref().unwrap_or_default());
+        let reason = escape(task.stopped_reason.as_deref().unwrap_or_default());
+        format!(
+            "<tr><td><code>{}</code></td><td>{}</td><td>{}</td><td class=\"{status}\">{status}</td><td>{}</td><td>{reason}</td></tr>",
+            last(task.task_arn.as_ref()),
+            last(task.cluster_arn.as_ref()),
+            last(task.task_definition_arn.as_ref()),
+            images.join(", "),
+        )
+    }
+
+    async fn render(&self) -> String {
+        let tasks = self.tasks().await;
+        let rows: String = if tasks.is_empty() {
+            String::from("<tr><td colspan=\"6\">None yet. Try one of the commands below.</td></tr>")
+        } else {
+            tasks.iter().map(Page::row).collect()
+        };
+        let options = &self.admin.options;
+        let warnings: String = self
+            .admin
+            .warnings
+            .iter()
+            .map(|warning| format!("<p class=\"warning\">{}</p>", escape(warning)))
+            .collect();
+        let services: Vec<_> = self
+            .admin
+            .platform
+            .services()
+            .iter()
+            .map(|service| {
+                format!("<li>{} <small>{} operations</small></li>", service.api.id, service.operations.len())
+            })
+            .collect();
+        include_str!("page.html")
+            .replace("{{version}}", env!("CARGO_PKG_VERSION"))
+            .replace("{{port}}", &options.listen.port().to_string())
+            .replace("{{runtime}}", options.runtime.name())
+            .replace("{{data}}", &escape(&options.data_dir.display().to_string()))
+            .replace("{{services}}", &services.concat())
+            .replace("{{warnings}}", &warnings)
+            .replace("{{rows}}", &rows)
+    }
+}
+
+impl Endpoint for Page {
+    fn handle<'a>(
+        &'a self,
+        request: Request<Incoming>,
+        _: &'a Peer,
+    ) -> Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>> {
+        Box::pin(async move {
+            if !matches!(*request.method(), Method::GET | Method::HEAD) {
+                return gateway::text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
+            }
+            let mut response = Response::new(bytes(self.render().await));
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+            headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+            response
+        })
+    }
+}

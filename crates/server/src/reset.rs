@@ -1,0 +1,21 @@
+//! Wiping everything, for test suites.
+
+use anyhow::{Context, Result};
+use base::{AccountId, Region};
+use service::{Caller, Platform};
+
+use crate::host::Host;
+
+/// Stops all tasks and wipes all accounts. Content and log events that nothing refers to any more
+/// go with the next sweep.
+pub async fn reset(platform: &Platform, host: &Host) -> Result<()> {
+    let caller = Caller::platform("boxship", AccountId::default_account(), Region::default_region());
+    platform
+        .write("Reset", caller, |tx| {
+            tx.delete_all(|_, _| true);
+            Ok(())
+        })
+        .await
+        .context("the records could not be wiped")?;
+    host.runtime.down().await.context("the tasks could not be ended")
+}

@@ -1,0 +1,260 @@
+//! `boxship up`: everything in one process.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use base::clock::{self as wall_clock, Clock};
+use blobs::Blobs;
+use cli::RunFile;
+use control::Controllers;
+use gateway::{Admission, Auth, Gateway, GatewayOptions, Routes};
+use journal::Journal;
+use link::Desired;
+use service::{Platform, PlatformBuilder};
+use service_logs::Logs;
+use store::{BackendError, OpenError, Store};
+use store_sqlite::Sqlite;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use crate::admin::Admin;
+use crate::host::{ContentImages, Host, NoImages, Places, Sink, Up};
+use crate::load::Loader;
+use crate::loaded::Loaded;
+use crate::options::{Options, RuntimeChoice};
+use crate::page::Page;
+use crate::{clock, secret, shutdown, sweep};
+
+/// The store's fact that says which runtime a data directory belongs to.
+const RUNTIME: &str = "runtime";
+/// How long requests under way may go on after SIGTERM.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// Everything that lies in the data directory, open.
+struct Data {
+    store: Store,
+    blobs: Blobs,
+    logs: Logs,
+    clock: Clock,
+    ecr: service_ecr::Config,
+}
+
+/// Runs the server until a signal ends it.
+pub async fn run(options: Options, on_ready: impl FnOnce(&RunFile)) -> Result<ExitCode> {
+    let listener = TcpListener::bind(options.listen).await.with_context(|| {
+        format!("cannot listen on {}: is another server running? `boxship status` says", options.listen)
+    })?;
+    let mut options = options;
+    options.listen = listener.local_addr()?;
+    let stop = shutdown::on_signal()?;
+    let data = open(&options)?;
+    let seed = match options.seed {
+        Some(seed) => seed,
+        None => u64::from_ne_bytes(secret::random()?),
+    };
+    let platform = services(&data).build(data.store.clone(), data.clock.clone(), seed);
+    claim(&platform, options.runtime).await?;
+    let served = serve(&options, &platform, data, listener, stop, on_ready).await;
+    platform.store().shut_down().await;
+    RunFile::remove(&options.data_dir);
+    served
+}
+
+fn builder(logs: &Logs, ecr: &service_ecr::Config) -> PlatformBuilder {
+    PlatformBuilder::default()
+        .with(service_sts::service())
+        .with(service_iam::service())
+        .with(service_ec2::service())
+        .with(service_ecr::service(ecr))
+        .with(service_ecs::service())
+        .with(logs.service())
+}
+
+fn services(data: &Data) -> PlatformBuilder {
+    builder(&data.logs, &data.ecr)
+}
+
+fn open(options: &Options) -> Result<Data> {
+    let dir = &options.data_dir;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .with_context(|| format!("cannot make the data directory {}", dir.display()))?;
+    let backend = Sqlite::open(&dir.join("records.db")).map_err(|error| explain(dir, error))?;
+    let blobs = Blobs::open(&dir.join("blobs")).context("the blobs cannot be opened")?;
+    let journal = Journal::open(dir.join("journal")).context("the journal cannot be opened")?;
+    let logs = Logs::new(Arc::new(journal));
+    let ecr = service_ecr::Config {
+        blobs: blobs.clone(),
+        tokens: service_ecr::Tokens::new(secret::open(dir)?),
+        host: format!("localhost:{}", options.listen.port()).into(),
+        wall: wall_clock::wall,
+    };
+    let kinds = builder(&logs, &ecr).kinds().with::<Loaded>();
+    let store = Store::open(Box::new(backend), kinds).map_err(|error| match error {
+        OpenError::Backend(error) => explain(dir, error),
+        other => {
+            anyhow::Error::new(other).context(format!("the records in {} cannot be read", dir.display()))
+        }
+    })?;
+    let offset = store.snapshot().meta(clock::OFFSET).and_then(|text| text.parse().ok()).unwrap_or_default();
+    Ok(Data { store, blobs, logs, clock: Clock::new(Duration::from_micros(offset)), ecr })
+}
+
+fn explain(dir: &Path, error: BackendError) -> anyhow::Error {
+    let shown = dir.display().to_string();
+    match &error {
+        BackendError::Held { by } => anyhow::anyhow!(
+            "{shown} is in use by another server ({by}). One server per data directory: stop it with \
+             `boxship down`, or choose another --data-dir"
+        ),
+        _ => anyhow::Error::new(error).context(format!("the records in {shown} cannot be opened")),
+    }
+}
+
+/// A data directory belongs to one runtime.
+async fn claim(platform: &Platform, runtime: RuntimeChoice) -> Result<()> {
+    let before = platform.store().snapshot().meta(RUNTIME);
+    match before.as_deref() {
+        Some(before) if before == runtime.name() => Ok(()),
+        Some(before) => bail!(
+            "this data directory belongs to the {before} runtime; start with --runtime {before}, or choose another --data-dir"
+        ),
+        None => {
+            let written = platform.store().write("Claim", move |tx| {
+                tx.set_meta(RUNTIME, runtime.name());
+                Ok::<(), std::convert::Infallible>(())
+            });
+            written.await.context("the records cannot be written")
+        }
+    }
+}
+
+async fn serve(
+    options: &Options,
+    platform: &Platform,
+    data: Data,
+    listener: TcpListener,
+    stop: watch::Receiver<bool>,
+    on_ready: impl FnOnce(&RunFile),
+) -> Result<ExitCode> {
+    let places = Places::of(&options.data_dir);
+    let content = match options.runtime {
+        RuntimeChoice::Linux => {
+            Some(Arc::new(ContentImages::open(options, &places, platform, &data.ecr, &data.blobs)?))
+        }
+        RuntimeChoice::Simulated => None,
+    };
+    let images: Arc<dyn agent::Images> = match &content {
+        Some(content) => content.clone(),
+        None => Arc::new(NoImages),
+    };
+    let up = Up {
+        options,
+        platform: platform.clone(),
+        images,
+        logs: Arc::new(Sink::new(platform.clone(), data.logs.clone())),
+        stop: stop.clone(),
+    };
+    let (host, orders) = Host::start(up).await?;
+    let host = Arc::new(host);
+    let engine = controllers(platform, orders);
+    let warnings = warnings(options);
+    let admin = Arc::new(Admin {
+        platform: platform.clone(),
+        options: options.clone(),
+        host: host.clone(),
+        engine: engine.clone(),
+        loader: Loader::new(platform, &data.blobs, &options.data_dir, content.is_some()),
+        warnings: warnings.clone(),
+    });
+    let routes = Routes::default()
+        .with("/v2/", Arc::new(registry::Registry::new(platform.clone(), &data.ecr)))
+        .with("/", Arc::new(Page::new(admin.clone())))
+        .with("/_boxship/", admin);
+    let gateway = Gateway::new(platform.clone(), routes, admission(options), GatewayOptions::default());
+    host.serve(&gateway);
+    let sweeper = tokio::spawn(sweep::run(platform.clone(), data.logs, data.blobs));
+    let run = RunFile {
+        pid: std::process::id(),
+        listen: options.listen,
+        runtime: options.runtime.name().to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    run.write(&options.data_dir)?;
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    tracing::info!(listen = %options.listen, runtime = run.runtime, data = %options.data_dir.display(), "ready");
+    on_ready(&run);
+    let ended = until_stopped(&gateway, listener, stop, platform).await;
+    engine.stop().await;
+    sweeper.abort();
+    drop(gateway);
+    if let Ok(host) = Arc::try_unwrap(host) {
+        host.close().await;
+    }
+    ended
+}
+
+fn controllers(platform: &Platform, orders: mpsc::Sender<Desired>) -> control::Engine {
+    // A full queue loses an order; the next pass derives it again.
+    let outbox = Arc::new(move |order: Desired| drop(orders.try_send(order)));
+    Controllers::new(platform.clone(), outbox)
+        .with(service_ecs::Tasks)
+        .with(service_ecs::Definitions)
+        .with(service_ecs::Tokens)
+        .start()
+}
+
+/// Serves until a signal comes, or the store closes: better no answer than one that may be lost.
+async fn until_stopped(
+    gateway: &Gateway,
+    listener: TcpListener,
+    mut stop: watch::Receiver<bool>,
+    platform: &Platform,
+) -> Result<ExitCode> {
+    let serving = gateway.serve(listener, stop.clone());
+    let drained = async {
+        let _ = stop.wait_for(|stop| *stop).await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        () = serving => Ok(ExitCode::SUCCESS),
+        () = drained => {
+            tracing::warn!("requests were still under way when the time to drain was over");
+            Ok(ExitCode::SUCCESS)
+        }
+        cause = platform.store().closed() => {
+            bail!("the records cannot be written any more: {cause}. Tasks run on; start again once the cause is mended")
+        }
+    }
+}
+
+fn admission(options: &Options) -> Admission {
+    let own = rustix::process::getuid().as_raw();
+    let mut users = vec![0, own];
+    users.extend(cli::invoking_user());
+    Admission { auth: Auth::Open, users, is_open_to_all: options.is_open_to_all, listen: options.listen }
+}
+
+fn warnings(options: &Options) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if options.runtime == RuntimeChoice::Simulated && options.is_runtime_default {
+        warnings.push(format!(
+            "no real containers: {}. Tasks are SIMULATED. `boxship doctor` says how to mend it",
+            crate::doctor::why_not_linux().unwrap_or_else(|| String::from("this machine cannot run them"))
+        ));
+    } else if options.runtime == RuntimeChoice::Simulated {
+        warnings.push(String::from("tasks are SIMULATED: no container is started"));
+    }
+    if options.is_open_to_all {
+        warnings.push(format!("{} is open to everybody who reaches it", options.listen));
+    }
+    warnings
+}
