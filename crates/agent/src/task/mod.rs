@@ -66,18 +66,21 @@ impl Task {
             return self.life.begin_stop(None);
         }
         let Task { life, orders, .. } = self;
-        let prepared = tokio::select! {
+        let gathered = tokio::select! {
             biased;
             () = until_stop(orders) => None,
-            prepared = life.prepare() => Some(prepared),
+            gathered = life.gather() => Some(gathered),
         };
-        match prepared {
-            None => {
-                self.obey();
-                self.life.begin_stop(None);
-            }
-            Some(Ok(())) => self.life.set_phase(Phase::Running),
-            Some(Err(failure)) => self.life.begin_stop(Some(failure)),
+        let launched = match gathered {
+            None => Ok(()),
+            Some(Ok(gathered)) => life.launch(gathered, || orders.borrow().goal == Goal::Run).await,
+            Some(Err(failure)) => Err(failure),
+        };
+        let is_ending = self.obey();
+        match launched {
+            Ok(()) if is_ending => self.life.begin_stop(None),
+            Ok(()) => self.life.set_phase(Phase::Running),
+            Err(failure) => self.life.begin_stop(Some(failure)),
         }
     }
 

@@ -2,6 +2,7 @@
 //! the sandbox, then the containers in their order.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base::Timestamp;
 use core_lifecycle::{Assignment, ContainerSpec, Failure};
@@ -18,32 +19,36 @@ const SPOOL_BYTES: u64 = 64 * 1024 * 1024;
 /// A failure, and the container that it is about.
 type Failed = (Option<String>, Failure);
 
+/// What a task needs before its containers can start.
+pub(super) struct Gathered {
+    assignment: Arc<Assignment>,
+    attached: Attached,
+    images: BTreeMap<String, Pulled>,
+}
+
 impl Life {
-    /// Brings the task up. What runs already is left alone.
-    pub async fn prepare(&mut self) -> Result<(), Failure> {
+    /// Network, images and log streams of what does not run yet. May be dropped at any moment:
+    /// what is half-done is taken away by the task's end.
+    pub async fn gather(&mut self) -> Result<Gathered, Failure> {
         let Some(assignment) = self.assignment() else {
             return Err(failure::lost("the task's assignment is unknown"));
         };
-        let shared = self.shared.clone();
-        let Ok(_permit) = shared.starts.acquire().await else { return Ok(()) };
-        let known: Vec<String> = self.note.observation.containers.iter()
-            .filter(|seen| seen.started_at.is_some())
-            .map(|seen| seen.name.clone())
-            .collect();
-        let missing: Vec<&ContainerSpec> =
-            assignment.containers.iter().filter(|spec| !known.contains(&spec.name)).collect();
-        let now = shared.parts.clock.now();
+        let missing = self.missing(&assignment);
+        let now = self.shared.parts.clock.now();
         self.note.observation.pull_started_at.get_or_insert(now);
-        self.report();
         self.save();
+        self.report();
         let made = {
             let life = &*self;
-            let network = life.make_sandbox(&assignment);
+            let network = async {
+                let attached = life.shared.parts.network.attach(&assignment).await;
+                attached.map_err(|e| (None, failure::network(&e)))
+            };
             let pulls = life.pull_all(&assignment, &missing);
             let streams = life.open_streams(&assignment, &missing);
             tokio::try_join!(network, pulls, streams)
         };
-        let ((), (images, pulled_at), ()) = made.map_err(|failed| self.blame(failed))?;
+        let (attached, (images, pulled_at), ()) = made.map_err(|failed| self.blame(failed))?;
         self.note.observation.pull_stopped_at.get_or_insert(pulled_at);
         for (name, image) in &images {
             self.note.stop_signals.insert(name.clone(), image.config.stop_signal().0);
@@ -53,11 +58,31 @@ impl Life {
         }
         // A restart from here on must know the stop signals.
         self.save();
-        for spec in missing {
+        Ok(Gathered { assignment, attached, images })
+    }
+
+    /// Makes the sandbox and starts its containers in their order, as long as `is_wanted`. Not to
+    /// be dropped half-way while this process goes on: a container would run unseen.
+    pub async fn launch(&mut self, gathered: Gathered, is_wanted: impl Fn() -> bool) -> Result<(), Failure> {
+        let Gathered { assignment, attached, images } = gathered;
+        let shared = self.shared.clone();
+        let Ok(_permit) = shared.starts.acquire().await else { return Ok(()) };
+        let made = shared.parts.runtime.create_sandbox(sandbox(&assignment, attached)).await;
+        made.map_err(|e| failure::sandbox(&e))?;
+        for spec in self.missing(&assignment) {
+            if !is_wanted() {
+                break;
+            }
             let image = images.get(&spec.name).ok_or_else(|| failure::lost("an image was not pulled"))?;
             self.start(&assignment, spec, image).await?;
         }
         Ok(())
+    }
+
+    /// Containers that have not been started.
+    fn missing<'a>(&self, assignment: &'a Assignment) -> Vec<&'a ContainerSpec> {
+        let is_missing = |spec: &&ContainerSpec| self.seen(&spec.name).is_none_or(|seen| seen.started_at.is_none());
+        assignment.containers.iter().filter(is_missing).collect()
     }
 
     async fn start(&mut self, assignment: &Assignment, spec: &ContainerSpec, image: &Pulled) -> Result<(), Failure> {
@@ -82,13 +107,6 @@ impl Life {
             seen.failure = Some(failure.clone());
         }
         failure
-    }
-
-    async fn make_sandbox(&self, assignment: &Assignment) -> Result<(), Failed> {
-        let parts = &self.shared.parts;
-        let attached = parts.network.attach(assignment).await.map_err(|e| (None, failure::network(&e)))?;
-        let sandbox = sandbox(assignment, attached);
-        parts.runtime.create_sandbox(sandbox).await.map_err(|e| (None, failure::sandbox(&e)))
     }
 
     /// Pulls at the same time; the first failure ends the others.
