@@ -1,14 +1,32 @@
 //! Every script of this repository: `cargo xtask COMMAND`.
 
+mod coverage;
 mod r#gen;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
+const KNOWN: &str = "known: coverage, gen";
+
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.first().map(String::as_str) {
-        Some("gen") => r#gen::run(),
-        Some(other) => bail!("unknown command {other}; known: gen"),
-        None => bail!("which command? known: gen"),
+    let argument = |index: usize| arguments.get(index).map(String::as_str);
+    match argument(0) {
+        Some("gen") => r#gen::run(&root()),
+        Some("coverage") => print(&coverage::run(&root(), argument(1))?),
+        Some(other) => bail!("unknown command {other}; {KNOWN}"),
+        None => bail!("which command? {KNOWN}"),
     }
+}
+
+fn print(text: &str) -> Result<()> {
+    Ok(std::io::stdout().write_all(text.as_bytes())?)
+}
+
+/// The workspace's directory.
+fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).to_path_buf()
 }

@@ -9,7 +9,8 @@ use base::Timestamp;
 use crate::flow::{ReadError, Reader, Writer};
 use crate::schema::{Kind, Member, Schema, plain};
 
-/// Downcasts, for every type that can have them.
+/// Downcasts, for every type that can have them. A `Box<dyn Shape>` is such a type itself: call
+/// `as_any` on what it holds, or use [`downcast_ref`](<dyn Shape>::downcast_ref).
 pub trait AsAny: Any {
     fn as_any(&self) -> &dyn Any;
     fn as_any_mut(&mut self) -> &mut dyn Any;
@@ -56,6 +57,18 @@ pub trait Shape: AsAny + Debug + Send + Sync {
         writer.structure(schema);
         self.write_members(&mut Sink { writer, members: schema.members() });
         writer.end_structure();
+    }
+}
+
+impl dyn Shape {
+    /// The structure, if it is a `T`.
+    pub fn downcast_ref<T: Shape>(&self) -> Option<&T> {
+        self.as_any().downcast_ref()
+    }
+
+    /// The structure, if it is a `T`.
+    pub fn downcast_mut<T: Shape>(&mut self) -> Option<&mut T> {
+        self.as_any_mut().downcast_mut()
     }
 }
 

@@ -49,14 +49,13 @@ struct ApiConfig {
     operations: Vec<String>,
 }
 
-pub fn run() -> Result<()> {
-    let root = workspace_root();
+pub fn run(root: &Path) -> Result<()> {
     let path = root.join("crates/aws/operations.toml");
     let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     let config: Config = toml::from_str(&text).with_context(|| format!("parse {}", path.display()))?;
     let archive = fetch::sdist(&root.join("target/gen"), &config.botocore.version, &config.botocore.sha256)?;
     for api in &config.api {
-        generate(&root, &archive, &config.botocore.version, api)
+        generate(root, &archive, &config.botocore.version, api)
             .with_context(|| format!("generate {}", api.name))?;
     }
     Ok(())
@@ -86,9 +85,4 @@ fn format(paths: &[PathBuf]) -> Result<()> {
     let status = Command::new("rustfmt").arg("--edition=2024").args(paths).status().context("run rustfmt")?;
     ensure!(status.success(), "rustfmt failed");
     Ok(())
-}
-
-fn workspace_root() -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest).to_path_buf()
 }

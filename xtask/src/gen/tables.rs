@@ -136,8 +136,8 @@ fn has_errors(tree: &Tree<'_>) -> bool {
 fn errors(tree: &Tree<'_>) -> Result<String> {
     let mut text = String::new();
     for (name, shape) in tree.model.shapes.iter().filter(|(_, shape)| shape.exception) {
-        let message = shape.members.0.iter().map(|(name, _)| name.as_str());
-        let message = message.filter(|name| name.eq_ignore_ascii_case("message")).next().unwrap_or("message");
+        let mut members = shape.members.0.iter().map(|(name, _)| name.as_str());
+        let message = members.find(|name| name.eq_ignore_ascii_case("message")).unwrap_or("message");
         let (code, status, blame) = error(name, shape);
         writeln!(
             text,

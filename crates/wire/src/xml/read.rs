@@ -115,7 +115,7 @@ fn entries<'a>(element: &'a Element, place: Place<&'a Element>, name: &str) -> V
     }
 }
 
-impl<'a> Node for &'a Element {
+impl Node for &Element {
     fn text(&self) -> Option<Cow<'_, str>> {
         Some(Cow::Borrowed(&self.text))
     }

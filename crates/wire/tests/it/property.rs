@@ -272,7 +272,7 @@ impl Reader for Arbitrary<'_> {
     }
 
     fn boolean(&mut self, _: &'static Schema) -> Result<bool, ReadError> {
-        Ok(self.next() % 2 == 0)
+        Ok(self.next().is_multiple_of(2))
     }
 
     fn integer(&mut self, _: &'static Schema) -> Result<i32, ReadError> {
