@@ -46,8 +46,8 @@ impl Vpcs {
         self.worker.run(move |world| world.attach(spec)).await
     }
 
-    /// Takes an interface away: at once unreachable, its address free; the kernel's slow part
-    /// happens afterwards on another thread. Unknown interfaces are gone already.
+    /// Takes an interface away: at once unreachable, its address free. The kernel removes the link
+    /// afterwards. Unknown interfaces are gone already.
     ///
     /// # Errors
     /// [`VpcError::Kernel`].

@@ -140,8 +140,10 @@ impl Host {
                     request::neighbor(index, here, HOST_MAC),
                     request::route_to_link(Cidr::new(here, 32), index),
                     request::route_via(Cidr::new(Ipv4Addr::UNSPECIFIED, 0), here, index, None),
-                ])
-            });
+                ])?;
+                vpc_rtnl.await_carrier(UPLINK)
+            })
+            .and_then(|()| self.rtnl.await_carrier(&name));
         if outcome.is_err() {
             self.disconnect(uplink)?;
         }

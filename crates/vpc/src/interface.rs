@@ -19,6 +19,10 @@ use crate::{InterfaceSpec, VpcKey};
 const NAME: &str = "eth0";
 /// The router's hardware address, the same for every task: each is alone with it.
 const ROUTER_MAC: Mac = Mac([0x0a, 0xb0, 0x58, 0, 0, 3]);
+/// How names of links to tasks begin in a VPC's namespace.
+const LINK_PREFIX: char = 'e';
+/// Links that are about to go.
+const DOOMED: u32 = 1;
 const ANYWHERE: Cidr = Cidr::new(Ipv4Addr::UNSPECIFIED, 0);
 
 #[derive(Debug, Clone)]
@@ -32,7 +36,7 @@ pub struct Interface {
 
 /// The name of the VPC's end; its 14 digits leave no room for chance within one VPC.
 fn link_name(eni: &str) -> String {
-    format!("e{}", Chance::new(0).split(eni).hex(14))
+    format!("{LINK_PREFIX}{}", Chance::new(0).split(eni).hex(14))
 }
 
 fn host_range(address: Ipv4Addr) -> Cidr {
@@ -90,10 +94,14 @@ fn build(vpc: &mut Vpc, mut spare: Spare, spec: &InterfaceSpec) -> io::Result<u3
         request::veth_pair(&near, &End { name: NAME, mac: spec.mac }, spare.namespace.as_fd())
     };
     match vpc.rtnl.run(&[pair()]) {
-        // The reaper has not come to its predecessor yet.
-        Err(error) if error.raw_os_error() == Some(Errno::EXIST.raw_os_error()) => {
-            let index = vpc.rtnl.index_of(&name)?;
-            vpc.rtnl.run(&[request::delete_link(index), pair()])?;
+        // The kernel has not come to its predecessor yet, which may go at any moment.
+        Err(error) if is(&error, Errno::EXIST) => {
+            match vpc.rtnl.index_of(&name) {
+                Ok(index) => vpc.rtnl.run(&[request::delete_link(index)])?,
+                Err(error) if is(&error, Errno::NODEV) => {}
+                Err(error) => return Err(error),
+            }
+            vpc.rtnl.run(&[pair()])?;
         }
         outcome => outcome?,
     }
@@ -106,6 +114,8 @@ fn build(vpc: &mut Vpc, mut spare: Spare, spec: &InterfaceSpec) -> io::Result<u3
         request::route_to_link(host_range(gateway), far),
         request::route_via(ANYWHERE, gateway, far, None),
     ])?;
+    spare.rtnl.await_carrier(NAME)?;
+    vpc.rtnl.await_carrier(&name)?;
     if spec.is_public {
         vpc.set_public(spec.address, true)?;
     }
@@ -115,6 +125,26 @@ fn build(vpc: &mut Vpc, mut spare: Spare, spec: &InterfaceSpec) -> io::Result<u3
         request::set_alias(near, &alias_of(spec)),
     ])?;
     Ok(near)
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    Errno::from_io_error(error) == Some(errno)
+}
+
+/// Deletes every interface's link of a VPC in one go: one by one the kernel waits for each.
+pub fn delete_all(vpc: &mut Vpc) -> io::Result<()> {
+    let links = vpc.rtnl.links()?.into_iter().filter(|link| is_interface(&link.name));
+    let marks: Vec<_> = links.map(|link| request::set_group(link.index, DOOMED)).collect();
+    if marks.is_empty() {
+        return Ok(());
+    }
+    vpc.rtnl.run(&marks)?;
+    vpc.rtnl.run(&[request::delete_group(DOOMED)])
+}
+
+/// Whether a link of a VPC's namespace is a task's.
+pub fn is_interface(name: &str) -> bool {
+    name.starts_with(LINK_PREFIX)
 }
 
 /// Nothing reaches it any more and it reaches nothing; its address is free.

@@ -35,7 +35,6 @@ mod host;
 mod interface;
 mod namespace;
 mod net;
-mod reaper;
 mod recover;
 mod spare;
 mod spec;

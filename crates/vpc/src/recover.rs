@@ -7,7 +7,7 @@ use std::io;
 
 use crate::VpcKey;
 use crate::host::Host;
-use crate::interface::{Interface, parse_alias};
+use crate::interface::{Interface, is_interface, parse_alias};
 use crate::namespace::{Directory, Namespace, is_bound, unbind};
 use crate::net::request;
 use crate::vpc::{Vpc, file_name, key_of};
@@ -53,7 +53,7 @@ pub fn recover(host: &mut Host, directory: &Directory) -> io::Result<Found> {
 /// Its whole interfaces; halves are removed.
 fn interfaces_of(vpc: &mut Vpc, directory: &Directory) -> io::Result<Vec<Interface>> {
     let mut whole = Vec::new();
-    for link in vpc.rtnl.links()?.into_iter().filter(|link| link.name.starts_with('e')) {
+    for link in vpc.rtnl.links()?.into_iter().filter(|link| is_interface(&link.name)) {
         let spec = link.alias.as_deref().and_then(|alias| parse_alias(alias, &vpc.spec.key));
         let bound = spec.map(|spec| (directory.file(&spec.task), spec)).filter(|(file, _)| is_bound(file));
         match bound {

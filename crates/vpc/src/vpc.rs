@@ -3,7 +3,6 @@
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 
 use core_addresses::{Cidr, resolver_of};
 
@@ -25,7 +24,7 @@ const FILE_PREFIX: &str = "vpc@";
 
 pub struct Vpc {
     pub spec: VpcSpec,
-    pub namespace: Arc<Namespace>,
+    pub namespace: Namespace,
     pub rtnl: Rtnl,
     pub nft: Nft,
     pub uplink: Uplink,
@@ -71,7 +70,6 @@ impl Vpc {
         ])?;
         write_table(&mut nft)?;
         let uplink = host.connect(&namespace, &mut rtnl)?;
-        let namespace = Arc::new(namespace);
         Ok(Vpc { spec, namespace, rtnl, nft, uplink, host_route: HostRoute::NotWanted })
     }
 
@@ -88,7 +86,6 @@ impl Vpc {
         let alias = links.iter().find(|link| link.name == UPLINK).and_then(|link| link.alias.as_deref());
         let Some((cidr, on_host)) = alias.and_then(parse_alias) else { return Ok(None) };
         let spec = VpcSpec { key, cidr, on_host };
-        let namespace = Arc::new(namespace);
         Ok(Some(Vpc { spec, namespace, rtnl, nft, uplink, host_route: HostRoute::NotWanted }))
     }
 

@@ -5,13 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use crate::error::Doing;
 use crate::host::Host;
 use crate::interface::{self, Interface};
 use crate::namespace::{Directory, unbind};
-use crate::reaper::{Reaper, Remains};
 use crate::recover::{Found, recover};
 use crate::spare::Spares;
 use crate::vpc::{Vpc, file_name};
@@ -23,7 +21,6 @@ pub struct World {
     host: Host,
     vpcs: BTreeMap<VpcKey, Vpc>,
     interfaces: BTreeMap<String, Interface>,
-    reaper: Reaper,
     spares: Option<Spares>,
     is_down: bool,
 }
@@ -40,7 +37,6 @@ impl World {
             host,
             vpcs,
             interfaces,
-            reaper: Reaper::start().doing("starting a thread")?,
             spares: Some(Spares::start(config.spare).doing("starting a thread")?),
             is_down: false,
         };
@@ -105,10 +101,6 @@ impl World {
         let spares = self.spares.as_ref().ok_or(VpcError::Closed)?;
         let spare = spares.take().doing("making a namespace")?;
         let file = self.directory.file(&spec.task);
-        if file.exists() {
-            // Of this task's last interface; the reaper has not come to it yet, or has failed.
-            self.reaper.flush().and_then(|()| unbind(&file)).doing("letting a namespace go")?;
-        }
         let interface = interface::create(vpc, spare, spec, &file).doing("making an interface")?;
         self.interfaces.insert(interface.spec.eni.clone(), interface);
         Ok(Attached { netns: file })
@@ -131,9 +123,10 @@ impl World {
         let Some(interface) = self.interfaces.get(eni) else { return Ok(()) };
         if let Some(vpc) = self.vpcs.get_mut(&interface.spec.vpc) {
             interface::disconnect(vpc, interface).doing("disconnecting an interface")?;
-            let (file, index) = (interface.file.clone(), interface.index);
-            self.reaper.take(Remains { file, vpc: Arc::clone(&vpc.namespace), index });
         }
+        // With its last name the namespace goes, and the link with it: the kernel does that later and
+        // many at once. A process that is still in it keeps both, and reaches nothing.
+        unbind(&interface.file).doing("letting a task's namespace go")?;
         self.interfaces.remove(eni);
         Ok(())
     }
@@ -197,10 +190,11 @@ impl World {
         self.is_down = true;
         self.spares = None;
         let detached = self.retain(&BTreeSet::new()).map(drop);
-        self.reaper.finish();
+        let links = self.delete_links().doing("deleting interfaces");
         self.vpcs.clear();
         let steps = [
             detached,
+            links,
             self.disconnect_all().doing("deleting uplinks"),
             self.unbind_all().doing("letting namespaces go"),
             self.host.remove_table().doing("deleting the host's rules"),
@@ -210,6 +204,11 @@ impl World {
         // Others may keep files in it.
         let _ = std::fs::remove_dir(&self.run_dir);
         steps.into_iter().collect()
+    }
+
+    /// Those whose namespaces a process or the kernel still holds.
+    fn delete_links(&mut self) -> io::Result<()> {
+        self.vpcs.values_mut().try_for_each(interface::delete_all)
     }
 
     fn disconnect_all(&mut self) -> io::Result<()> {

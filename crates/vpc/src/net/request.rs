@@ -48,6 +48,20 @@ pub fn delete_link(index: u32) -> Request {
     change(RouteNetlinkMessage::DelLink(link), 0, &[Errno::NODEV])
 }
 
+/// Puts a link into a group, by which many can be deleted at once.
+pub fn set_group(index: u32, group: u32) -> Request {
+    let mut link = LinkMessage::default();
+    link.header.index = index;
+    link.attributes.push(LinkAttribute::Group(group));
+    change(RouteNetlinkMessage::SetLink(link), 0, &[Errno::NODEV])
+}
+
+pub fn delete_group(group: u32) -> Request {
+    let mut link = LinkMessage::default();
+    link.attributes.push(LinkAttribute::Group(group));
+    change(RouteNetlinkMessage::DelLink(link), 0, &[Errno::NODEV])
+}
+
 /// One end of a pair.
 pub struct End<'a> {
     pub name: &'a str,

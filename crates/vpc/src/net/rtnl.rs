@@ -8,13 +8,17 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkHeader, LinkMessage};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType};
+use rustix::event::{Timespec, poll};
 use rustix::io::Errno;
 
 use core_addresses::Cidr;
 
 use super::socket::{Frame, Socket};
+
+/// About three seconds.
+const CARRIER_TURNS: u32 = 3000;
 
 /// One change for the kernel, with the refusals that mean "already so".
 pub struct Request {
@@ -113,15 +117,34 @@ impl Rtnl {
 
     /// The index of a link by name; ENODEV when there is none.
     pub fn index_of(&mut self, name: &str) -> io::Result<u32> {
+        Ok(self.header_of(name)?.index)
+    }
+
+    /// Waits until a link of a pair that is up at both ends carries packets. The kernel says "up" a
+    /// moment earlier, and drops what is sent in between: a first packet lost costs its sender a
+    /// second.
+    pub fn await_carrier(&mut self, name: &str) -> io::Result<()> {
+        // Kernels from 6.8 on finish the step when asked; older ones within a few turns.
+        for turn in 0..CARRIER_TURNS {
+            if self.header_of(name)?.flags.contains(LinkFlags::Running) {
+                return Ok(());
+            }
+            let pause = Timespec { tv_sec: 0, tv_nsec: if turn < 10 { 0 } else { 1_000_000 } };
+            poll(&mut [], Some(&pause))?;
+        }
+        Err(Errno::TIMEDOUT.into())
+    }
+
+    fn header_of(&mut self, name: &str) -> io::Result<LinkHeader> {
         let mut message = LinkMessage::default();
         message.attributes.push(LinkAttribute::IfName(name.into()));
         let question = RouteNetlinkMessage::GetLink(message);
         let answers = self.ask(question, NLM_F_REQUEST | NLM_F_ACK)?;
-        let index = answers.iter().find_map(|answer| match answer {
-            RouteNetlinkMessage::NewLink(link) => Some(link.header.index),
+        let header = answers.into_iter().find_map(|answer| match answer {
+            RouteNetlinkMessage::NewLink(link) => Some(link.header),
             _ => None,
         });
-        index.ok_or_else(|| io::Error::from(Errno::NODEV))
+        header.ok_or_else(|| io::Error::from(Errno::NODEV))
     }
 
     pub fn links(&mut self) -> io::Result<Vec<Link>> {

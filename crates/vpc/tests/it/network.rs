@@ -46,7 +46,9 @@ fn check(test: impl FnOnce(&Bench) + Send) {
         Ok(()) => {}
         Err(error) if rustix::process::geteuid().is_root() => panic!("{error:?}"),
         // Past the test harness, which shows nothing of a test that passes.
-        Err(error) => std::io::stderr().write_all(format!("left out, needs root: {error}\n").as_bytes()).unwrap(),
+        Err(error) => {
+            std::io::stderr().write_all(format!("left out, needs root: {error}\n").as_bytes()).unwrap()
+        }
     }
 }
 
@@ -91,12 +93,18 @@ fn serve_once(listener: TcpListener) -> std::thread::JoinHandle<()> {
 }
 
 /// Connects and answers what the server says: who we are to it.
-fn greet(address: Ipv4Addr, port: u16) -> std::io::Result<String> {
+fn greet(address: Ipv4Addr, port: u16) -> String {
     let target = SocketAddrV4::new(address, port).into();
-    let mut stream = TcpStream::connect_timeout(&target, Duration::from_millis(300))?;
+    let mut stream = TcpStream::connect_timeout(&target, Duration::from_secs(10)).unwrap();
     let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    Ok(text)
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// Whether nothing lets us connect. Waits where packets vanish.
+fn is_closed(address: Ipv4Addr, port: u16) -> bool {
+    let target = SocketAddrV4::new(address, port).into();
+    TcpStream::connect_timeout(&target, Duration::from_millis(300)).is_err()
 }
 
 fn listen_in(task: &Attached) -> TcpListener {
@@ -110,7 +118,7 @@ fn tasks_reach_each_other_under_their_own_addresses() {
         bench.ensure(&vpcs, "one", false);
         let (a, b) = (bench.attach(&vpcs, "one", 5), bench.attach(&vpcs, "one", 6));
         let server = serve_once(listen_in(&b));
-        let greeting = inside(&a.netns, || greet(Ipv4Addr::new(172, 31, 0, 6), 80)).unwrap();
+        let greeting = inside(&a.netns, || greet(Ipv4Addr::new(172, 31, 0, 6), 80));
         assert_eq!(greeting, "172.31.0.5");
         server.join().unwrap();
         bench.wait(vpcs.down()).unwrap();
@@ -124,7 +132,7 @@ fn the_host_reaches_tasks_by_a_plain_route_and_is_seen_as_itself() {
         assert_eq!(bench.ensure(&vpcs, "one", true), HostRoute::Present);
         let task = bench.attach(&vpcs, "one", 5);
         let server = serve_once(listen_in(&task));
-        assert_eq!(greet(Ipv4Addr::new(172, 31, 0, 5), 80).unwrap(), "169.254.64.0");
+        assert_eq!(greet(Ipv4Addr::new(172, 31, 0, 5), 80), "169.254.64.0");
         server.join().unwrap();
         bench.wait(vpcs.down()).unwrap();
     });
@@ -139,7 +147,7 @@ fn the_platform_listens_inside_and_knows_tasks_by_address() {
         let listener = bench.wait(vpcs.listen(&key("one"), SocketAddrV4::new(PLATFORM, 4566))).unwrap();
         listener.set_nonblocking(false).unwrap();
         let server = serve_once(listener);
-        assert_eq!(inside(&task.netns, || greet(PLATFORM, 4566)).unwrap(), "172.31.0.5");
+        assert_eq!(inside(&task.netns, || greet(PLATFORM, 4566)), "172.31.0.5");
         server.join().unwrap();
         let found = bench.wait(vpcs.interface_at(&key("one"), Ipv4Addr::new(172, 31, 0, 5))).unwrap();
         assert_eq!(found, Some(("eni-one005".into(), "task-one-5".into())));
@@ -191,11 +199,11 @@ fn vpcs_with_the_same_addresses_do_not_meet() {
         // Only the task of the caller's own VPC may answer.
         let _silent = listen_in(&here);
         let server = serve_once(listen_in(&there));
-        let greeting = inside(&caller.netns, || greet(Ipv4Addr::new(172, 31, 0, 5), 80)).unwrap();
+        let greeting = inside(&caller.netns, || greet(Ipv4Addr::new(172, 31, 0, 5), 80));
         assert_eq!(greeting, "172.31.0.6");
         server.join().unwrap();
         // The other VPC's end of its uplink is not reached either, though forwarding is on.
-        assert!(inside(&caller.netns, || greet(Ipv4Addr::new(169, 254, 64, 1), 80)).is_err());
+        assert!(inside(&caller.netns, || is_closed(Ipv4Addr::new(169, 254, 64, 1), 80)));
         bench.wait(vpcs.down()).unwrap();
     });
 }
@@ -243,16 +251,16 @@ fn only_public_interfaces_have_a_way_out() {
         let public = bench.wait(vpcs.attach(spec)).unwrap();
         let there = Ipv4Addr::new(198, 51, 100, 2);
         let server = serve_once(inside(&outside, || TcpListener::bind("0.0.0.0:80").unwrap()));
-        assert!(inside(&private.netns, || greet(there, 80)).is_err());
+        assert!(inside(&private.netns, || is_closed(there, 80)));
         // The host's own address, twice translated.
-        assert_eq!(inside(&public.netns, || greet(there, 80)).unwrap(), "198.51.100.1");
+        assert_eq!(inside(&public.netns, || greet(there, 80)), "198.51.100.1");
         server.join().unwrap();
         // Nobody comes in through the host.
         let _listening = listen_in(&public);
         inside(&outside, || {
             let add = ["route", "add", "172.31.0.0/16", "via", "198.51.100.1"];
             assert!(std::process::Command::new("ip").args(add).status().unwrap().success());
-            assert!(greet(Ipv4Addr::new(172, 31, 0, 6), 80).is_err());
+            assert!(is_closed(Ipv4Addr::new(172, 31, 0, 6), 80));
         });
         bench.wait(vpcs.down()).unwrap();
         assert_eq!(std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap(), "0\n");
@@ -276,12 +284,12 @@ fn a_restart_takes_up_what_is_there() {
         assert_eq!(bench.ensure(&vpcs, "one", true), HostRoute::Present);
         assert_eq!(bench.attach(&vpcs, "one", 5), a);
         let server = serve_once(listen_in(&b));
-        assert_eq!(inside(&a.netns, || greet(Ipv4Addr::new(172, 31, 0, 6), 80)).unwrap(), "172.31.0.5");
+        assert_eq!(inside(&a.netns, || greet(Ipv4Addr::new(172, 31, 0, 6), 80)), "172.31.0.5");
         server.join().unwrap();
 
         let wanted = BTreeSet::from([String::from("eni-one005")]);
         assert_eq!(bench.wait(vpcs.retain(wanted)).unwrap(), ["eni-one006"]);
-        assert!(inside(&a.netns, || greet(Ipv4Addr::new(172, 31, 0, 6), 80)).is_err());
+        assert!(inside(&a.netns, || is_closed(Ipv4Addr::new(172, 31, 0, 6), 80)));
         bench.wait(vpcs.down()).unwrap();
     });
 }
@@ -335,6 +343,48 @@ fn requests_repeat_without_harm_and_contradictions_are_refused() {
             bench.wait(vpcs.detach("eni-one005")).unwrap();
             bench.attach(&vpcs, "one", 5);
         }
+        bench.wait(vpcs.down()).unwrap();
+    });
+}
+
+#[test]
+fn a_half_made_interface_goes_at_the_next_start() {
+    check(|bench| {
+        let vpcs = bench.open();
+        bench.ensure(&vpcs, "one", false);
+        let (whole, half) = (bench.attach(&vpcs, "one", 5), bench.attach(&vpcs, "one", 6));
+        drop(vpcs);
+        // The alias is the last step of an attach: take it away from one.
+        let vpc = bench.run_dir.join("netns/vpc@000000000000@us-east-1@one");
+        inside(&vpc, || {
+            let strip = "ip link set dev $(ip -o route get 172.31.0.6 | grep -o 'dev e[0-9a-f]*' | cut -c5-) alias ''";
+            assert!(std::process::Command::new("sh").args(["-ec", strip]).status().unwrap().success());
+        });
+        let vpcs = bench.open();
+        let left = bench.wait(vpcs.inventory()).unwrap();
+        assert_eq!(left.interfaces, [("eni-one005".into(), "task-one-5".into())]);
+        assert!(whole.netns.exists() && !half.netns.exists());
+        // Its address and its names are free again.
+        assert_eq!(bench.attach(&vpcs, "one", 6), half);
+        bench.wait(vpcs.down()).unwrap();
+    });
+}
+
+#[test]
+fn a_vpc_without_its_uplink_goes_at_the_next_start() {
+    check(|bench| {
+        let vpcs = bench.open();
+        bench.ensure(&vpcs, "one", true);
+        bench.attach(&vpcs, "one", 5);
+        let link = bench.wait(vpcs.inventory()).unwrap().links.remove(0);
+        drop(vpcs);
+        let delete = ["link", "del", &link];
+        assert!(std::process::Command::new("ip").args(delete).status().unwrap().success());
+        let vpcs = bench.open();
+        let left = bench.wait(vpcs.inventory()).unwrap();
+        assert_eq!((left.vpcs.len(), left.interfaces.len(), left.namespaces.len()), (0, 0, 0));
+        bench.ensure(&vpcs, "one", true);
+        bench.attach(&vpcs, "one", 5);
         bench.wait(vpcs.down()).unwrap();
     });
 }
