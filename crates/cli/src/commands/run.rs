@@ -108,7 +108,7 @@ async fn start(client: &Client, args: &RunArgs, steps: &Steps) -> Result<ecs::Ta
         task_definition: definition,
         launch_type: Some(String::from("FARGATE")),
         network_configuration: Some(ecs::NetworkConfiguration { awsvpc_configuration: Some(network) }),
-        started_by: Some(String::from("boxship run")),
+        started_by: Some(String::from("boxship-run")),
         ..Default::default()
     };
     let answer = client.call::<RunTask>(request).await?;
