@@ -39,6 +39,13 @@ fn measure(home: &std::path::Path, clients: usize) {
         each(took),
     );
     store.blocking_shut_down();
+
+    let before = wall();
+    let sqlite = Sqlite::open(&home.join("records.db")).expect("it opens again");
+    let store = Store::open(Box::new(sqlite), suite::kinds()).expect("it loads again");
+    let (took, count) = (wall().since(before), store.snapshot().count::<suite::Note>());
+    println!("  {:.1} ms to open again with {count} records", took.as_secs_f64() * 1e3);
+    store.blocking_shut_down();
 }
 
 fn run(store: &Store, clients: usize, commits: usize) {

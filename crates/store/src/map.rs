@@ -156,6 +156,50 @@ impl<K, V> Iter<K, V> {
     }
 }
 
+impl<K: Ord + Clone, V: Clone> Iter<K, V> {
+    /// Whether both yield the same keys with values that are `same`, up to the first key that is
+    /// not `within`. What the two versions share is not walked.
+    pub fn agrees(
+        mut self,
+        mut other: Self,
+        within: impl Fn(&K) -> bool,
+        same: impl Fn(&V, &V) -> bool,
+    ) -> bool {
+        loop {
+            skip_shared(&mut self, &mut other);
+            let [ours, theirs] =
+                [self.next(), other.next()].map(|entry| entry.filter(|(key, _)| within(key)));
+            match (ours, theirs) {
+                (None, None) => return true,
+                (Some((key, value)), Some((other_key, other_value)))
+                    if key == other_key && same(&value, &other_value) => {}
+                _ => return false,
+            }
+        }
+    }
+}
+
+/// Steps both over the nodes that they have in common and would walk next.
+fn skip_shared<K, V>(a: &mut Iter<K, V>, b: &mut Iter<K, V>) {
+    while let (Some((a_node, a_next)), Some((b_node, b_next))) = (a.path.last_mut(), b.path.last_mut()) {
+        if *a_next >= a_node.len() {
+            a.path.pop();
+        } else if *b_next >= b_node.len() {
+            b.path.pop();
+        } else if Arc::ptr_eq(a_node, b_node) && a_next == b_next {
+            *a_next = a_node.len();
+            *b_next = b_node.len();
+        } else if let (Node::Branch(a_children), Node::Branch(b_children)) = (&**a_node, &**b_node)
+            && Arc::ptr_eq(&a_children[*a_next].node, &b_children[*b_next].node)
+        {
+            *a_next += 1;
+            *b_next += 1;
+        } else {
+            return;
+        }
+    }
+}
+
 impl<K: Clone, V: Clone> Iterator for Iter<K, V> {
     type Item = (K, V);
 
@@ -309,11 +353,18 @@ mod tests {
             }
             assert_eq!(map.len(), model.len());
             assert_eq!(map.get(&key), model.get(&key));
-            if index % 97 == 0 {
+            if index % 97 == 0 || index % 101 < 3 {
                 versions.push((map.clone(), model.clone()));
             }
         }
         versions.push((map, model));
+        for ((map, model), (later, later_model)) in versions.iter().zip(versions.iter().skip(1)) {
+            for (from, end) in [(0, 1000), (100, 110), (500, 999), (300, 301)] {
+                let is_same = model.range(from..end).eq(later_model.range(from..end));
+                let agrees = map.from(&from).agrees(later.from(&from), |key| *key < end, |a, b| a == b);
+                assert_eq!(agrees, is_same, "{from}..{end}");
+            }
+        }
         for (map, model) in versions {
             depth_checked(&map.root, true);
             assert!(map.iter().eq(model.clone()));
@@ -325,6 +376,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn behaves_like_a_btreemap_in_every_version(
             steps in prop::collection::vec((prop::bool::weighted(0.6), 0_u16..1000), 0..3000)

@@ -104,9 +104,17 @@ async fn the_next_group_gathers_while_one_is_committed() {
     ran.recv().await.unwrap();
     let (second, third) = (send("2"), send("3"));
     have_run(&gate.store, &mut ran, 2).await;
-    // It writes nothing, but it has seen what is not durable yet.
+    // It writes nothing, but it has seen what is not durable yet. Once it runs, those before it
+    // have joined their group.
     let store = gate.store.clone();
-    let reader = tokio::spawn(async move { store.write("read", |tx| Ok::<_, ()>(tx.count::<Note>())).await });
+    let reader = tokio::spawn(async move {
+        let read = store.write("read", move |tx| {
+            runs.blocking_send(()).unwrap();
+            Ok::<_, ()>(tx.count::<Note>())
+        });
+        read.await
+    });
+    have_run(&gate.store, &mut ran, 1).await;
     gate.go.send(Ok(())).unwrap();
     assert_eq!(first.await.unwrap().unwrap(), 1);
     assert_eq!(gate.store.snapshot().count::<Note>(), 1);
