@@ -80,7 +80,7 @@ pub struct Journal {
     pub(crate) shared: Arc<Shared>,
     commands: Option<mpsc::Sender<Command>>,
     writer: Option<JoinHandle<()>>,
-    _lock: File,
+    lock: File,
 }
 
 impl Journal {
@@ -101,7 +101,7 @@ impl Journal {
             .name(String::from("journal"))
             .spawn(move || writer.run(queue))
             .map_err(|source| OpenError::Io { path: dir, source })?;
-        Ok(Journal { shared, commands: Some(commands), writer: Some(writer), _lock: recovered.lock })
+        Ok(Journal { shared, commands: Some(commands), writer: Some(writer), lock: recovered.lock })
     }
 
     /// Appends `events` to `stream`, which need not exist, and answers once they are durable.
@@ -218,6 +218,8 @@ impl Drop for Journal {
             // A writer that panicked has said so; nothing is left to do about it here.
             let _ = writer.join();
         }
+        // Closing alone is not enough: a process being spawned holds a copy until its exec.
+        let _ = self.lock.unlock();
     }
 }
 

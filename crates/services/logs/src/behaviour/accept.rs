@@ -18,7 +18,8 @@ const NEWEST_MS: i64 = 2 * 3_600_000;
 pub struct Incoming {
     pub timestamp_ms: i64,
     pub message: String,
-    /// The position in its source just behind it; unused where there is no source.
+    /// The position in its source just behind it; unused where there is no source. Events of a
+    /// batch that is only ever repeated as a whole may all have the batch's end.
     pub offset: u64,
 }
 

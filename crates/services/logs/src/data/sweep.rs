@@ -3,13 +3,16 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use base::Timestamp;
-use journal::AppendError;
+use journal::{AppendError, Journal};
 use service::Platform;
 use store::Key;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::Logs;
 use crate::state::{Group, JOURNAL, Stream};
+
+/// Streams that are worked on at once.
+const AT_ONCE: usize = 64;
 
 /// What a sweep did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,14 +35,16 @@ impl Logs {
         for group in records.scan::<Group>(&Key::all()) {
             let streams = records.scan::<Stream>(&store::Record::key(&*group));
             let keys: Vec<String> = streams.map(|stream| stream.journal_key()).collect();
-            self.expire(&group, &keys, now).await?;
-            known.extend(keys);
+            known.extend(keys.iter().cloned());
+            if group.retention_days.is_some() {
+                let cutoff_ms = group.cutoff_ms(now);
+                self.each(keys, move |journal, key| async move { journal.trim(&key, cutoff_ms).await })
+                    .await?;
+            }
         }
-        let mut swept = Swept::default();
-        for stream in streams.iter().filter(|stream| !known.contains(*stream)) {
-            self.journal.delete(stream).await?;
-            swept.deleted += 1;
-        }
+        let orphans: Vec<String> = streams.into_iter().filter(|stream| !known.contains(stream)).collect();
+        let mut swept = Swept { deleted: orphans.len(), freed: 0 };
+        self.each(orphans, |journal, key| async move { journal.delete(&key).await }).await?;
         let journal = Arc::clone(&self.journal);
         match tokio::task::spawn_blocking(move || journal.collect()).await {
             Ok(Ok(freed)) => swept.freed = freed,
@@ -49,13 +54,31 @@ impl Logs {
         Ok(swept)
     }
 
-    async fn expire(&self, group: &Group, keys: &[String], now: Timestamp) -> Result<(), AppendError> {
-        if group.retention_days.is_none() {
-            return Ok(());
-        }
+    /// Does `work` for every stream, a few at once, so that they share their syncs.
+    async fn each<F: Future<Output = Result<(), AppendError>> + Send + 'static>(
+        &self,
+        keys: Vec<String>,
+        work: impl Fn(Arc<Journal>, String) -> F,
+    ) -> Result<(), AppendError> {
+        let mut running = JoinSet::new();
         for key in keys {
-            self.journal.trim(key, group.cutoff_ms(now)).await?;
+            if running.len() == AT_ONCE {
+                done(running.join_next().await)?;
+            }
+            running.spawn(work(Arc::clone(&self.journal), key));
+        }
+        while let Some(outcome) = running.join_next().await {
+            done(Some(outcome))?;
         }
         Ok(())
+    }
+}
+
+fn done(outcome: Option<Result<Result<(), AppendError>, JoinError>>) -> Result<(), AppendError> {
+    match outcome {
+        Some(Ok(outcome)) => outcome,
+        // A panic in the journal's thread has closed it.
+        Some(Err(_)) => Err(AppendError::Closed),
+        None => Ok(()),
     }
 }
