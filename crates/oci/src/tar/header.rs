@@ -35,8 +35,6 @@ impl Header {
     pub fn entry(&self) -> Result<Entry, TarError> {
         let path = self.path();
         let kind = match self.flag()? {
-            // Before ustar, a directory was a file whose name ends in a slash.
-            0 | b'0' | b'7' if path.ends_with(b"/") => Kind::Directory,
             0 | b'0' | b'7' => Kind::File,
             b'1' => Kind::HardLink,
             b'2' => Kind::Symlink,

@@ -123,7 +123,12 @@ impl<'a> TarReader<'a> {
     }
 
     fn entry(&mut self, header: &Header, extensions: pax::Extensions) -> Result<Entry, TarError> {
-        let entry = extensions.apply(header.entry()?)?;
+        let mut entry = extensions.apply(header.entry()?)?;
+        // Before ustar, a directory was a file whose name ends in a slash.
+        if header.flag()? == 0 && entry.path.ends_with(b"/") {
+            entry.kind = Kind::Directory;
+            entry.size = 0;
+        }
         self.data = entry.size;
         self.padding = padding(entry.size);
         Ok(entry)

@@ -44,7 +44,7 @@ impl Applier {
             let path = clean(&entry.path, &self.limits)?;
             self.apply(&path, &entry, tar)?;
         }
-        for (path, mtime) in std::mem::take(&mut self.directories).into_iter().rev() {
+        for (path, mtime) in std::mem::take(&mut self.directories) {
             self.set_directory_time(&path, mtime)?;
         }
         Ok(self.entries)

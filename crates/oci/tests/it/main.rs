@@ -1,0 +1,9 @@
+//! Images through the public surface. What needs root is left out without it, and says so.
+
+mod archives;
+mod client;
+mod content;
+mod hostile;
+mod properties;
+mod support;
+mod umoci;
