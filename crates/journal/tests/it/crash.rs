@@ -21,7 +21,7 @@ const KILLS: u64 = 20;
 const OPTIONS: Options = Options { segment_bytes: 16 << 10 };
 
 #[expect(clippy::disallowed_methods, reason = "how a test tells its own child what to do")]
-fn told(name: &str) -> Option<String> {
+pub fn told(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
