@@ -1,4 +1,5 @@
 //! Blobs through their public surface, on a directory of the test's own.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -103,11 +103,11 @@ fn number(field: &[u8]) -> Option<i64> {
 }
 
 fn octal(field: &[u8]) -> Option<u64> {
-    let is_blank = |b: &u8| *b == b' ' || *b == 0;
+    let is_blank = |b: &u8| matches!(b, b' ' | 0);
     let start = field.iter().position(|b| !is_blank(b)).unwrap_or(field.len());
     let digits = &field[start..];
-    let end = digits.iter().position(|b| is_blank(b)).unwrap_or(digits.len());
-    if !digits[end..].iter().all(|b| is_blank(b)) {
+    let end = digits.iter().position(is_blank).unwrap_or(digits.len());
+    if !digits[end..].iter().all(is_blank) {
         return None;
     }
     digits[..end].iter().try_fold(0u64, |n, &b| {

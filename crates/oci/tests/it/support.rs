@@ -72,10 +72,6 @@ impl Shelf {
         manifests.insert(by_digest, entry.clone());
         manifests.insert(reference.to_string(), entry);
     }
-
-    pub fn put_blob(&self, digest: Digest, bytes: Bytes) {
-        self.blobs.lock().unwrap().insert(digest, bytes);
-    }
 }
 
 impl Source for Shelf {

@@ -63,7 +63,7 @@ fn our_tree_is_umocis() {
         WriteEntry { mtime: 8_000, ..file(&long, "long") },
     ];
     let plain = layer(&entries);
-    let image = assemble(&[plain.clone()], &Platform::host(), &Recipe::default());
+    let image = assemble(std::slice::from_ref(&plain), &Platform::host(), &Recipe::default());
     let dir = tempfile::tempdir().unwrap();
     let (layout, bundle, ours) =
         (dir.path().join("layout"), dir.path().join("bundle"), dir.path().join("ours"));
