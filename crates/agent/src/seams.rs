@@ -40,6 +40,12 @@ pub trait Images: Send + Sync {
     /// Makes the image's layers present and keeps them until [`Images::release`] names the task.
     fn pull<'a>(&'a self, wanted: Wanted<'a>) -> Pending<'a, Result<Pulled, PullError>>;
 
+    /// After a restart: the task runs on layers of the image with this manifest digest, which are
+    /// to be kept until [`Images::release`]. By default nothing is done.
+    fn hold<'a>(&'a self, _task: &'a str, _digest: &'a str) -> Pending<'a, ()> {
+        Box::pin(async {})
+    }
+
     /// Nothing of the task needs its images any more.
     fn release<'a>(&'a self, task: &'a str) -> Pending<'a, ()>;
 }

@@ -72,6 +72,12 @@ impl Life {
             };
             self.note.observation.containers = assignment.containers.iter().map(seen).collect();
         }
+        if !self.note.is_torn_down {
+            let seen = self.note.observation.containers.iter();
+            for digest in seen.filter_map(|container| container.image_digest.as_deref()) {
+                self.shared.parts.images.hold(&self.id, digest).await;
+            }
+        }
         self.refresh().await;
         // Preparing attaches by itself; a running task's network is to be served again.
         if self.phase() == Phase::Running

@@ -8,6 +8,7 @@ mod sandbox;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -34,7 +35,8 @@ pub struct LinuxOptions {
     pub tasks: PathBuf,
     /// The control group above all tasks, relative to the mounts: `boxship-<hash>`.
     pub cgroup: PathBuf,
-    /// Starts a shim, with the task's directory added: `["/proc/self/exe", "shim"]`.
+    /// Starts a shim, with the task's directory added: `["/proc/self/exe", "shim"]`. That very
+    /// path means this process's own executable, out of the reach of containers.
     pub shim: Vec<OsString>,
     /// An OCI runtime to use in place of our launcher.
     pub oci_runtime: Option<PathBuf>,
@@ -57,6 +59,8 @@ pub struct Linux {
 
 struct Shared {
     options: LinuxOptions,
+    /// Our executable on a read-only mount of its own, for shims; closed on exec.
+    _own: Option<OwnedFd>,
     sandboxes: Mutex<HashMap<String, Arc<Sandbox>>>,
     listeners: Listeners,
     scope: Mutex<JoinSet<()>>,
@@ -104,17 +108,28 @@ impl Linux {
     ///
     /// # Errors
     /// [`RuntimeError::Host`] where the directory cannot be made.
-    pub fn open(options: LinuxOptions) -> Result<Self, RuntimeError> {
+    pub fn open(mut options: LinuxOptions) -> Result<Self, RuntimeError> {
         let made = std::fs::create_dir_all(&options.tasks);
         made.map_err(|e| RuntimeError::host(format!("make {}", options.tasks.display()), e))?;
+        let own = own_executable(&mut options.shim);
         let shared = Shared {
             options,
+            _own: own,
             sandboxes: Mutex::default(),
             listeners: Listeners::default(),
             scope: Mutex::default(),
         };
         Ok(Linux { shared: Arc::new(shared) })
     }
+}
+
+/// Shims executed from a read-only mount need not execute themselves again to get there. Where
+/// that cannot be made, they say why themselves.
+fn own_executable(shim: &mut [OsString]) -> Option<OwnedFd> {
+    let program = shim.first_mut().filter(|program| *program == "/proc/self/exe")?;
+    let own = launch::exe::read_only().ok()?;
+    *program = format!("/proc/self/fd/{}", own.as_raw_fd()).into();
+    Some(own)
 }
 
 impl Shared {

@@ -126,9 +126,22 @@ impl Shim {
         };
         let mut shim =
             Shim { dir, config, record, cgroup: None, listener, client: None, containers: Vec::new() };
+        shim.leave_servers_cgroup();
         shim.cgroup = shim.make_cgroup()?;
         shim.save(Keep::Kill)?;
         Ok(shim)
+    }
+
+    /// A service manager ends the server with everything in its group: a shim is not to be there.
+    /// Nor in its task's group, whose memory limit could kill it.
+    fn leave_servers_cgroup(&self) {
+        let Some(above) = self.config.cgroup.parent() else { return };
+        let left = Hierarchies::detect()
+            .and_then(|found| Cgroup::create(&found, &above.join("shims")))
+            .and_then(|cgroup| cgroup.add(rustix::process::getpid()));
+        if let Err(error) = left {
+            eprintln!("{} shim: stays in the server's control group: {error}", clock::wall());
+        }
     }
 
     /// The task's control group, with the limits of the task as a whole.
