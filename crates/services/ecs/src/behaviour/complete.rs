@@ -5,12 +5,7 @@ use crate::state::definition::Spec;
 
 /// Fills in what AWS answers for members that were left out, and writes sizes as numbers.
 pub fn complete(mut spec: Spec, account: &str) -> Spec {
-    if let Some(units) = spec.cpu.as_deref().and_then(size::cpu_units) {
-        spec.cpu = Some(units.to_string());
-    }
-    if let Some(mib) = spec.memory.as_deref().and_then(size::memory_mib) {
-        spec.memory = Some(mib.to_string());
-    }
+    sizes(&mut spec);
     for role in [&mut spec.task_role, &mut spec.execution_role].into_iter().flatten() {
         // AWS: a role may be given by its name alone.
         if !role.is_empty() && !role.contains([':', '/']) {
@@ -39,4 +34,14 @@ pub fn complete(mut spec: Spec, account: &str) -> Spec {
         }
     }
     spec
+}
+
+/// AWS: sizes are answered as numbers, however they were written.
+pub fn sizes(spec: &mut Spec) {
+    if let Some(units) = spec.cpu.as_deref().and_then(size::cpu_units) {
+        spec.cpu = Some(units.to_string());
+    }
+    if let Some(mib) = spec.memory.as_deref().and_then(size::memory_mib) {
+        spec.memory = Some(mib.to_string());
+    }
 }

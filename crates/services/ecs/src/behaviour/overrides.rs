@@ -1,5 +1,6 @@
 //! What RunTask changes of a task definition for its tasks.
 
+use super::complete;
 use crate::state::container::{ContainerDefinition, KeyValuePair};
 use crate::state::definition::Spec;
 use crate::state::overrides::{ContainerOverride, TaskOverride};
@@ -40,6 +41,7 @@ pub fn apply(mut spec: Spec, changes: &TaskOverride) -> Result<Spec, OverrideFla
     replace(&mut spec.execution_role, &changes.execution_role_arn);
     replace(&mut spec.task_role, &changes.task_role_arn);
     replace(&mut spec.ephemeral_storage, &changes.ephemeral_storage);
+    complete::sizes(&mut spec);
     Ok(spec)
 }
 

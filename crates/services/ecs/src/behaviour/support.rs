@@ -1,12 +1,14 @@
 //! What a task definition says that Boxship does not act on yet. It is kept when it is registered,
 //! and refused by name when it is to run: nothing that is accepted goes unheeded.
+//!
+//! Names and application protocols of port mappings are let through: they matter to Service
+//! Connect alone, which a task without a service has none of.
+
+use core_lifecycle::simulate;
 
 use super::logs;
 use crate::state::container::ContainerDefinition;
 use crate::state::definition::Spec;
-
-/// The docker label that directs a simulated container.
-use core_lifecycle::simulate;
 
 /// The first member that a run would have to ignore; none if it can do everything that is asked.
 pub fn missing(spec: &Spec) -> Option<String> {
@@ -37,35 +39,85 @@ fn has<T>(list: &Option<Vec<T>>) -> bool {
 }
 
 fn container(c: &ContainerDefinition) -> Option<String> {
-    let members = [
-        ("repositoryCredentials", c.repository_credentials.is_some()),
-        ("links", has(&c.links)),
-        ("restartPolicy", c.restart_policy.as_ref().is_some_and(|policy| policy.enabled)),
-        ("environmentFiles", has(&c.environment_files)),
-        ("mountPoints", has(&c.mount_points)),
-        ("volumesFrom", has(&c.volumes_from)),
-        ("linuxParameters", c.linux_parameters.is_some()),
-        ("secrets", has(&c.secrets)),
-        ("dependsOn", has(&c.depends_on)),
-        ("startTimeout", c.start_timeout.is_some()),
-        ("hostname", c.hostname.is_some()),
-        ("disableNetworking", c.disable_networking == Some(true)),
-        ("privileged", c.privileged == Some(true)),
-        ("dnsServers", has(&c.dns_servers)),
-        ("dnsSearchDomains", has(&c.dns_search_domains)),
-        ("extraHosts", has(&c.extra_hosts)),
-        ("dockerSecurityOptions", has(&c.docker_security_options)),
-        ("interactive", c.interactive == Some(true)),
-        ("pseudoTerminal", c.pseudo_terminal == Some(true)),
-        ("healthCheck", c.health_check.is_some()),
-        ("systemControls", has(&c.system_controls)),
-        ("resourceRequirements", has(&c.resource_requirements)),
-        ("firelensConfiguration", c.firelens_configuration.is_some()),
-        ("credentialSpecs", has(&c.credential_specs)),
-    ];
-    let found = members.into_iter().find(|(_, is_set)| *is_set).map(|(name, _)| String::from(name));
-    let found = found.or_else(|| nested(c))?;
+    let found = member(c).map(String::from).or_else(|| nested(c))?;
     Some(format!("containerDefinitions.{found} (container '{}')", c.name()))
+}
+
+/// Takes a definition apart without a rest, so that a new member cannot be forgotten here.
+fn member(c: &ContainerDefinition) -> Option<&'static str> {
+    let ContainerDefinition {
+        repository_credentials,
+        links,
+        restart_policy,
+        environment_files,
+        mount_points,
+        volumes_from,
+        linux_parameters,
+        secrets,
+        depends_on,
+        start_timeout,
+        hostname,
+        disable_networking,
+        privileged,
+        dns_servers,
+        dns_search_domains,
+        extra_hosts,
+        docker_security_options,
+        interactive,
+        pseudo_terminal,
+        health_check,
+        system_controls,
+        resource_requirements,
+        firelens_configuration,
+        credential_specs,
+        // Acted upon; `nested` looks at what is inside.
+        name: _,
+        image: _,
+        cpu: _,
+        memory: _,
+        memory_reservation: _,
+        port_mappings: _,
+        essential: _,
+        entry_point: _,
+        command: _,
+        environment: _,
+        stop_timeout: _,
+        user: _,
+        working_directory: _,
+        readonly_root_filesystem: _,
+        docker_labels: _,
+        ulimits: _,
+        log_configuration: _,
+        // AWS: matters to services alone.
+        version_consistency: _,
+    } = c;
+    let members = [
+        ("repositoryCredentials", repository_credentials.is_some()),
+        ("links", has(links)),
+        ("restartPolicy", restart_policy.as_ref().is_some_and(|policy| policy.enabled)),
+        ("environmentFiles", has(environment_files)),
+        ("mountPoints", has(mount_points)),
+        ("volumesFrom", has(volumes_from)),
+        ("linuxParameters", linux_parameters.is_some()),
+        ("secrets", has(secrets)),
+        ("dependsOn", has(depends_on)),
+        ("startTimeout", start_timeout.is_some()),
+        ("hostname", hostname.is_some()),
+        ("disableNetworking", *disable_networking == Some(true)),
+        ("privileged", *privileged == Some(true)),
+        ("dnsServers", has(dns_servers)),
+        ("dnsSearchDomains", has(dns_search_domains)),
+        ("extraHosts", has(extra_hosts)),
+        ("dockerSecurityOptions", has(docker_security_options)),
+        ("interactive", *interactive == Some(true)),
+        ("pseudoTerminal", *pseudo_terminal == Some(true)),
+        ("healthCheck", health_check.is_some()),
+        ("systemControls", has(system_controls)),
+        ("resourceRequirements", has(resource_requirements)),
+        ("firelensConfiguration", firelens_configuration.is_some()),
+        ("credentialSpecs", has(credential_specs)),
+    ];
+    members.into_iter().find(|(_, is_set)| *is_set).map(|(name, _)| name)
 }
 
 fn nested(c: &ContainerDefinition) -> Option<String> {

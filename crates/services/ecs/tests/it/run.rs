@@ -89,6 +89,69 @@ fn networks_are_checked_with_ec2() {
     check(INVALID, "subnets can not be empty.", |request| request.network_configuration = nets(&[], &[]));
 }
 
+/// Every member of a container that we do not act on yet.
+#[test]
+fn no_member_of_a_container_is_ignored() {
+    type Change = fn(&mut aws::ContainerDefinition);
+    let table: [(&str, Change); 11] = [
+        ("repositoryCredentials", |c| {
+            c.repository_credentials = Some(aws::RepositoryCredentials { credentials_parameter: "x".into() });
+        }),
+        ("restartPolicy", |c| {
+            c.restart_policy = Some(aws::ContainerRestartPolicy { enabled: true, ..Default::default() });
+        }),
+        ("environmentFiles", |c| {
+            c.environment_files = Some(vec![aws::EnvironmentFile { value: "x".into(), r#type: "s3".into() }]);
+        }),
+        ("linuxParameters", |c| c.linux_parameters = Some(aws::LinuxParameters::default())),
+        ("secrets", |c| c.secrets = Some(vec![aws::Secret { name: "x".into(), value_from: "x".into() }])),
+        ("startTimeout", |c| c.start_timeout = Some(10)),
+        ("interactive", |c| c.interactive = Some(true)),
+        ("pseudoTerminal", |c| c.pseudo_terminal = Some(true)),
+        ("systemControls", |c| c.system_controls = Some(vec![aws::SystemControl::default()])),
+        ("firelensConfiguration", |c| {
+            c.firelens_configuration =
+                Some(aws::FirelensConfiguration { r#type: "fluentbit".into(), options: None });
+        }),
+        ("credentialSpecs", |c| c.credential_specs = Some(vec!["x".into()])),
+    ];
+    for (name, change) in table {
+        let message =
+            format!("containerDefinitions.{name} (container 'web') is not supported by Boxship yet.");
+        check_definition(&message, change);
+    }
+}
+
+/// And of a task.
+#[test]
+fn no_member_of_a_definition_is_ignored() {
+    type Change = fn(&mut aws::RegisterTaskDefinitionRequest);
+    let table: [(&str, Change); 6] = [
+        ("volumes", |d| d.volumes = Some(vec![aws::Volume { name: Some("v".into()), ..Default::default() }])),
+        ("pidMode", |d| d.pid_mode = Some("task".into())),
+        ("proxyConfiguration", |d| {
+            d.proxy_configuration =
+                Some(aws::ProxyConfiguration { container_name: "web".into(), ..Default::default() });
+        }),
+        ("ephemeralStorage", |d| d.ephemeral_storage = Some(aws::EphemeralStorage { size_in_gi_b: 21 })),
+        ("enableFaultInjection", |d| d.enable_fault_injection = Some(true)),
+        ("runtimePlatform.operatingSystemFamily", |d| {
+            d.runtime_platform = Some(aws::RuntimePlatform {
+                operating_system_family: Some("WINDOWS_SERVER_2022_CORE".into()),
+                cpu_architecture: None,
+            });
+        }),
+    ];
+    for (name, change) in table {
+        let mut world = World::furnished();
+        let mut request = definition("app");
+        change(&mut request);
+        world.call::<op::RegisterTaskDefinition>(request).expect("it is kept");
+        let message = format!("{name} is not supported by Boxship yet.");
+        refused(world.call::<op::RunTask>(run_request()), INVALID, &message);
+    }
+}
+
 #[test]
 fn what_is_not_acted_on_is_refused_by_name() {
     check_definition(
@@ -236,8 +299,8 @@ fn the_assignment_holds_every_choice() {
     };
     let overrides = aws::TaskOverride {
         container_overrides: Some(vec![change]),
-        cpu: Some("512".into()),
-        memory: Some("1024".into()),
+        cpu: Some(".5 vCPU".into()),
+        memory: Some("1 GB".into()),
         ..Default::default()
     };
     let request =
