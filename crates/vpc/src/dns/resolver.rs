@@ -11,7 +11,7 @@ use hickory_proto::op::{Message, MessageType, ResponseCode};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::answer::{Names, Place, Verdict, answer, refusal};
 use super::forward::{Transport, forward, read_framed, write_framed};
@@ -23,6 +23,8 @@ const CONCURRENT: usize = 256;
 const CONNECTIONS: usize = 64;
 /// How long a connection may be silent.
 const IDLE: Duration = Duration::from_secs(10);
+/// How long to wait when no connection can be accepted.
+const PAUSE: Duration = Duration::from_millis(50);
 /// What every client takes over UDP, unless its question says more.
 const UDP_SIZE: usize = 512;
 
@@ -74,10 +76,13 @@ impl Resolver {
                     tasks.spawn(Arc::clone(&self).datagram(Arc::clone(&udp), buffer[..length].to_vec(), client));
                 }
                 accepted = tcp.accept(), if connections < CONNECTIONS => {
-                    // A client that has gone again is no reason to end.
-                    if let Ok((stream, _)) = accepted {
-                        connections += 1;
-                        tasks.spawn(Arc::clone(&self).connection(stream));
+                    match accepted {
+                        Ok((stream, _)) => {
+                            connections += 1;
+                            tasks.spawn(Arc::clone(&self).connection(stream));
+                        }
+                        // The client has gone again, or descriptors are short for a while.
+                        Err(_) => sleep(PAUSE).await,
                     }
                 }
             }

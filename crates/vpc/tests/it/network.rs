@@ -10,32 +10,32 @@ use core_addresses::{DEFAULT_SUBNETS, DEFAULT_VPC, mac_of};
 use vpc::{Attached, HostRoute, InterfaceSpec, PLATFORM, VpcError, VpcKey, VpcSpec, Vpcs, VpcsConfig};
 
 /// What a test works with, on its own network.
-struct Bench {
-    run_dir: PathBuf,
+pub struct Bench {
+    pub run_dir: PathBuf,
     tokio: tokio::runtime::Runtime,
 }
 
 impl Bench {
-    fn open(&self) -> Vpcs {
+    pub fn open(&self) -> Vpcs {
         Vpcs::open(VpcsConfig { run_dir: self.run_dir.clone(), spare: 1 }).unwrap()
     }
 
-    fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+    pub fn wait<T>(&self, future: impl Future<Output = T>) -> T {
         self.tokio.block_on(future)
     }
 
-    fn ensure(&self, vpcs: &Vpcs, vpc: &str, on_host: bool) -> HostRoute {
+    pub fn ensure(&self, vpcs: &Vpcs, vpc: &str, on_host: bool) -> HostRoute {
         let spec = VpcSpec { key: key(vpc), cidr: DEFAULT_VPC, on_host };
         self.wait(vpcs.ensure(spec)).unwrap().host_route
     }
 
-    fn attach(&self, vpcs: &Vpcs, vpc: &str, last: u8) -> Attached {
+    pub fn attach(&self, vpcs: &Vpcs, vpc: &str, last: u8) -> Attached {
         self.wait(vpcs.attach(interface(vpc, last))).unwrap()
     }
 }
 
 /// Runs `test` apart from the machine's network; says so where that is not possible.
-fn check(test: impl FnOnce(&Bench) + Send) {
+pub fn check(test: impl FnOnce(&Bench) + Send) {
     let directory = tempfile::tempdir().unwrap();
     let run_dir = directory.path().join("run");
     let outcome = vpc::apart::run(move || {
@@ -52,11 +52,11 @@ fn check(test: impl FnOnce(&Bench) + Send) {
     }
 }
 
-fn key(vpc: &str) -> VpcKey {
+pub fn key(vpc: &str) -> VpcKey {
     VpcKey { account: "000000000000".into(), region: "us-east-1".into(), vpc: vpc.into() }
 }
 
-fn interface(vpc: &str, last: u8) -> InterfaceSpec {
+pub fn interface(vpc: &str, last: u8) -> InterfaceSpec {
     let eni = format!("eni-{vpc}{last:03}");
     InterfaceSpec {
         vpc: key(vpc),

@@ -1,0 +1,72 @@
+//! Killed at any moment, the next start finds whole interfaces only, and can remove everything.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+
+use vpc::{VpcSpec, Vpcs, VpcsConfig};
+
+use crate::network::{Bench, check, interface, key};
+
+/// Names the run directory for the process that is to be killed.
+const RUN_DIR: &str = "VPC_TEST_CHURN";
+const ROUNDS: usize = 25;
+
+/// The victim: attaches and detaches for ever, a line after each. Does nothing unless asked.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how the test below starts this process")]
+fn churn() {
+    let Ok(run_dir) = std::env::var(RUN_DIR) else { return };
+    let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let vpcs = Vpcs::open(VpcsConfig { run_dir: run_dir.into(), spare: 2 }).unwrap();
+    let spec = VpcSpec { key: key("one"), cidr: core_addresses::DEFAULT_VPC, on_host: true };
+    let mut output = std::io::stderr();
+    tokio.block_on(vpcs.ensure(spec)).unwrap();
+    for number in 0_u32.. {
+        let mut one = interface("one", 4 + (number % 40) as u8);
+        one.is_public = number % 2 == 0;
+        let eni = one.eni.clone();
+        // What an earlier round left makes this one a repetition.
+        tokio.block_on(vpcs.attach(one)).unwrap();
+        output.write_all(b"attached\n").unwrap();
+        if number % 3 == 0 {
+            tokio.block_on(vpcs.detach(&eni)).unwrap();
+            output.write_all(b"detached\n").unwrap();
+        }
+    }
+}
+
+fn start(bench: &Bench) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["crash::churn", "--exact", "--nocapture", "--test-threads=1"]);
+    command.env(RUN_DIR, &bench.run_dir).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+#[test]
+fn killed_at_any_moment_it_leaves_nothing_half_done() {
+    check(|bench| {
+        for round in 0..ROUNDS {
+            let mut child = start(bench);
+            let output = BufReader::new(child.stderr.take().unwrap());
+            let seen = output.lines().take(1 + round * 3 % 17).map(Result::unwrap).count();
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert!(seen > 0);
+
+            let vpcs = bench.open();
+            let found = bench.wait(vpcs.inventory()).unwrap();
+            assert_eq!((found.vpcs.len(), found.links.len(), found.tables.len()), (1, 1, 1), "{found:?}");
+            // One file per interface, and the VPC's own.
+            assert_eq!(found.namespaces.len(), found.interfaces.len() + 1, "{found:?}");
+            bench.attach(&vpcs, "one", 200);
+            bench.wait(vpcs.detach("eni-one200")).unwrap();
+        }
+        let vpcs = bench.open();
+        bench.wait(vpcs.down()).unwrap();
+        drop(vpcs);
+        let vpcs = bench.open();
+        assert!(bench.wait(vpcs.inventory()).unwrap().is_empty());
+        bench.wait(vpcs.down()).unwrap();
+        assert_eq!(std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap(), "0\n");
+    });
+}
