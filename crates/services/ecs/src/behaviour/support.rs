@@ -44,6 +44,7 @@ fn container(c: &ContainerDefinition) -> Option<String> {
 }
 
 /// Takes a definition apart without a rest, so that a new member cannot be forgotten here.
+/// AWS: `versionConsistency` matters to services alone.
 fn member(c: &ContainerDefinition) -> Option<&'static str> {
     let ContainerDefinition {
         repository_credentials,
@@ -88,7 +89,6 @@ fn member(c: &ContainerDefinition) -> Option<&'static str> {
         docker_labels: _,
         ulimits: _,
         log_configuration: _,
-        // AWS: matters to services alone.
         version_consistency: _,
     } = c;
     let members = [
