@@ -202,6 +202,11 @@ impl Journal {
         self.sender().is_closed()
     }
 
+    /// Resolves once a failed sync has closed it, for whoever then ends the process.
+    pub async fn closed(&self) {
+        self.sender().closed().await;
+    }
+
     async fn send(&self, command: Command) -> Result<(), AppendError> {
         self.sender().send(command).await.map_err(|_| AppendError::Closed)
     }

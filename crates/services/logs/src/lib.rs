@@ -39,6 +39,12 @@ impl Logs {
         Logs { journal }
     }
 
+    /// Resolves once the disk has failed the journal: nobody knows then what is on it, and the
+    /// process should end.
+    pub async fn closed(&self) {
+        self.journal.closed().await;
+    }
+
     /// The service with its operations.
     pub fn service(&self) -> Service {
         Service {

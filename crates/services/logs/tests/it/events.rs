@@ -25,7 +25,9 @@ async fn events_are_read_page_by_page_both_ways() {
     let scene = Scene::with_stream().await;
     let empty = get(&scene, of_s()).await;
     assert!(messages(&empty).is_empty());
+    let revision = scene.platform.store().snapshot().revision();
     scene.put("s", &[(-50, "1"), (-40, "2"), (-40, "3"), (-30, "4"), (-20, "5")]).await;
+    assert_eq!(scene.platform.store().snapshot().revision(), revision, "putting events writes no record");
     // A client that waits at the end of the empty stream sees what comes.
     let waited = GetLogEventsRequest { next_token: empty.next_forward_token, ..of_s() };
     assert_eq!(messages(&get(&scene, waited).await), ["1", "2", "3", "4", "5"]);

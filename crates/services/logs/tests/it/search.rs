@@ -80,7 +80,7 @@ async fn streams_and_patterns_narrow_a_search() {
             FilterLogEventsRequest { log_stream_names: Some(vec!["none".into()]), ..of_g() },
             "ResourceNotFoundException",
         ),
-        (pattern("%regex%"), "InvalidParameterException"),
+        (pattern("%(%"), "InvalidParameterException"),
         (FilterLogEventsRequest { next_token: Some("x".into()), ..of_g() }, "InvalidParameterException"),
     ] {
         assert_eq!(Scene::code(scene.call::<op::FilterLogEvents>(request).await), code);

@@ -3,7 +3,7 @@
 use super::Unreadable;
 use super::value::{Operator, Wanted};
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Fields {
     before: Vec<Field>,
     /// The fields behind `...`; `None` without one.

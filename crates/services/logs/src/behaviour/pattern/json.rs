@@ -8,7 +8,7 @@ use super::value::{Operator, Wanted};
 /// Parentheses nest at most so deep.
 const DEEPEST: usize = 32;
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Condition {
     All(Vec<Condition>),
     Any(Vec<Condition>),
@@ -22,7 +22,7 @@ pub(crate) enum Step {
     At(usize),
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Test {
     Compares(Compared),
     IsNull,
@@ -30,7 +30,7 @@ pub(crate) enum Test {
     IsAbsent,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Compared {
     operator: Operator,
     wanted: Wanted,

@@ -1,9 +1,9 @@
 //! Filter patterns: which events a search answers.
 //!
-//! Three forms, told apart by their first character: terms, `{ … }` over events that are JSON,
-//! `[ … ]` over fields between spaces.
-//! AWS: "Filter pattern syntax", CloudWatch Logs user guide. Regular expressions (`%…%`) are
-//! refused by name.
+//! Four forms, told apart by their first character: terms, `{ … }` over events that are JSON,
+//! `[ … ]` over fields between spaces, and a regular expression `%…%`, which may also stand for a
+//! value in the two before it.
+//! AWS: "Filter pattern syntax", CloudWatch Logs user guide.
 
 mod fields;
 mod json;
@@ -12,15 +12,17 @@ mod value;
 
 use fields::Fields;
 use json::Condition;
+use regex_lite::Regex;
 use terms::Terms;
 
 /// A parsed pattern.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Pattern {
     Everything,
     Terms(Terms),
     Json(Condition),
     Fields(Fields),
+    Regex(Regex),
 }
 
 /// Why a pattern is none; said to the caller.
@@ -31,12 +33,6 @@ impl Unreadable {
     fn at(what: impl std::fmt::Display) -> Self {
         Unreadable(format!("Invalid filter pattern: {what}"))
     }
-
-    fn regex() -> Self {
-        Unreadable(String::from(
-            "Boxship does not support regular expressions ('%…%') in filter patterns yet.",
-        ))
-    }
 }
 
 impl Pattern {
@@ -46,6 +42,10 @@ impl Pattern {
             None => Ok(Pattern::Everything),
             Some('{') => json::parse(text).map(Pattern::Json),
             Some('[') => fields::parse(text).map(Pattern::Fields),
+            Some('%') => match value::regex(&text[1..])? {
+                (regex, "") => Ok(Pattern::Regex(regex)),
+                (_, rest) => Err(Unreadable::at(format_args!("unexpected '{rest}'"))),
+            },
             Some(_) => terms::parse(text).map(Pattern::Terms),
         }
     }
@@ -56,6 +56,7 @@ impl Pattern {
             Pattern::Terms(terms) => terms.matches(message),
             Pattern::Json(condition) => condition.matches(message),
             Pattern::Fields(fields) => fields.matches(message),
+            Pattern::Regex(regex) => regex.is_match(message),
         }
     }
 }
@@ -166,10 +167,35 @@ mod tests {
     }
 
     #[test]
+    fn regular_expressions() {
+        check("%colou?r%", &["a color", "colours"], &["Color"]);
+        check("%^10\\.10\\.[0-9]{1,3}|x$%", &["10.10.7", "box"], &["10a10.7", "x."]);
+        check("{ $.user.email = %^John.*com$% && $.code != %5..% }", &[EVENT], &[]);
+        check("[..., status = %[45]00%, bytes]", &[LINE], &["a 300 5"]);
+    }
+
+    proptest::proptest! {
+        /// Whatever a caller writes is read or refused, and whatever was logged is looked at.
+        #[test]
+        fn any_text_is_read_or_refused(pattern in "[%{\\[]?[ $.a0=!<>&|()*\"?%,{}\\[\\]-]{0,24}", message: String) {
+            if let Ok(pattern) = Pattern::parse(&pattern) {
+                pattern.matches(&message);
+                pattern.matches(&format!("{{\"a\": [{message:?}, 0]}}"));
+            }
+        }
+    }
+
+    #[test]
     fn what_is_no_pattern_is_refused() {
         for pattern in [
             "\"open",
-            "%regex%",
+            "%open",
+            "%a b%",
+            "%(a)%",
+            "%a% b",
+            "%[%",
+            "%a{1000}{1000}{1000}%",
+            "ERROR %x%",
             "ERR.OR",
             "-",
             "?",
@@ -180,7 +206,7 @@ mod tests {
             "{ a = 1 }",
             "{ $.a = 1 } x",
             "{ ($.a = 1 }",
-            "{ $.a = %x% }",
+            "{ $.a = %x }",
             "[",
             "[a",
             "[a, ..., b, ...]",

@@ -43,9 +43,6 @@ fn term(text: &str) -> Result<(String, &str), Unreadable> {
     }
     let end = text.find(|c: char| c.is_whitespace() || c == '"').unwrap_or(text.len());
     let (word, behind) = text.split_at(end);
-    if word.starts_with('%') {
-        return Err(Unreadable::regex());
-    }
     let is_word = !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || c == '_');
     match is_word {
         true => Ok((word.to_owned(), behind)),
