@@ -135,7 +135,7 @@ pub fn create(launch: Launch<'_>) -> Result<Created, LaunchError> {
 }
 
 /// What went wrong after the wait: only the program's confinement and execution are left then.
-fn started_error(program: &str, report: Report) -> LaunchError {
+pub(crate) fn started_error(program: &str, report: Report) -> LaunchError {
     match report.step {
         Step::Exec => ExecError::from_report(program, report).into(),
         step => LaunchError::Step { step, subject: String::new(), source: report.errno },

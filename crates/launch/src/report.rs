@@ -110,6 +110,7 @@ pub struct Report {
     pub step: Step,
     /// Which of the plan's mounts, devices, paths, … it was.
     pub index: u16,
+    /// Any value for [`Step::Ready`]; zero is none.
     pub errno: Errno,
 }
 
@@ -138,7 +139,8 @@ impl Report {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let [step, _, low, high, a, b, c, d] = *<&[u8; Self::LENGTH]>::try_from(bytes).ok()?;
         let step = *Step::ALL.get(usize::from(step))?;
-        let errno = Errno::from_raw_os_error(i32::from_le_bytes([a, b, c, d]));
+        let errno = i32::from_le_bytes([a, b, c, d]);
+        let errno = Errno::from_raw_os_error((1..4096).contains(&errno).then_some(errno)?);
         Some(Self { step, index: u16::from_le_bytes([low, high]), errno })
     }
 }

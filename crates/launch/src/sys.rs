@@ -196,6 +196,15 @@ pub fn set_limit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
     check(unsafe { libc::prlimit64(0, resource, &limit, ptr::null_mut()) }.into()).map(drop)
 }
 
+/// Sends any signal, real-time ones included, to the process that a descriptor names.
+pub fn send_signal(process: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
+    const NO_DETAILS: *const libc::siginfo_t = ptr::null();
+    // SAFETY: passes numbers and a null pointer.
+    let result =
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), signal, NO_DETAILS, 0u32) };
+    check(result).map(drop)
+}
+
 /// Ends the clone without running anything that was meant for the parent's end.
 pub fn exit(code: i32) -> ! {
     // SAFETY: ends the process at once.

@@ -50,6 +50,9 @@ impl Cgroup {
     /// How many of its processes the kernel has killed for want of memory. A rise between start and exit
     /// says `OutOfMemoryError`; read it before the group is removed.
     ///
+    /// A kill for the limit of a group above is counted where the victim was. Version 1 counts the group's
+    /// own processes only, version 2 those of the groups below too.
+    ///
     /// # Errors
     /// [`CgroupError::Missing`] where memory is not counted.
     pub fn oom_kills(&self) -> Result<u64, CgroupError> {

@@ -52,12 +52,22 @@ pub struct Wiring<'a> {
 
 /// Runs in the clone; does not return.
 pub fn run(task: &Task<'_>, wiring: &Wiring<'_>) -> ! {
+    let _guard = NeverReturn;
     let Err(report) = prepare(task, wiring) else { sys::exit(0) };
     // The channel is where it was, or at its final place; whoever listens is there.
     let channel =
         if report.step as u8 > Step::Descriptors as u8 { sys::borrow(CHANNEL) } else { wiring.channel };
     let _ = rustix::net::send(channel, &report.to_bytes(), SendFlags::NOSIGNAL);
     sys::exit(1)
+}
+
+/// A panic would unwind into the caller's code, in a second process: it ends here.
+struct NeverReturn;
+
+impl Drop for NeverReturn {
+    fn drop(&mut self) {
+        sys::exit(101);
+    }
 }
 
 /// Returns only with what failed.
@@ -134,7 +144,7 @@ fn become_program(program: &Program, wiring: &Wiring<'_>) -> Outcome<()> {
     identity::change_user(program)?;
     let path = files::look_up(program)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(program.umask));
-    let ready = Report { step: Step::Ready, index: 0, errno: Errno::from_raw_os_error(0) };
+    let ready = Report { step: Step::Ready, index: 0, errno: Errno::INTR };
     let channel = sys::borrow(CHANNEL);
     rustix::net::send(channel, &ready.to_bytes(), SendFlags::NOSIGNAL).map_err(Report::at(Step::Gate))?;
     if wiring.listener.is_some() {
