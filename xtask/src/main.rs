@@ -1,19 +1,38 @@
 //! Every script of this repository: `cargo xtask COMMAND`.
 
+mod check;
+mod clients;
 mod coverage;
+mod demo;
 mod r#gen;
+mod tidy;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-const KNOWN: &str = "known: coverage, gen";
+const KNOWN: &str = "known: check, clients, coverage, demo, gen, tidy";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let argument = |index: usize| arguments.get(index).map(String::as_str);
     match argument(0) {
+        Some("check") => check::run(&root()),
+        Some("clients") => clients::run(&root(), &arguments[1..], &mut Vec::new()),
+        Some("demo") => demo::run(&root(), &arguments[1..]),
+        Some("tidy") => tidy::run(&root()),
         Some("gen") => r#gen::run(&root()),
         Some("coverage") => print(&coverage::run(&root(), argument(1))?),
         Some(other) => bail!("unknown command {other}; {KNOWN}"),

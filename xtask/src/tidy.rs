@@ -40,7 +40,7 @@ const LAYERS: [(&str, u8); 24] = [
     ("bench", 5),
     ("xtask", 5),
     ("testkit", 3),
-    ("examples", 5),
+    ("hello", 5),
 ];
 
 fn layer(name: &str) -> Option<u8> {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Body;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -13,7 +14,11 @@ use tokio::net::TcpStream;
 const ANSWER_LIMIT: usize = 64 << 20;
 
 /// Sends `request` to `address` and reads the whole answer.
-pub async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> Result<Response<Bytes>> {
+pub async fn send<B>(address: SocketAddr, request: Request<B>) -> Result<Response<Bytes>>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let stream = TcpStream::connect(address).await.with_context(|| {
         format!("nothing listens on {address}. Start it with `boxship up`, or name the server with --listen or --data-dir")
     })?;
@@ -38,7 +43,7 @@ pub async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> Result<
 
 /// `GET path`, for the operator's endpoints.
 pub async fn get(address: SocketAddr, path: &str) -> Result<Response<Bytes>> {
-    let request = Request::get(path).header("host", host(address)).body(Full::default())?;
+    let request = Request::get(path).header("host", host(address)).body(Full::<Bytes>::default())?;
     send(address, request).await
 }
 
@@ -47,7 +52,7 @@ pub async fn post(address: SocketAddr, path: &str, body: &serde_json::Value) -> 
     let request = Request::post(path)
         .header("host", host(address))
         .header("content-type", "application/json")
-        .body(Full::from(body.to_string()))?;
+        .body(Full::<Bytes>::from(body.to_string()))?;
     send(address, request).await
 }
 

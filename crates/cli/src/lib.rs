@@ -8,12 +8,15 @@
 
 mod client;
 mod commands;
+mod demo;
 mod http;
 mod place;
+mod push;
 mod screen;
 
 pub use client::{Client, Refused};
 pub use commands::{Command, run};
+pub use demo::demo;
 pub use http::{get, post};
 pub use place::{DEFAULT_LISTEN, Place, RunFile, default_listen, invoking_user};
 pub use screen::Steps;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Steps with a spinner on a terminal, and plain lines elsewhere.
+/// Steps with a spinner on a terminal, and plain lines elsewhere. Clones share the line.
+#[derive(Clone)]
 pub struct Steps {
     bar: Option<ProgressBar>,
     is_quiet: bool,
@@ -45,12 +46,6 @@ impl Steps {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-    }
-}
-
-impl Drop for Steps {
-    fn drop(&mut self) {
-        self.end();
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod admin;
 mod clock;
+mod demo;
 mod detach;
 mod doctor;
 mod down;
@@ -20,6 +21,7 @@ mod sweep;
 mod up;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -47,6 +49,12 @@ enum Command {
     Down,
     /// Say what this machine can and cannot do, and the mend
     Doctor,
+    /// Show the main job: start, push an image, run it as a Fargate task, ask it, read its log
+    Demo {
+        /// The example image's program: a static web server
+        #[arg(long, value_name = "FILE")]
+        binary: PathBuf,
+    },
     /// Be an OCI runtime: create, start, state, kill, delete
     Oci {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -73,7 +81,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
-        Command::Up(args) if args.detach => detach::run(&cli.place),
+        Command::Up(args) if args.detach => tokio_runtime()?.block_on(detach::run(&cli.place)),
         Command::Up(args) => {
             let options = Options::settle(&cli.place, &args, doctor::why_not_linux().is_none())?;
             log(&options)?;
@@ -81,6 +89,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Down => tokio_runtime()?.block_on(down::run(&cli.place)),
         Command::Doctor => Ok(doctor::run(&cli.place)),
+        Command::Demo { binary } => tokio_runtime()?.block_on(demo::run(&cli.place, &binary)),
         Command::Oci { arguments } => Ok(oci_runtime::run(&arguments)),
         Command::Client(command) => tokio_runtime()?.block_on(cli::run(command, &cli.place)),
     }

@@ -1,12 +1,24 @@
-//! `boxship image load` and `boxship image push`.
+//! `boxship image load`, `push` and `make`.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::ExitCode;
+use std::task::{Context as TaskContext, Poll};
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
 use clap::Subcommand;
+use hyper::Request;
+use hyper::body::{Body, Frame, SizeHint};
+use oci::Platform;
+use oci::assemble::{Recipe, from_binary, write_layout};
 
 use crate::client::Client;
+use crate::http;
+use crate::push::push;
+use crate::screen::Steps;
 
 #[derive(Debug, Subcommand)]
 pub enum ImageCommand {
@@ -14,25 +26,118 @@ pub enum ImageCommand {
     Load(LoadArgs),
     /// Push an OCI or Docker archive into ECR; the repository is made where it is missing
     Push(PushArgs),
+    /// Make an OCI archive around one static binary
+    Make(MakeArgs),
 }
 
 #[derive(Debug, clap::Args)]
 pub struct LoadArgs {
-    /// The archive: of `docker save`, `skopeo copy … oci-archive:`, `podman save`
-    pub file: PathBuf,
+    /// The archive: of `docker save`, `podman save`, `skopeo copy … oci-archive:FILE`
+    file: PathBuf,
     /// The name that task definitions use [default: the archive's own]
-    pub name: Option<String>,
+    name: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct PushArgs {
     /// The archive
-    pub file: PathBuf,
+    file: PathBuf,
     /// Repository and tag: hello:latest
-    pub name: String,
+    name: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct MakeArgs {
+    /// A program that needs no library; it becomes the entry point
+    pub binary: PathBuf,
+    /// Where the archive goes
+    pub archive: PathBuf,
+    /// A port that the program listens on (repeatable)
+    #[arg(long, short)]
+    pub port: Vec<u16>,
 }
 
 pub async fn run(client: &Client, command: ImageCommand) -> Result<ExitCode> {
-    let _ = (client, command);
-    anyhow::bail!("not yet")
+    match command {
+        ImageCommand::Load(args) => load(client, &args).await?,
+        ImageCommand::Push(args) => {
+            let steps = Steps::new(false);
+            let name = push(client, &args.file, &args.name, &steps).await?;
+            steps.end();
+            println!("{name}");
+        }
+        ImageCommand::Make(args) => make(&args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the archive; its image is named after the binary.
+pub fn make(args: &MakeArgs) -> Result<()> {
+    let name = args.binary.file_name().and_then(|name| name.to_str()).context("the binary has no name")?;
+    let binary =
+        std::fs::read(&args.binary).with_context(|| format!("cannot read {}", args.binary.display()))?;
+    let recipe =
+        Recipe { ports: args.port.iter().map(|port| format!("{port}/tcp")).collect(), ..Recipe::default() };
+    let image = from_binary(name, &binary, &[], &Platform::host(), &recipe);
+    let archive =
+        File::create(&args.archive).with_context(|| format!("cannot write {}", args.archive.display()))?;
+    write_layout(&image, &format!("{name}:latest"), archive)?;
+    Ok(())
+}
+
+async fn load(client: &Client, args: &LoadArgs) -> Result<()> {
+    let file = File::open(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
+    let remaining = file.metadata()?.len();
+    let path = match &args.name {
+        Some(name) => format!("/_boxship/images?name={name}"),
+        None => String::from("/_boxship/images"),
+    };
+    let request = Request::post(path)
+        .header("host", http::host(client.address()))
+        .header("content-type", "application/x-tar")
+        .body(FileBody { file, remaining })?;
+    let answer = http::send(client.address(), request).await?;
+    let value: serde_json::Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+    if !answer.status().is_success() {
+        bail!("{}", value["error"].as_str().unwrap_or("the server refused the archive"));
+    }
+    for image in value["loaded"].as_array().into_iter().flatten() {
+        println!(
+            "loaded {} {}",
+            image["name"].as_str().unwrap_or("?"),
+            image["digest"].as_str().unwrap_or("?")
+        );
+    }
+    Ok(())
+}
+
+/// A file as a request's body, read as the connection takes it.
+struct FileBody {
+    file: File,
+    remaining: u64,
+}
+
+impl Body for FileBody {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut TaskContext<'_>,
+    ) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
+        let mut chunk = vec![0; 256 << 10];
+        Poll::Ready(match self.file.read(&mut chunk) {
+            Ok(0) => None,
+            Ok(read) => {
+                chunk.truncate(read);
+                self.remaining = self.remaining.saturating_sub(read as u64);
+                Some(Ok(Frame::data(chunk.into())))
+            }
+            Err(error) => Some(Err(error)),
+        })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.remaining)
+    }
 }

@@ -41,8 +41,17 @@ impl Follower {
         Follower { group: group.to_owned(), stream: stream.to_owned(), token: None }
     }
 
-    /// Prints what is new. A stream that is not there yet is empty.
+    /// Prints what is new.
     pub async fn print(&mut self, client: &Client) -> Result<()> {
+        for line in self.lines(client).await? {
+            println!("{line}");
+        }
+        Ok(())
+    }
+
+    /// What is new. A stream that is not there yet is empty.
+    pub async fn lines(&mut self, client: &Client) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
         loop {
             let request = GetLogEventsRequest {
                 log_group_name: Some(self.group.clone()),
@@ -52,16 +61,15 @@ impl Follower {
                 ..Default::default()
             };
             let page = match client.call::<GetLogEvents>(request).await {
-                Err(error) if refused_with(&error, "ResourceNotFoundException") => return Ok(()),
+                Err(error) if refused_with(&error, "ResourceNotFoundException") => return Ok(lines),
                 other => other?,
             };
             let events = page.events.unwrap_or_default();
-            for event in &events {
-                println!("{}", event.message.as_deref().unwrap_or_default());
-            }
+            let is_end = events.is_empty();
+            lines.extend(events.into_iter().map(|event| event.message.unwrap_or_default()));
             self.token = page.next_forward_token.or_else(|| self.token.take());
-            if events.is_empty() {
-                return Ok(());
+            if is_end {
+                return Ok(lines);
             }
         }
     }

@@ -1,10 +1,10 @@
 //! The commands, one file each.
 
 mod env;
-mod image;
-mod logs;
-mod ps;
-mod run;
+pub(crate) mod image;
+pub(crate) mod logs;
+pub(crate) mod ps;
+pub(crate) mod run;
 mod status;
 
 use std::process::ExitCode;

@@ -19,7 +19,7 @@ use crate::commands::ps::address;
 use crate::screen::Steps;
 
 const ROLE: &str = "boxship-run";
-const LOG_GROUP: &str = "/boxship/run";
+pub const LOG_GROUP: &str = "/boxship/run";
 const POLL: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Args)]
@@ -54,39 +54,80 @@ pub struct RunArgs {
     quiet: bool,
 }
 
+impl RunArgs {
+    /// A web server that goes on by itself.
+    pub fn detached(image: &str, name: &str, port: u16) -> Self {
+        RunArgs {
+            image: image.to_owned(),
+            command: Vec::new(),
+            name: Some(name.to_owned()),
+            cluster: String::from("default"),
+            cpu: String::from("256"),
+            memory: String::from("512"),
+            env: Vec::new(),
+            port: vec![port],
+            detach: true,
+            quiet: false,
+        }
+    }
+
+    fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| family(&self.image))
+    }
+}
+
+/// A task that was started.
+pub struct Running {
+    cluster: String,
+    arn: String,
+    container: String,
+}
+
+impl Running {
+    pub fn id(&self) -> &str {
+        self.arn.rsplit('/').next().unwrap_or(&self.arn)
+    }
+
+    /// Its log stream in [`LOG_GROUP`].
+    pub fn stream(&self) -> String {
+        format!("{0}/{0}/{1}", self.container, self.id())
+    }
+}
+
 /// Runs the task; answers with its container's exit code.
 pub async fn run(client: &Client, args: RunArgs) -> Result<ExitCode> {
     let steps = Steps::new(args.quiet);
     let task = start(client, &args, &steps).await?;
-    let arn = task.task_arn.clone().context("RunTask answered without a task")?;
-    let id = arn.rsplit('/').next().unwrap_or(&arn).to_owned();
     if args.detach {
-        let task =
-            wait(client, &args.cluster, &arn, &steps, |status| matches!(status, "RUNNING" | "STOPPED"))
-                .await?;
+        let state = until_running(client, &task, &steps).await?;
         steps.end();
-        println!("{id}");
-        return Ok(outcome(&task));
+        println!("{}", task.id());
+        return Ok(outcome(&state));
     }
     tokio::select! {
-        outcome = follow(client, &args, &arn, &id, &steps) => outcome,
+        outcome = follow(client, &args, &task, &steps) => outcome,
         _ = tokio::signal::ctrl_c() => {
             steps.end();
-            eprintln!("stopping {id} …");
+            eprintln!("stopping {} …", task.id());
             let request = ecs::StopTaskRequest {
-                cluster: Some(args.cluster.clone()),
-                task: arn.clone(),
+                cluster: Some(task.cluster.clone()),
+                task: task.arn.clone(),
                 reason: Some(String::from("boxship run was interrupted")),
             };
             client.call::<StopTask>(request).await?;
-            let steps = Steps::new(args.quiet);
-            let task = wait(client, &args.cluster, &arn, &steps, |status| status == "STOPPED").await?;
-            Ok(outcome(&task))
+            let state = wait(client, &task, &Steps::new(args.quiet), |status| status == "STOPPED").await?;
+            Ok(outcome(&state))
         }
     }
 }
 
-async fn start(client: &Client, args: &RunArgs, steps: &Steps) -> Result<ecs::Task> {
+/// Waits until the task runs, or has stopped.
+pub async fn until_running(client: &Client, task: &Running, steps: &Steps) -> Result<ecs::Task> {
+    wait(client, task, steps, |status| matches!(status, "RUNNING" | "STOPPED")).await
+}
+
+/// Makes what the task needs, and starts it.
+pub async fn start(client: &Client, args: &RunArgs, steps: &Steps) -> Result<Running> {
     steps.now("preparing the cluster, the execution role and the task definition");
     let cluster =
         ecs::CreateClusterRequest { cluster_name: Some(args.cluster.clone()), ..Default::default() };
@@ -115,7 +156,9 @@ async fn start(client: &Client, args: &RunArgs, steps: &Steps) -> Result<ecs::Ta
     if let Some(failure) = answer.failures.into_iter().flatten().next() {
         bail!("the task was not started: {}", failure.reason.unwrap_or_default());
     }
-    answer.tasks.into_iter().flatten().next().context("RunTask answered without a task")
+    let arn = answer.tasks.into_iter().flatten().find_map(|task| task.task_arn);
+    let arn = arn.context("RunTask answered without a task")?;
+    Ok(Running { cluster: args.cluster.clone(), arn, container: args.name() })
 }
 
 /// The role that pulls and logs; made where it is missing.
@@ -140,7 +183,7 @@ async fn execution_role(client: &Client) -> Result<String> {
 }
 
 fn definition(args: &RunArgs, role: &str, region: &str) -> Result<ecs::RegisterTaskDefinitionRequest> {
-    let name = args.name.clone().unwrap_or_else(|| family(&args.image));
+    let name = args.name();
     let environment: Result<Vec<_>> = args
         .env
         .iter()
@@ -199,36 +242,34 @@ fn family(image: &str) -> String {
     if clean.is_empty() { String::from("run") } else { clean }
 }
 
-async fn follow(client: &Client, args: &RunArgs, arn: &str, id: &str, steps: &Steps) -> Result<ExitCode> {
-    let task =
-        wait(client, &args.cluster, arn, steps, |status| matches!(status, "RUNNING" | "STOPPED")).await?;
-    if let Some(address) = address(&task)
-        && task.last_status.as_deref() == Some("RUNNING")
+async fn follow(client: &Client, args: &RunArgs, task: &Running, steps: &Steps) -> Result<ExitCode> {
+    let state = until_running(client, task, steps).await?;
+    if let Some(address) = address(&state)
+        && state.last_status.as_deref() == Some("RUNNING")
     {
-        steps.done(&format!("task {id} runs at {address}"));
+        steps.done(&format!("task {} runs at {address}", task.id()));
     }
     steps.end();
-    let name = args.name.clone().unwrap_or_else(|| family(&args.image));
-    let mut log = Follower::new(LOG_GROUP, &format!("{name}/{name}/{id}"));
+    let mut log = Follower::new(LOG_GROUP, &task.stream());
     loop {
-        let task = describe(client, &args.cluster, arn).await?;
-        let is_over = task.last_status.as_deref() == Some("STOPPED");
+        let state = describe(client, task).await?;
+        let is_over = state.last_status.as_deref() == Some("STOPPED");
         // Once more after the end: the last lines come before the state does.
         log.print(client).await?;
         if is_over {
             if !args.quiet {
-                eprintln!("{}", ending(&task));
+                eprintln!("{}", ending(&state));
             }
-            return Ok(outcome(&task));
+            return Ok(outcome(&state));
         }
         tokio::time::sleep(POLL).await;
     }
 }
 
-async fn describe(client: &Client, cluster: &str, arn: &str) -> Result<ecs::Task> {
+async fn describe(client: &Client, task: &Running) -> Result<ecs::Task> {
     let request = ecs::DescribeTasksRequest {
-        cluster: Some(cluster.to_owned()),
-        tasks: vec![arn.to_owned()],
+        cluster: Some(task.cluster.clone()),
+        tasks: vec![task.arn.clone()],
         ..Default::default()
     };
     let answer = client.call::<DescribeTasks>(request).await?;
@@ -237,13 +278,12 @@ async fn describe(client: &Client, cluster: &str, arn: &str) -> Result<ecs::Task
 
 async fn wait(
     client: &Client,
-    cluster: &str,
-    arn: &str,
+    running: &Running,
     steps: &Steps,
     is_enough: impl Fn(&str) -> bool,
 ) -> Result<ecs::Task> {
     loop {
-        let task = describe(client, cluster, arn).await?;
+        let task = describe(client, running).await?;
         let status = task.last_status.clone().unwrap_or_default();
         if is_enough(&status) {
             return Ok(task);
