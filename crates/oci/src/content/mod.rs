@@ -94,7 +94,7 @@ struct Home {
     root: PathBuf,
     options: Options,
     next: AtomicU64,
-    slots: tokio::sync::Semaphore,
+    slots: Arc<tokio::sync::Semaphore>,
     state: Mutex<State>,
 }
 
@@ -148,7 +148,7 @@ impl Content {
             root: dir.to_owned(),
             options,
             next: AtomicU64::new(0),
-            slots: tokio::sync::Semaphore::new(options.parallel.max(1)),
+            slots: Arc::new(tokio::sync::Semaphore::new(options.parallel.max(1))),
             state: Mutex::default(),
         };
         Ok(Content { home: Arc::new(home) })

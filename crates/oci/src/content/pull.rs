@@ -8,7 +8,7 @@ use std::sync::Arc;
 use blobs::Digest;
 use tokio::task::JoinSet;
 
-use super::{Content, Event, Home, Image, Progress, Record, describe, remove_all, sync_directory};
+use super::{Content, Event, Home, Image, Progress, Record, describe, sync_directory};
 use crate::manifest::{MAX_MANIFEST, Manifest, ManifestError, Part, Platform, parse_config};
 use crate::unpack::{UnpackError, unpack};
 use crate::{Error, Reference, Resolved, Source};
@@ -123,16 +123,17 @@ impl Home {
         progress: &Arc<dyn Progress>,
     ) -> Result<(), Error> {
         let layer = wanted.part.digest;
-        let turn = self.turn(&wanted.diff_id);
-        let _turn = turn.lock().await;
+        let turn = self.turn(&wanted.diff_id).lock_owned().await;
         if !self.has_layer(&wanted.diff_id) {
-            let _slot = self.slots.acquire().await.expect("the slots are never closed");
+            let slot = self.slots.clone().acquire_owned().await.expect("the slots are never closed");
             let scratch = self.scratch();
             let received = |bytes| progress.event(Event::Received { layer, bytes });
             let file = source.blob(&wanted.reference, &wanted.part, &scratch.0, &received).await?;
             let (home, progress) = (self.clone(), progress.clone());
             let (part, diff_id) = (wanted.part.clone(), wanted.diff_id);
+            // Goes on when this future is dropped, and holds its turn and its slot until it is done.
             blocking(move || {
+                let _held = (turn, slot);
                 let unpacked = |bytes| progress.event(Event::Unpacked { layer, bytes });
                 home.unpack_layer(file, &part, diff_id, &unpacked)
             })
@@ -163,8 +164,6 @@ impl Home {
             return Err(failed(UnpackError::DiffId { expected, actual: unpacked.diff_id }));
         }
         let to = self.layer_path(&expected);
-        // A leftover without its `fs` is nobody's.
-        remove_all(&to)?;
         fs::rename(&scratch.0, &to).map_err(|e| Error::io(&to, e))?;
         sync_directory(&self.root.join("layers"))
     }

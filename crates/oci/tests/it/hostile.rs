@@ -201,3 +201,41 @@ fn gzip_of(bytes: &[u8]) -> Vec<u8> {
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
+
+#[test]
+fn zstd_frames_follow_one_another() {
+    use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+    if !is_root() {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let plain = layer(&[file("a", &"data".repeat(200_000))]);
+    let frame = |bytes: &[u8]| compress_to_vec(bytes, CompressionLevel::Fastest);
+    let skippable = [0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
+    let stream = [&skippable[..], &frame(&plain[..5000]), &skippable, &frame(&plain[5000..])].concat();
+    let done = unpack_bytes(&stream, root.path(), Limits::default()).unwrap();
+    assert_eq!(done.diff_id, blobs::Digest::of(&plain));
+    for cut in [3, 10, 40, stream.len() - 3] {
+        assert!(unpack_bytes(&stream[..cut], root.path(), Limits::default()).is_err(), "{cut}");
+    }
+}
+
+#[test]
+fn a_media_type_must_not_name_another_compression() {
+    let root = tempfile::tempdir().unwrap();
+    let gzip = gzip_of(&layer(&[]));
+    let attempt = |bytes: &[u8], media_type: &str| {
+        let file = crate::support::temporary(bytes);
+        oci::unpack::unpack(file, media_type, root.path(), Default::default(), &|_| ())
+            .map(|done| done.entries)
+    };
+    for fits in ["", "application/vnd.oci.image.layer.v1.tar", "application/vnd.oci.image.layer.v1.tar+gzip"]
+    {
+        assert_eq!(attempt(&gzip, fits).unwrap(), 0, "{fits}");
+    }
+    for wrong in ["application/vnd.oci.image.layer.v1.tar+zstd", "text/html"] {
+        assert!(matches!(attempt(&gzip, wrong), Err(UnpackError::Compression { .. })), "{wrong}");
+    }
+    let plain = layer(&[]);
+    assert_eq!(attempt(&plain, "application/vnd.docker.image.rootfs.diff.tar.gzip").unwrap(), 0);
+}
