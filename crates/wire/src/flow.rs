@@ -15,6 +15,9 @@ pub enum ReadError {
     Type(String),
     #[error("nested deeper than {limit} levels", limit = MAX_DEPTH)]
     TooDeep,
+    /// A few bytes of text can ask for a large structure: their number is bounded.
+    #[error("more than {limit} structures", limit = MAX_STRUCTURES)]
+    TooMany,
 }
 
 impl ReadError {
@@ -29,6 +32,10 @@ impl ReadError {
 
 /// How deep structures, lists and maps may nest, unknown members included.
 pub const MAX_DEPTH: usize = 128;
+
+/// How many structures one request may hold. AWS: the longest list of structures that any operation
+/// takes is a batch of 10,000 log events.
+pub const MAX_STRUCTURES: usize = 20_000;
 
 /// Pulls values out of a message. Calls follow the schema: `structure`, then `member` and the
 /// member's value until `member` answers `None`; the same with lists and maps.

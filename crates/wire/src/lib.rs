@@ -12,6 +12,7 @@ mod api;
 mod codec;
 mod flow;
 mod json;
+mod pattern;
 pub mod present;
 mod query;
 pub mod schema;
@@ -28,8 +29,9 @@ pub use codec::{
     DecodeFault, Encoded, Parts, Request, ResponseError, decode, decode_response, encode, encode_fault,
     encode_request,
 };
-pub use flow::{MAX_DEPTH, ReadError, Reader, Writer};
+pub use flow::{MAX_DEPTH, MAX_STRUCTURES, ReadError, Reader, Writer};
+pub use pattern::Pattern;
 pub use query::value as form_value;
-pub use schema::{Kind, Limits, Location, Member, Pattern, Schema, TimeFormat};
+pub use schema::{Kind, Limits, Location, Member, Schema, TimeFormat};
 pub use shape::{AsAny, Empty, Shape, Sink, Source, Value};
 pub use validate::Violation;

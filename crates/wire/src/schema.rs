@@ -3,7 +3,7 @@
 //! Invariant: a schema is immutable and lives as long as the process, so that readers and writers
 //! pass it by reference. Schemas may refer to each other in cycles.
 
-use std::sync::OnceLock;
+use crate::pattern::Pattern;
 
 /// One shape of a model.
 #[derive(Debug)]
@@ -98,32 +98,6 @@ impl Limits {
     /// Whether every value passes.
     pub fn is_none(&self) -> bool {
         self.min == i64::MIN && self.max == i64::MAX && self.pattern.is_none() && self.values.is_empty()
-    }
-}
-
-/// A regular expression of a model, compiled when first needed.
-#[derive(Debug)]
-pub struct Pattern {
-    pub text: &'static str,
-    compiled: OnceLock<Option<regex_lite::Regex>>,
-}
-
-impl Pattern {
-    pub const fn new(text: &'static str) -> Pattern {
-        Pattern { text, compiled: OnceLock::new() }
-    }
-
-    /// Whether the whole of `value` matches. An expression that this engine cannot read matches
-    /// everything; the generator leaves such expressions out.
-    pub fn matches(&self, value: &str) -> bool {
-        let compiled = self.compiled.get_or_init(|| Pattern::compile(self.text));
-        compiled.as_ref().is_none_or(|regex| regex.is_match(value))
-    }
-
-    /// The engine's form of `text`, anchored at both ends; `None` if it cannot read it.
-    pub fn compile(text: &str) -> Option<regex_lite::Regex> {
-        // AWS: a pattern describes the whole value, whether or not it carries anchors.
-        regex_lite::Regex::new(&format!("^(?:{text})$")).ok()
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 
 use base::Timestamp;
 
-use crate::flow::{ReadError, Reader};
+use crate::flow::{MAX_STRUCTURES, ReadError, Reader};
 use crate::schema::{Kind, Limits, Member, Schema};
 
 /// One broken constraint.
@@ -40,14 +40,16 @@ pub fn sentence(violations: &[Violation]) -> String {
 
 /// More of them help nobody.
 const MOST_VIOLATIONS: usize = 50;
-/// Characters of a value that a violation repeats.
+/// Characters of a value, and of a map's key in a path, that a violation repeats.
 const SHOWN: usize = 1024;
+const SHOWN_KEY: usize = 128;
 
 /// A reader that notes what breaks the schema's constraints.
 pub struct Validating<'a> {
     inner: &'a mut dyn Reader,
     frames: Vec<Frame>,
     violations: Vec<Violation>,
+    structures: usize,
 }
 
 enum Frame {
@@ -80,7 +82,7 @@ struct Scalars {
 
 impl<'a> Validating<'a> {
     pub fn new(inner: &'a mut dyn Reader) -> Validating<'a> {
-        Validating { inner, frames: Vec::with_capacity(8), violations: Vec::new() }
+        Validating { inner, frames: Vec::with_capacity(8), violations: Vec::new(), structures: 0 }
     }
 
     pub fn finish(self) -> Vec<Violation> {
@@ -89,7 +91,7 @@ impl<'a> Validating<'a> {
 
     fn note(&mut self, value: Option<String>, path: String, constraint: String) {
         if self.violations.len() < MOST_VIOLATIONS {
-            let value = value.map(|value| shorten(&value));
+            let value = value.map(|value| shorten(&value, SHOWN));
             self.violations.push(Violation { value, path, constraint });
         }
     }
@@ -115,7 +117,7 @@ impl<'a> Validating<'a> {
                     add("member");
                 }
                 Frame::Map { key, .. } => {
-                    add(key);
+                    add(&shorten(key, SHOWN_KEY));
                     add("member");
                 }
             }
@@ -188,7 +190,9 @@ impl<'a> Validating<'a> {
 fn broken(schema: &Schema, measure: f64, text: &dyn Fn() -> String) -> Vec<String> {
     let Limits { min, max, pattern, values } = schema.limits;
     let mut broken = Vec::new();
+    // A value that is too long is not worth a look at each of its characters.
     if let Some(pattern) = pattern
+        && measure <= max as f64
         && !pattern.matches(&text())
     {
         broken.push(format!("Member must satisfy regular expression pattern: {}", pattern.text));
@@ -248,8 +252,8 @@ fn lower_first(name: &str) -> String {
     }
 }
 
-fn shorten(value: &str) -> String {
-    match value.char_indices().nth(SHOWN) {
+fn shorten(value: &str, most: usize) -> String {
+    match value.char_indices().nth(most) {
         Some((at, _)) => format!("{}...", &value[..at]),
         None => value.to_owned(),
     }
@@ -258,6 +262,10 @@ fn shorten(value: &str) -> String {
 impl Reader for Validating<'_> {
     fn structure(&mut self, schema: &'static Schema) -> Result<(), ReadError> {
         self.inner.structure(schema)?;
+        self.structures += 1;
+        if self.structures > MAX_STRUCTURES {
+            return Err(ReadError::TooMany);
+        }
         let is_union = matches!(schema.kind, Kind::Union(_));
         // Until the first member, the structure's own path has nothing of it.
         let current = usize::MAX;

@@ -6,7 +6,7 @@ use super::{Encoded, Parts, request_id_header};
 use crate::api::{Api, ErrorDefinition, OperationDefinition, Protocol};
 use crate::flow::{ReadError, Reader};
 use crate::json::{JsonReader, JsonWriter};
-use crate::query::{Param, Params};
+use crate::query::Params;
 use crate::shape::Shape;
 use crate::tree::TreeReader;
 use crate::validate::{Validating, Violation, sentence};
@@ -104,7 +104,7 @@ pub fn decode(
             if is_ec2 {
                 known_parameters(&params, operation)?;
             }
-            let mut reader = TreeReader::new(Param { node: &params, is_ec2 });
+            let mut reader = TreeReader::new(params.root(is_ec2));
             refuse(read(&mut reader, into)?)
         }
         other => Err(DecodeFault::Unsupported(other)),

@@ -3,5 +3,5 @@
 mod params;
 mod write;
 
-pub use params::{Param, Params, value};
+pub use params::{Params, value};
 pub use write::{QueryWriter, encode_component};

@@ -105,12 +105,41 @@ fn forms_that_are_none_are_malformed() {
     iam::<TagRole>("RoleName=%zz", "MalformedInput: A percent sign without two hex digits");
     iam::<TagRole>("RoleName=%ff", "MalformedInput: A parameter that is not UTF-8");
     iam::<TagRole>("RoleName=a&Tags.member.x.Key=k", "MalformedInput: x is not the number of a list's item");
-    let deep = format!("RoleName=a&{}=b", vec!["a"; 10_000].join("."));
-    iam::<TagRole>(&deep, "MalformedInput: nested deeper than 128 levels");
+    iam::<TagRole>(&"a&".repeat(20_001), "MalformedInput: More than 20000 parameters");
     iam::<CreateRole>(
         "RoleName=a&AssumeRolePolicyDocument=x&MaxSessionDuration=1h",
         "MalformedInput: Value (1h) for MaxSessionDuration cannot be converted to Integer",
     );
+}
+
+#[test]
+fn parameters_are_found_whatever_stands_beside_them() {
+    let body = "Action=TagRole&RoleName=a&RoleName-x=b&RoleNameX=c&RoleName.x=d&Tags.member.10.Key=j&\
+        Tags.member.2.Key=b&Tags.member.10.Value=10&Tags.member.2.Value=2&Tags-x=1&Tags.member=&Tags.memberx.1=a&\
+        Tags.member.2.Value=3";
+    let request = decode::<TagRole>(Protocol::Query, body).unwrap();
+    assert_eq!(request.role_name, "a");
+    let tags: Vec<(&str, &str)> =
+        request.tags.iter().map(|tag| (tag.key.as_str(), tag.value.as_str())).collect();
+    assert_eq!(tags, [("b", "3"), ("j", "10")]);
+}
+
+#[test]
+fn names_that_nest_deeply_cost_nothing() {
+    let deep = format!(
+        "RoleName=a&Tags.member.1.Key=k&Tags.member.1.Value=v&Tags.member.1.{}=b",
+        ["a"; 100_000].join(".")
+    );
+    iam::<TagRole>(&deep, "accepted");
+}
+
+#[test]
+fn a_body_of_many_empty_structures_is_refused() {
+    let body = |count: usize| {
+        format!(r#"{{"family":"a","containerDefinitions":[{}]}}"#, vec!["{}"; count].join(","))
+    };
+    ecs::<RegisterTaskDefinition>(&body(19_999), "accepted");
+    ecs::<RegisterTaskDefinition>(&body(20_000), "SerializationException: more than 20000 structures");
 }
 
 #[test]
