@@ -53,6 +53,9 @@ impl Shipper {
         let mut shipped = self.notes.shipped(&self.task, &self.source.container)?;
         let dir = self.runtime.spool(&self.task, &self.source.container);
         let mut is_closed = false;
+        // Asked once, so that the last lines are not lingered over.
+        let closed = self.runtime.output(&self.task, &self.source.container, Position::END);
+        let mut closed = std::pin::pin!(closed);
         loop {
             let entries = self.read(&dir, shipped).await?;
             if let Some(last) = entries.last() {
@@ -66,17 +69,19 @@ impl Shipper {
             } else if is_closed {
                 return Ok(());
             }
-            is_closed = self.wait(shipped.until).await;
+            if !is_closed && !self.wait(shipped.until).await {
+                let lingered = tokio::time::timeout(LINGER, closed.as_mut()).await;
+                is_closed = lingered.is_ok();
+            } else {
+                is_closed = true;
+            }
         }
     }
 
     /// Waits for more; `true` once nothing more will be written.
     async fn wait(&self, from: Position) -> bool {
         match self.runtime.output(&self.task, &self.source.container, from).await {
-            Ok(OutputState::More) => {
-                tokio::time::sleep(LINGER).await;
-                false
-            }
+            Ok(OutputState::More) => false,
             Ok(OutputState::Closed) => true,
             Err(error) => {
                 tracing::debug!(task = self.task, %error, "no more output: the sandbox is gone");

@@ -115,15 +115,17 @@ impl Life {
         let first = observation.started_at.map_or(record.started_at, |at| at.min(record.started_at));
         observation.started_at = Some(first);
         if let Some(seen) = observation.containers.iter_mut().find(|c| c.name == record.name) {
+            if seen.started_at.is_none() {
+                for warning in &record.warnings {
+                    tracing::info!(task = self.id, container = record.name, warning, "a default was lowered");
+                }
+            }
             seen.runtime_id = Some(record.runtime_id.clone());
             seen.started_at = Some(record.started_at);
             seen.exit = record.exit.clone();
             if let Some(reason) = &record.exit_reason {
                 seen.failure = Some(failure::lost(reason));
             }
-        }
-        for warning in &record.warnings {
-            tracing::info!(task = self.id, container = record.name, warning, "a default was lowered");
         }
         self.ship(&record.name, &record.runtime_id);
     }

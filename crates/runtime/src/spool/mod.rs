@@ -40,6 +40,9 @@ pub struct Position {
 }
 
 impl Position {
+    /// After everything that can be written: whoever waits for more waits for the close.
+    pub const END: Position = Position { segment: u32::MAX, offset: u32::MAX };
+
     /// One growing number, for sequence tokens.
     pub fn sequence(self) -> u64 {
         (u64::from(self.segment) << 32) | u64::from(self.offset)
