@@ -32,7 +32,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { segment_bytes: 64 << 20 }
+        Options { segment_bytes: 32 << 20 }
     }
 }
 
