@@ -206,6 +206,8 @@ pub enum TagError {
     Arn(String),
     #[error("Duplicate tag keys found: '{0}'.")]
     Duplicate(String),
+    #[error("Tag keys cannot be null or empty.")]
+    NoKey,
     #[error("Tag keys starting with 'aws:' are reserved for system use.")]
     Reserved,
     #[error("A resource can have at most 50 tags.")]
@@ -216,9 +218,11 @@ impl From<TagError> for Fault {
     fn from(error: TagError) -> Fault {
         match error {
             TagError::Missing => Fault::caller("ResourceNotFoundException", &error),
-            TagError::Arn(_) | TagError::Duplicate(_) | TagError::Reserved | TagError::TooMany => {
-                invalid(&error)
-            }
+            TagError::Arn(_)
+            | TagError::Duplicate(_)
+            | TagError::NoKey
+            | TagError::Reserved
+            | TagError::TooMany => invalid(&error),
         }
     }
 }

@@ -17,8 +17,8 @@ pub struct Page {
 }
 
 impl Page {
-    /// Refuses a token that we did not make and a size out of range.
-    pub fn of(max_results: Option<i32>, next_token: Option<&str>) -> Result<Page, Fault> {
+    /// Refuses a size out of range, and a token that we did not make for a list under `prefix`.
+    pub fn of(prefix: &Key, max_results: Option<i32>, next_token: Option<&str>) -> Result<Page, Fault> {
         let limit = match max_results {
             None => MOST,
             Some(asked) => match usize::try_from(asked) {
@@ -28,7 +28,10 @@ impl Page {
         };
         let after = match next_token.filter(|token| !token.is_empty()) {
             None => None,
-            Some(token) => Some(decode(token).ok_or_else(|| faults::invalid("Invalid token."))?),
+            Some(token) => {
+                let key = decode(token).filter(|key| key.is_under(prefix));
+                Some(key.ok_or_else(|| faults::invalid("Invalid token."))?)
+            }
         };
         Ok(Page { after, limit })
     }

@@ -135,8 +135,8 @@ fn statistics(counts: Counts) -> Vec<aws::KeyValuePair> {
 }
 
 pub fn list(view: &View<'_>, request: aws::ListClustersRequest) -> Result<aws::ListClustersResponse, Fault> {
-    let page = Page::of(request.max_results, request.next_token.as_deref())?;
     let prefix = Key::of(&[view.caller.account.as_str(), view.caller.region.as_str()]);
+    let page = Page::of(&prefix, request.max_results, request.next_token.as_deref())?;
     let after = page.after.clone().unwrap_or_else(Key::all);
     let found = view.scan_after::<Cluster>(&prefix, &after).filter(|cluster| cluster.is_active());
     let found = found.map(|cluster| (store::Record::key(&*cluster), cluster.arn().to_string()));

@@ -219,13 +219,23 @@ fn with_managed(mut tags: Tags, cluster: &Cluster) -> Tags {
     tags
 }
 
-/// The label that directs the simulated runtime must be one that it understands.
+/// The label that directs the simulated runtime must say what that runtime can do.
 fn directions(spec: &Spec) -> Result<(), RunError> {
     for container in &spec.containers {
         let label = container.docker_labels.as_ref().and_then(|labels| labels.get(simulate::LABEL));
-        if let Some(Err(problem)) = label.map(|label| Directions::parse(label)) {
-            let container = String::from(container.name());
-            return Err(RunError::Label { container, problem: problem.to_string() });
+        let Some(label) = label else { continue };
+        let directions = Directions::parse(label).map_err(|problem| RunError::Label {
+            container: String::from(container.name()),
+            problem: problem.to_string(),
+        })?;
+        let Directions { exit: _, unhealthy_after, cpu_percent, memory_percent } = directions;
+        let missing = [
+            ("unhealthy", unhealthy_after.is_some()),
+            ("cpu", cpu_percent.is_some()),
+            ("memory", memory_percent.is_some()),
+        ];
+        if let Some((word, _)) = missing.into_iter().find(|(_, is_set)| *is_set) {
+            return Err(RunError::NotYet(format!("{} '{word}'", simulate::LABEL)));
         }
     }
     Ok(())

@@ -19,7 +19,7 @@ const MOST: usize = 50;
 pub fn checked(given: Option<Vec<aws::Tag>>) -> Result<Tags, TagError> {
     let mut tags = Tags::new();
     for tag in given.into_iter().flatten() {
-        let key = tag.key.unwrap_or_default();
+        let key = tag.key.filter(|key| !key.is_empty()).ok_or(TagError::NoKey)?;
         if key.to_ascii_lowercase().starts_with("aws:") {
             return Err(TagError::Reserved);
         }

@@ -99,7 +99,8 @@ pub fn describe(
 
 pub fn list(view: &View<'_>, request: aws::ListTasksRequest) -> Result<aws::ListTasksResponse, Fault> {
     let cluster = cluster::find(view, view.caller, request.cluster.as_deref())?;
-    let page = Page::of(request.max_results, request.next_token.as_deref())?;
+    let prefix = cluster.key();
+    let page = Page::of(&prefix, request.max_results, request.next_token.as_deref())?;
     // AWS: PENDING may be asked for and finds nothing: no task is wanted pending.
     let desired = request.desired_status.as_deref().filter(|status| !status.is_empty()).unwrap_or("RUNNING");
     let is_fargate = request.launch_type.as_deref().is_none_or(|launch| launch == "FARGATE");
@@ -111,7 +112,7 @@ pub fn list(view: &View<'_>, request: aws::ListTasksRequest) -> Result<aws::List
             && state.is_some_and(|status| convert::desired_status(record, &status.state) == desired)
     };
     let after = page.after.clone().unwrap_or_else(Key::all);
-    let found = view.scan_after::<Task>(&cluster.key(), &after).filter(is_wanted);
+    let found = view.scan_after::<Task>(&prefix, &after).filter(is_wanted);
     let (arns, next_token) = page.take(found.map(|record| (record.key(), record.at.arn().to_string())));
     Ok(aws::ListTasksResponse { task_arns: Some(arns), next_token })
 }

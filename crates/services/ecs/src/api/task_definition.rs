@@ -106,13 +106,13 @@ pub fn list(
     view: &View<'_>,
     request: aws::ListTaskDefinitionsRequest,
 ) -> Result<aws::ListTaskDefinitionsResponse, Fault> {
-    let page = Page::of(request.max_results, request.next_token.as_deref())?;
     let (account, region) = (&view.caller.account, &view.caller.region);
     // AWS: `familyPrefix` is the whole name of a family here.
     let prefix = match request.family_prefix.as_deref().filter(|family| !family.is_empty()) {
         Some(family) => TaskDefinition::family_key(account, region, family),
         None => Key::of(&[account.as_str(), region.as_str()]),
     };
+    let page = Page::of(&prefix, request.max_results, request.next_token.as_deref())?;
     let status = request.status.unwrap_or_else(|| String::from("ACTIVE"));
     let place = |found: Arc<TaskDefinition>| (found.key(), found.arn().to_string());
     let wanted = |found: &Arc<TaskDefinition>| status_name(found.status) == status;
@@ -132,8 +132,8 @@ pub fn families(
     view: &View<'_>,
     request: aws::ListTaskDefinitionFamiliesRequest,
 ) -> Result<aws::ListTaskDefinitionFamiliesResponse, Fault> {
-    let page = Page::of(request.max_results, request.next_token.as_deref())?;
     let prefix = Key::of(&[view.caller.account.as_str(), view.caller.region.as_str()]);
+    let page = Page::of(&prefix, request.max_results, request.next_token.as_deref())?;
     let after = page.after.clone().unwrap_or_else(Key::all);
     let start = request.family_prefix.unwrap_or_default();
     let status = request.status.unwrap_or_else(|| String::from("ALL"));

@@ -44,11 +44,12 @@ fn container(c: &ContainerDefinition) -> Option<String> {
 }
 
 /// Takes a definition apart without a rest, so that a new member cannot be forgotten here.
-/// AWS: `versionConsistency` matters to services alone.
+/// What is bound to `_` is acted upon (`nested` looks at what is inside), or refused by
+/// `container::check` in every `awsvpc` definition; `versionConsistency` matters to services alone.
 fn member(c: &ContainerDefinition) -> Option<&'static str> {
     let ContainerDefinition {
         repository_credentials,
-        links,
+        links: _,
         restart_policy,
         environment_files,
         mount_points,
@@ -57,12 +58,12 @@ fn member(c: &ContainerDefinition) -> Option<&'static str> {
         secrets,
         depends_on,
         start_timeout,
-        hostname,
-        disable_networking,
+        hostname: _,
+        disable_networking: _,
         privileged,
-        dns_servers,
-        dns_search_domains,
-        extra_hosts,
+        dns_servers: _,
+        dns_search_domains: _,
+        extra_hosts: _,
         docker_security_options,
         interactive,
         pseudo_terminal,
@@ -71,7 +72,6 @@ fn member(c: &ContainerDefinition) -> Option<&'static str> {
         resource_requirements,
         firelens_configuration,
         credential_specs,
-        // Acted upon; `nested` looks at what is inside.
         name: _,
         image: _,
         cpu: _,
@@ -93,7 +93,6 @@ fn member(c: &ContainerDefinition) -> Option<&'static str> {
     } = c;
     let members = [
         ("repositoryCredentials", repository_credentials.is_some()),
-        ("links", has(links)),
         ("restartPolicy", restart_policy.as_ref().is_some_and(|policy| policy.enabled)),
         ("environmentFiles", has(environment_files)),
         ("mountPoints", has(mount_points)),
@@ -102,12 +101,7 @@ fn member(c: &ContainerDefinition) -> Option<&'static str> {
         ("secrets", has(secrets)),
         ("dependsOn", has(depends_on)),
         ("startTimeout", start_timeout.is_some()),
-        ("hostname", hostname.is_some()),
-        ("disableNetworking", *disable_networking == Some(true)),
         ("privileged", *privileged == Some(true)),
-        ("dnsServers", has(dns_servers)),
-        ("dnsSearchDomains", has(dns_search_domains)),
-        ("extraHosts", has(extra_hosts)),
         ("dockerSecurityOptions", has(docker_security_options)),
         ("interactive", *interactive == Some(true)),
         ("pseudoTerminal", *pseudo_terminal == Some(true)),

@@ -91,6 +91,7 @@ fn pages_of_clusters() {
         next_token: token.map(Into::into),
     };
     refused(world.call::<op::ListClusters>(bad(None, Some("%%"))), INVALID, "Invalid token.");
+    refused(world.call::<op::ListClusters>(bad(None, Some("AAAA"))), INVALID, "Invalid token.");
     assert!(world.call::<op::ListClusters>(bad(Some(0), None)).is_err());
     assert!(world.call::<op::ListClusters>(bad(Some(101), None)).is_err());
 }

@@ -169,6 +169,9 @@ fn what_is_not_acted_on_is_refused_by_name() {
     check_definition("Container 'web': boxship.simulate: 'explode' is not a direction", |c| {
         c.docker_labels = Some([("boxship.simulate".to_owned(), "explode".to_owned())].into());
     });
+    check_definition("boxship.simulate 'unhealthy' is not supported by Boxship yet.", |c| {
+        c.docker_labels = Some([("boxship.simulate".to_owned(), "unhealthy after=5s".to_owned())].into());
+    });
     let options = |name: &str| {
         let names = ["awslogs-group", "awslogs-region", "awslogs-stream-prefix", name];
         Some(names.map(|name| (String::from(name), String::from("x"))).into())

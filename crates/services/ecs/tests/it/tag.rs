@@ -38,6 +38,8 @@ fn bad_tags_and_targets_are_refused() {
     refused(add(main, vec![tag("a", ""), tag("a", "")]), INVALID, "Duplicate tag keys found: 'a'.");
     let reserved = "Tag keys starting with 'aws:' are reserved for system use.";
     refused(add(main, vec![tag("aws:x", "")]), INVALID, reserved);
+    let nameless = aws::Tag { key: None, value: Some("v".into()) };
+    refused(add(main, vec![nameless]), INVALID, "Tag keys cannot be null or empty.");
     let many = (0..51).map(|n| tag(&n.to_string(), "")).collect();
     refused(add(main, many), INVALID, "A resource can have at most 50 tags.");
     let missing = "arn:aws:ecs:us-east-1:000000000000:task-definition/app:9";
