@@ -10,7 +10,7 @@
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
 use rustix::io::FdFlags;
@@ -27,9 +27,17 @@ const SELF: &str = "/proc/self/exe";
 /// # Errors
 /// [`LaunchError::Host`].
 pub fn read_only() -> Result<OwnedFd, LaunchError> {
+    read_only_of(Path::new(SELF))
+}
+
+/// The same for another executable: the launcher that a server starts may be a program of its own.
+///
+/// # Errors
+/// [`LaunchError::Host`].
+pub fn read_only_of(executable: &Path) -> Result<OwnedFd, LaunchError> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let failed = |error: rustix::io::Errno| LaunchError::host("mount our executable read-only", error);
-    let tree = open_tree(rustix::fs::CWD, SELF, flags).map_err(failed)?;
+    let failed = |error: rustix::io::Errno| LaunchError::host("mount the executable read-only", error);
+    let tree = open_tree(rustix::fs::CWD, executable, flags).map_err(failed)?;
     sys::mount_setattr(tree.as_fd(), false, MountAttrFlags::MOUNT_ATTR_RDONLY, MountAttrFlags::empty(), 0)
         .map_err(failed)?;
     Ok(tree)

@@ -183,6 +183,10 @@ impl Runtime<'_> {
             group.kill_all()?;
             group.remove()?;
         }
+        if entry.cgroup.starts_with(GROUPS) {
+            // Ours too, once the last is gone.
+            Cgroup::open(&Hierarchies::detect()?, Path::new(GROUPS))?.remove_if_empty();
+        }
         fs::remove_dir_all(&entry.dir).map_err(io("remove", &entry.dir))
     }
 

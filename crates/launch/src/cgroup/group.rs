@@ -166,6 +166,13 @@ impl Cgroup {
         state.map_or(Ok(()), |state| write(&state, "THAWED"))
     }
 
+    /// Removes the group where it has neither processes nor groups below; says nothing where it has.
+    pub fn remove_if_empty(&self) {
+        for dir in self.directories() {
+            let _ = fs::remove_dir(dir);
+        }
+    }
+
     /// Removes the group and the groups below it. Waits up to about a second for dying processes to leave.
     ///
     /// # Errors

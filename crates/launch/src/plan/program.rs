@@ -143,16 +143,16 @@ impl Capabilities {
             effective: set(given.map(LinuxCapabilities::effective)),
             permitted: set(given.map(LinuxCapabilities::permitted)),
             inheritable: set(given.map(LinuxCapabilities::inheritable)),
-            ambient: set(given.map(LinuxCapabilities::ambient)),
+            // The kernel keeps an ambient capability only while it is permitted and inheritable. `runc spec`
+            // lists others, and every runtime starts it without them.
+            ambient: set(given.map(LinuxCapabilities::ambient))
+                & set(given.map(LinuxCapabilities::permitted))
+                & set(given.map(LinuxCapabilities::inheritable)),
         };
-        let invalid = |why: &str| Err(LaunchError::invalid("process.capabilities", why));
-        match sets {
-            _ if !sets.permitted.contains(sets.effective) => invalid("effective exceeds permitted"),
-            _ if !(sets.permitted & sets.inheritable).contains(sets.ambient) => {
-                invalid("ambient exceeds permitted or inheritable")
-            }
-            _ => Ok(sets),
+        if !sets.permitted.contains(sets.effective) {
+            return Err(LaunchError::invalid("process.capabilities.effective", "it exceeds permitted"));
         }
+        Ok(sets)
     }
 }
 

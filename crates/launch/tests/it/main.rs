@@ -8,4 +8,5 @@ mod confinement;
 mod enter;
 mod errors;
 mod hostile;
+mod life;
 mod rig;
