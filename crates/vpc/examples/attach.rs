@@ -21,7 +21,9 @@ fn main() {
 
 fn measure(config: VpcsConfig) {
     let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let begin = Instant::now();
     let vpcs = Vpcs::open(config).unwrap();
+    println!("open                   {:.2?}", begin.elapsed());
     let key = VpcKey { account: "000000000000".into(), region: "us-east-1".into(), vpc: "vpc-1".into() };
     let begin = Instant::now();
     tokio.block_on(vpcs.ensure(VpcSpec { key: key.clone(), cidr: DEFAULT_VPC, on_host: true })).unwrap();

@@ -12,7 +12,7 @@ use base::Chance;
 use core_addresses::{Cidr, Mac};
 
 use crate::HostRoute;
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, without_ipv6};
 use crate::net::request::{self, End};
 use crate::net::{Batch, Chain, Expression, Hook, Link, Nft, Rtnl};
 
@@ -143,7 +143,9 @@ impl Host {
                 ])?;
                 vpc_rtnl.await_carrier(UPLINK)
             })
-            .and_then(|()| self.rtnl.await_carrier(&name));
+            .and_then(|()| self.rtnl.await_carrier(&name))
+            // Ours alone: the machine keeps its IPv6 everywhere else.
+            .and_then(|()| without_ipv6(&name));
         if outcome.is_err() {
             self.disconnect(uplink)?;
         }
@@ -189,13 +191,15 @@ impl Host {
         self.rtnl.run(&[request::delete_link(uplink.index)])
     }
 
-    /// The lowest pair of addresses that the host does not have.
+    /// The lowest number that no link of ours has, with a pair of addresses that the host has not.
     fn free_number(&mut self) -> io::Result<u32> {
+        let taken = self.uplinks()?;
         let addresses = self.rtnl.addresses()?;
         let is_free = |number: &u32| {
             let pair = Uplink { index: 0, number: *number };
             let range = Cidr::new(pair.host_address(), 31);
-            !addresses.iter().any(|(address, own)| range.contains(*address) || own.covers(range))
+            !taken.iter().any(|(_, uplink)| uplink.number == *number)
+                && !addresses.iter().any(|(address, own)| range.contains(*address) || own.covers(range))
         };
         let count = (UPLINKS.size() / 2) as u32;
         (0..count).find(is_free).ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))

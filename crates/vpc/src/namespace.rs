@@ -70,6 +70,15 @@ impl Namespace {
     }
 }
 
+/// A link (or, as `default`, every new link) of the calling thread's namespace gets no IPv6 address.
+/// A kernel without IPv6 has nothing to switch off.
+pub fn without_ipv6(link: &str) -> io::Result<()> {
+    match fs::write(format!("/proc/sys/net/ipv6/conf/{link}/disable_ipv6"), "1") {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Whether a namespace is bound at `path`.
 pub fn is_bound(path: &Path) -> bool {
     statfs(path).is_ok_and(|about| about.f_type == NSFS_MAGIC)

@@ -5,9 +5,8 @@ use std::io;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, without_ipv6};
 use crate::net::{Rtnl, request};
-use crate::vpc::without_ipv6;
 
 /// A task's namespace with only `lo`, up, and a socket in it.
 pub struct Spare {
@@ -28,7 +27,7 @@ impl Spare {
 }
 
 fn settings() -> io::Result<()> {
-    without_ipv6()?;
+    without_ipv6("default")?;
     // As Docker sets them in every container's namespace: any user may listen on port 80 and ping.
     fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0")?;
     fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647")

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use core_addresses::{Cidr, resolver_of};
 
 use crate::host::{Host, UPLINK, Uplink};
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, without_ipv6};
 use crate::net::{Batch, Chain, Expression, Hook, Nft, Rtnl, request};
 use crate::{HostRoute, PLATFORM, VpcKey, VpcSpec};
 
@@ -101,22 +101,30 @@ impl Vpc {
     }
 }
 
+/// What a new namespace must not take over from the machine's own settings: `all` and `default`
+/// of each, where the larger or stricter of `all` and the link's counts.
+const SETTINGS: &[(&str, &str)] = &[
+    // The strict check of the reverse path is what keeps a task to its own address; distributions
+    // set 2, which only looks whether there is any path.
+    ("rp_filter", "1"),
+    ("accept_local", "0"),
+    ("accept_redirects", "0"),
+    ("accept_source_route", "0"),
+    ("proxy_arp", "0"),
+    ("route_localnet", "0"),
+    ("send_redirects", "0"),
+];
+
 /// Runs inside the new namespace, before it has links.
 fn settings() -> io::Result<()> {
+    // First: it resets some of the others.
     fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
-    // The check of the reverse path is what keeps a task to its own address.
-    fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "1")?;
-    fs::write("/proc/sys/net/ipv4/conf/all/send_redirects", "0")?;
-    fs::write("/proc/sys/net/ipv4/conf/default/send_redirects", "0")?;
-    without_ipv6()
-}
-
-/// New links get no IPv6 address. A kernel without IPv6 has nothing to switch off.
-pub fn without_ipv6() -> io::Result<()> {
-    match fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1") {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    for (name, value) in SETTINGS {
+        for scope in ["all", "default"] {
+            fs::write(format!("/proc/sys/net/ipv4/conf/{scope}/{name}"), value)?;
+        }
     }
+    without_ipv6("default")
 }
 
 fn write_table(nft: &mut Nft) -> io::Result<()> {

@@ -39,17 +39,21 @@ pub fn check(test: impl FnOnce(&Bench) + Send) {
     let directory = tempfile::tempdir().unwrap();
     let run_dir = directory.path().join("run");
     let outcome = vpc::apart::run(move || {
-        let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        // A new namespace begins with the machine's own setting.
+        std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap();
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         test(&Bench { run_dir, tokio });
     });
     match outcome {
         Ok(()) => {}
         Err(error) if rustix::process::geteuid().is_root() => panic!("{error:?}"),
-        // Past the test harness, which shows nothing of a test that passes.
-        Err(error) => {
-            std::io::stderr().write_all(format!("left out, needs root: {error}\n").as_bytes()).unwrap()
-        }
+        Err(error) => say(&format!("left out, needs root: {error}")),
     }
+}
+
+/// Past the test harness, which shows nothing of a test that passes.
+fn say(text: &str) {
+    std::io::stderr().write_all(format!("{text}\n").as_bytes()).unwrap();
 }
 
 pub fn key(vpc: &str) -> VpcKey {
@@ -156,6 +160,52 @@ fn the_platform_listens_inside_and_knows_tasks_by_address() {
 }
 
 #[test]
+fn tasks_resolve_names_at_the_second_address_of_their_vpc() {
+    check(|bench| {
+        let vpcs = bench.open();
+        bench.ensure(&vpcs, "one", false);
+        let task = bench.attach(&vpcs, "one", 5);
+        let address = SocketAddrV4::new(core_addresses::resolver_of(DEFAULT_VPC), 53);
+        let udp = bench.wait(vpcs.bind_udp(&key("one"), address)).unwrap();
+        let tcp = bench.wait(vpcs.listen(&key("one"), address)).unwrap();
+        let zone =
+            vpc::dns::Zone { vpc: key("one"), region: base::Region::default_region(), cidr: DEFAULT_VPC };
+        let resolver = vpc::dns::Resolver::new(zone, std::sync::Arc::new(NoNames), Vec::new());
+        let (answered, asked) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let output = inside(&task.netns, || {
+                let server = address.ip().to_string();
+                let question = ["nslookup", "ip-172-31-0-9.ec2.internal", &server];
+                std::process::Command::new("busybox").args(question).output()
+            });
+            answered.send(output).unwrap();
+        });
+        let output = bench.wait(async {
+            tokio::select! {
+                served = resolver.serve(udp, tcp) => panic!("{served:?}"),
+                output = asked => output.unwrap(),
+            }
+        });
+        match output {
+            Ok(output) => {
+                let text = String::from_utf8(output.stdout).unwrap();
+                assert!(text.contains("172.31.0.9"), "{text}");
+            }
+            Err(error) => say(&format!("left out, needs busybox: {error}")),
+        }
+        bench.wait(vpcs.down()).unwrap();
+    });
+}
+
+struct NoNames;
+
+impl vpc::dns::Names for NoNames {
+    fn addresses(&self, _: &VpcKey, _: &str) -> Option<Vec<Ipv4Addr>> {
+        None
+    }
+}
+
+#[test]
 fn a_task_cannot_speak_as_another() {
     check(|bench| {
         let vpcs = bench.open();
@@ -173,6 +223,15 @@ fn a_task_cannot_speak_as_another() {
                 let _ = lie.send_to(b"lie", resolver);
             });
         }
+        // Whatever the machine's own setting: a looser check would let most lies pass.
+        let vpc = bench.run_dir.join("netns/vpc@000000000000@us-east-1@one");
+        let strict = inside(&vpc, || {
+            let scopes = std::fs::read_dir("/proc/sys/net/ipv4/conf").unwrap();
+            scopes
+                .map(|scope| std::fs::read_to_string(scope.unwrap().path().join("rp_filter")).unwrap())
+                .max()
+        });
+        assert_eq!(strict.as_deref(), Some("1\n"));
         // Packets of one sender stay in order through veth, so a lie that passed would come first.
         inside(&liar.netns, || {
             UdpSocket::bind("172.31.0.6:0").unwrap().send_to(b"truth", resolver).unwrap();
