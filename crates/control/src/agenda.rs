@@ -1,13 +1,15 @@
 //! What is due, over all controllers: a pure state machine.
 
 use std::any::Any;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base::{Chance, Fault, Timestamp};
 use service::Platform;
 use store::{Change, Read, Snapshot, Transaction};
 
-use crate::queue::Queue;
+use crate::queue::{Queue, Taken};
 use crate::{Controller, Plan, World};
 
 /// Every controller with its queue.
@@ -19,13 +21,25 @@ pub struct Agenda {
 }
 
 /// A plan to carry out, with what it was made from.
-#[derive(Debug)]
 pub struct Planned {
     pub ticket: Ticket,
+    /// Empty where it will be made within the transaction; see [`Planned::committed`].
     pub plan: Plan,
-    snapshot: Snapshot,
-    reads: Vec<Read>,
+    /// `None` once its commit has been taken out.
+    basis: Option<Basis>,
+    /// Where a plan is left that was made within its transaction.
+    late: Arc<Mutex<Option<Plan>>>,
 }
+
+/// What a plan rests on.
+enum Basis {
+    /// On these reads of this snapshot.
+    Reads(Snapshot, Vec<Read>),
+    /// On the transaction that will carry it out: it is made there.
+    Transaction(Late),
+}
+
+type Late = Box<dyn FnOnce(&Snapshot) -> Plan + Send>;
 
 /// A key that is being dealt with. Give it back by [`Agenda::finish`].
 #[derive(Debug)]
@@ -69,7 +83,9 @@ impl std::fmt::Display for Refusal {
 impl Planned {
     /// Whether there is anything to commit.
     pub fn writes(&self) -> bool {
-        !self.plan.writes.is_empty() || !self.plan.calls.is_empty()
+        matches!(self.basis, Some(Basis::Transaction(_)))
+            || !self.plan.writes.is_empty()
+            || !self.plan.calls.is_empty()
     }
 
     /// Takes out what is to be committed, as a transaction's body.
@@ -77,16 +93,34 @@ impl Planned {
         &mut self,
         platform: Platform,
     ) -> impl FnOnce(&mut Transaction) -> Result<(), Refusal> + Send + use<> {
-        let (snapshot, reads) = (self.snapshot.clone(), std::mem::take(&mut self.reads));
-        let writes = std::mem::take(&mut self.plan.writes);
-        let calls = std::mem::take(&mut self.plan.calls);
+        let (basis, late) = (self.basis.take(), Arc::clone(&self.late));
+        let mut writes = mem::take(&mut self.plan.writes);
+        let mut calls = mem::take(&mut self.plan.calls);
         move |records| {
-            if !records.agrees(&snapshot, &reads) {
-                return Err(Refusal::Moved);
+            match basis {
+                Some(Basis::Reads(snapshot, reads)) if !records.agrees(&snapshot, &reads) => {
+                    return Err(Refusal::Moved);
+                }
+                Some(Basis::Transaction(make)) => {
+                    let mut plan = make(records);
+                    writes = mem::take(&mut plan.writes);
+                    calls = mem::take(&mut plan.calls);
+                    *late.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan);
+                }
+                Some(Basis::Reads(..)) | None => {}
             }
             writes.into_iter().for_each(|write| write.run(records));
             calls.into_iter().try_for_each(|call| call.run(records, &platform)).map_err(Refusal::Fault)
         }
+    }
+
+    /// After the commit: the key, and what is left of its plan (commands and report).
+    pub fn committed(mut self) -> (Ticket, Plan) {
+        if let Some(plan) = self.late.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            self.ticket.wake_at = plan.wake_at;
+            self.plan = plan;
+        }
+        (self.ticket, self.plan)
     }
 }
 
@@ -96,7 +130,7 @@ impl Agenda {
     }
 
     pub fn add<C: Controller>(&mut self, controller: C) {
-        self.loops.push(Box::new(Running { controller, queue: Queue::default() }));
+        self.loops.push(Box::new(Running { controller: Arc::new(controller), queue: Queue::default() }));
     }
 
     /// Queues what `change` touches.
@@ -150,25 +184,33 @@ trait Loop: Send {
 }
 
 struct Running<C: Controller> {
-    controller: C,
+    controller: Arc<C>,
     queue: Queue<C::Key>,
 }
 
 impl<C: Controller> Running<C> {
-    fn plan(&self, key: &C::Key, world: World) -> Option<Planned> {
-        // Planning changes nothing, so a panic leaves nothing half done.
-        let plan = catch_unwind(AssertUnwindSafe(|| self.controller.plan(key, &world))).ok()?;
-        let planned_at = world.now;
-        let (snapshot, reads) = world.into_reads();
-        let ticket = Ticket {
+    fn plan(&self, taken: &Taken<C::Key>, world: World) -> Option<Planned> {
+        let mut ticket = Ticket {
             controller: self.controller.name(),
-            shown: format!("{key:?}"),
+            shown: format!("{:?}", taken.key),
             at: 0,
-            key: Box::new(key.clone()),
-            planned_at,
-            wake_at: plan.wake_at,
+            key: Box::new(taken.key.clone()),
+            planned_at: world.now,
+            wake_at: None,
         };
-        Some(Planned { ticket, plan, snapshot, reads })
+        if taken.is_impatient {
+            let (controller, key, now) = (Arc::clone(&self.controller), taken.key.clone(), world.now);
+            let chance = world.chance("late");
+            let make: Late =
+                Box::new(move |snapshot| controller.plan(&key, &World::new(snapshot.clone(), now, chance)));
+            let basis = Some(Basis::Transaction(make));
+            return Some(Planned { ticket, plan: Plan::default(), basis, late: Arc::default() });
+        }
+        // Planning changes nothing, so a panic leaves nothing half done.
+        let plan = catch_unwind(AssertUnwindSafe(|| self.controller.plan(&taken.key, &world))).ok()?;
+        ticket.wake_at = plan.wake_at;
+        let (snapshot, reads) = world.into_reads();
+        Some(Planned { ticket, plan, basis: Some(Basis::Reads(snapshot, reads)), late: Arc::default() })
     }
 }
 
@@ -178,13 +220,13 @@ impl<C: Controller> Loop for Running<C> {
     }
 
     fn next(&mut self, now: Timestamp, snapshot: &Snapshot, chance: &mut Chance) -> Option<Planned> {
-        while let Some(key) = self.queue.take(now) {
+        while let Some(taken) = self.queue.take(now) {
             let world = World::new(snapshot.clone(), now, Chance::new(chance.next()));
-            match self.plan(&key, world) {
+            match self.plan(&taken, world) {
                 Some(planned) => return Some(planned),
                 None => {
-                    tracing::error!(controller = self.controller.name(), key = ?key, "planning panicked");
-                    self.queue.failed(key, now, chance);
+                    tracing::error!(controller = self.controller.name(), key = ?taken.key, "planning panicked");
+                    self.queue.failed(taken.key, now, chance);
                 }
             }
         }

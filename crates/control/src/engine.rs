@@ -136,7 +136,10 @@ struct Carried {
 impl Driver {
     async fn run(mut self) {
         while self.is_ending.is_none() {
-            while let Some(event) = self.watch.try_next() {
+            // A closed watch says so for ever.
+            while self.is_ending.is_none()
+                && let Some(event) = self.watch.try_next()
+            {
                 self.take(event);
             }
             self.start_due();
@@ -201,7 +204,8 @@ impl Driver {
         self.in_flight.spawn(async move {
             let work = planned.commit(platform.clone());
             let result = platform.store().write(planned.ticket.controller, work).await;
-            Carried { ticket: planned.ticket, commands: planned.plan.commands, result }
+            let (ticket, plan) = planned.committed();
+            Carried { ticket, commands: plan.commands, result }
         });
     }
 

@@ -77,7 +77,7 @@ impl Watch {
         }
     }
 
-    /// The next commit if it has already happened.
+    /// The next commit if it has already happened; again and again `Closed` once the store has.
     pub fn try_next(&mut self) -> Option<Event> {
         match self.0.try_recv() {
             Ok(commit) => Some(Event::Commit(commit)),

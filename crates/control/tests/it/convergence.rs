@@ -134,11 +134,12 @@ impl Sim {
         } else {
             Outcome::Done
         };
+        let (ticket, mut plan) = planned.committed();
         match outcome {
-            Outcome::Done => self.down.append(&mut planned.plan.commands),
+            Outcome::Done => self.down.append(&mut plan.commands),
             Outcome::Moved | Outcome::Failed => self.moved += 1,
         }
-        self.agenda.finish(planned.ticket, outcome, self.now);
+        self.agenda.finish(ticket, outcome, self.now);
     }
 
     fn deliver(&mut self) {

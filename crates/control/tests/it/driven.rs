@@ -17,7 +17,7 @@ use crate::toy::{Counter, Tally, Task, Tasks, kinds};
 /// Plans as told.
 struct Scripted<F>(F);
 
-impl<F: Fn(&Task, &World) -> Plan + Send + 'static> Controller for Scripted<F> {
+impl<F: Fn(&Task, &World) -> Plan + Send + Sync + 'static> Controller for Scripted<F> {
     type Key = Key;
 
     fn name(&self) -> &'static str {
@@ -269,4 +269,35 @@ async fn a_closed_store_ends_the_engine() {
     bench.platform.store().closed().await;
     assert_eq!(engine.settle().await, None);
     engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_world_that_never_rests_is_planned_within_the_transaction() {
+    let bench = Bench::new();
+    let store = bench.platform.store().clone();
+    let mut agenda = control::Agenda::new(1);
+    agenda.add(Counter);
+    agenda.see_all(&store.snapshot());
+    let mut moved = 0;
+    let mut running = 0;
+    let now = wall();
+    loop {
+        running += 1;
+        let phase = Some(core_lifecycle::Phase::Running);
+        let task = |n: usize| Task { phase, ..Task::new(&n.to_string()) };
+        bench.put(task(2 * running)).await;
+        agenda.see_all(&store.snapshot());
+        let mut planned = agenda.next(now, &store.snapshot()).expect("everything was touched");
+        bench.put(task(2 * running + 1)).await;
+        let outcome = store.write("plan", planned.commit(bench.platform.clone())).await;
+        let (ticket, _) = planned.committed();
+        if outcome.is_ok() {
+            break;
+        }
+        agenda.finish(ticket, control::Outcome::Moved, now);
+        moved += 1;
+        assert!(moved < 10, "it is never carried out");
+    }
+    let tally = Tally { running: 2 * running };
+    assert_eq!(store.snapshot().get::<Tally>(&tally.key()).as_deref(), Some(&tally));
 }
