@@ -3,6 +3,8 @@
 //! Most of them are one class of characters, repeated; those take a table and one pass. The rest
 //! goes to a small engine without Unicode classes, as the services' own has none by default.
 
+use std::iter::Peekable;
+use std::str::Chars;
 use std::sync::OnceLock;
 
 /// A regular expression of a model, compiled when first needed.
@@ -15,11 +17,7 @@ pub struct Pattern {
 #[derive(Debug)]
 enum Matcher {
     /// Characters of a class, any number of them from a least one up.
-    Class {
-        ranges: Vec<(char, char)>,
-        is_negated: bool,
-        may_be_empty: bool,
-    },
+    Class(Class),
     Regex(regex_lite::Regex),
 }
 
@@ -29,78 +27,124 @@ impl Pattern {
     }
 
     /// Whether the whole of `value` matches, whether or not the pattern carries anchors: so AWS
-    /// reads it. An expression that the engine cannot read matches everything; the generator
-    /// leaves such expressions out.
+    /// reads it. An expression that cannot be read matches everything; the generator leaves such
+    /// expressions out.
     pub fn matches(&self, value: &str) -> bool {
         match self.compiled.get_or_init(|| compile(self.text)) {
             None => true,
             Some(Matcher::Regex(regex)) => regex.is_match(value),
-            Some(Matcher::Class { ranges, is_negated, may_be_empty }) => {
-                let is_in =
-                    |letter: char| ranges.iter().any(|(first, last)| (*first..=*last).contains(&letter));
-                (*may_be_empty || !value.is_empty())
-                    && value.chars().all(|letter| is_in(letter) != *is_negated)
-            }
+            Some(Matcher::Class(class)) => class.matches(value),
         }
+    }
+
+    /// Whether `text` can be read at all.
+    pub fn is_readable(text: &str) -> bool {
+        compile(text).is_some()
     }
 }
 
 fn compile(text: &str) -> Option<Matcher> {
-    class(text).or_else(|| regex_lite::Regex::new(&format!("^(?:{text})$")).ok().map(Matcher::Regex))
+    let whole = || regex_lite::Regex::new(&format!("^(?:{text})$")).ok();
+    Class::parse(text).map(Matcher::Class).or_else(|| whole().map(Matcher::Regex))
 }
 
-/// `[…]+` or `[…]*`, anchored or not; `None` for anything else.
-fn class(text: &str) -> Option<Matcher> {
-    let text = text.strip_prefix('^').unwrap_or(text);
-    let text = text.strip_suffix('$').unwrap_or(text);
-    let (text, may_be_empty) = match text.strip_suffix('+') {
-        Some(text) => (text, false),
-        None => (text.strip_suffix('*')?, true),
-    };
-    let inner = text.strip_prefix('[')?.strip_suffix(']')?;
-    let (inner, is_negated) = inner.strip_prefix('^').map_or((inner, false), |inner| (inner, true));
+#[derive(Debug, Default)]
+struct Class {
+    ranges: Vec<(char, char)>,
+    /// `\p{L}`. Read as Unicode's Alphabetic, which has a few marks more.
+    has_letters: bool,
+    /// `\p{N}`
+    has_numbers: bool,
+    is_negated: bool,
+    may_be_empty: bool,
+}
 
-    let mut ranges = Vec::new();
-    let mut letters = inner.chars().peekable();
-    while let Some(letter) = letters.next() {
-        let first = match letter {
+impl Class {
+    fn matches(&self, value: &str) -> bool {
+        (self.may_be_empty || !value.is_empty())
+            && value.chars().all(|letter| self.has(letter) != self.is_negated)
+    }
+
+    fn has(&self, letter: char) -> bool {
+        self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&letter))
+            || self.has_letters && letter.is_alphabetic()
+            || self.has_numbers && letter.is_numeric()
+    }
+
+    /// `[…]+` or `[…]*`, in anchors and parentheses or not; `None` for anything else.
+    fn parse(text: &str) -> Option<Class> {
+        let text = text.strip_prefix('^').unwrap_or(text);
+        let text = text.strip_suffix('$').unwrap_or(text);
+        let text = text.strip_prefix('(').and_then(|text| text.strip_suffix(')')).unwrap_or(text);
+        let (text, may_be_empty) = match text.strip_suffix('+') {
+            Some(text) => (text, false),
+            None => (text.strip_suffix('*')?, true),
+        };
+        let inner = text.strip_prefix('[')?.strip_suffix(']')?;
+        let (inner, is_negated) = inner.strip_prefix('^').map_or((inner, false), |inner| (inner, true));
+        let mut class = Class { is_negated, may_be_empty, ..Class::default() };
+        let mut letters = inner.chars().peekable();
+        while letters.peek().is_some() {
+            class.part(&mut letters)?;
+        }
+        Some(class)
+    }
+
+    /// One character, range or named class.
+    fn part(&mut self, letters: &mut Peekable<Chars<'_>>) -> Option<()> {
+        let first = match letters.next()? {
             // A class within a class, or the end of this one: not the simple form.
             '[' | ']' | '&' => return None,
             '\\' => match letters.next()? {
-                'w' => {
-                    ranges.extend([('a', 'z'), ('A', 'Z'), ('0', '9'), ('_', '_')]);
-                    continue;
-                }
-                'd' => {
-                    ranges.push(('0', '9'));
-                    continue;
-                }
-                escaped => escape(escaped, &mut letters)?,
+                'w' => return Some(self.ranges.extend([('a', 'z'), ('A', 'Z'), ('0', '9'), ('_', '_')])),
+                'd' => return Some(self.ranges.push(('0', '9'))),
+                'p' => return self.property(letters),
+                escaped => escape(escaped, letters)?,
             },
             letter => letter,
         };
         let mut ahead = letters.clone();
+        // A hyphen at the end of the class stands for itself.
         let is_range = ahead.next() == Some('-') && ahead.peek().is_some();
         if !is_range {
-            ranges.push((first, first));
-            continue;
+            return Some(self.ranges.push((first, first)));
         }
         letters.next();
         let last = match letters.next()? {
             '[' => return None,
             '\\' => {
                 let escaped = letters.next()?;
-                escape(escaped, &mut letters)?
+                escape(escaped, letters)?
             }
             letter => letter,
         };
-        if last < first {
-            return None;
-        }
-        ranges.push((first, last));
+        (first <= last).then(|| self.ranges.push((first, last)))
     }
-    Some(Matcher::Class { ranges, is_negated, may_be_empty })
+
+    /// What follows `\p`.
+    fn property(&mut self, letters: &mut Peekable<Chars<'_>>) -> Option<()> {
+        let name: String = letters.take(3).collect();
+        match name.as_str() {
+            "{L}" => self.has_letters = true,
+            "{N}" => self.has_numbers = true,
+            "{Z}" => self.ranges.extend(SEPARATORS),
+            _ => return None,
+        }
+        Some(())
+    }
 }
+
+/// `\p{Z}`
+const SEPARATORS: [(char, char); 8] = [
+    (' ', ' '),
+    ('\u{a0}', '\u{a0}'),
+    ('\u{1680}', '\u{1680}'),
+    ('\u{2000}', '\u{200a}'),
+    ('\u{2028}', '\u{2029}'),
+    ('\u{202f}', '\u{202f}'),
+    ('\u{205f}', '\u{205f}'),
+    ('\u{3000}', '\u{3000}'),
+];
 
 /// The character after a backslash; `None` for a class of them.
 fn escape(letter: char, rest: &mut impl Iterator<Item = char>) -> Option<char> {
@@ -121,13 +165,13 @@ fn escape(letter: char, rest: &mut impl Iterator<Item = char>) -> Option<char> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Matcher, Pattern, class, compile};
+    use super::{Class, Matcher, Pattern, compile};
 
     /// Both engines agree on every value that a list of letters can make.
     fn agree(text: &'static str) {
         let pattern = Pattern::new(text);
-        assert!(matches!(compile(text), Some(Matcher::Class { .. })), "{text} is not simple");
-        let regex = regex_lite::Regex::new(&format!("^(?:{text})$")).unwrap();
+        assert!(matches!(compile(text), Some(Matcher::Class(_))), "{text} is not simple");
+        let regex = regex_lite::Regex::new(&format!("^(?:{text})$")).expect("the engine reads it");
         for value in [
             "", "a", "Z", "0", "_", "-", ".", "/", ":", "*", "a-b", "a b", "\t", "ÿ", "Ā", "\n", "\\", "]",
             "^",
@@ -147,9 +191,21 @@ mod tests {
             r"^[\w\-\.]+$",
             r"[\x00-\x7f]+",
             "[a-]+",
-            r"[\d_]+",
+            r"([\d_]+)",
         ] {
             agree(text);
+        }
+    }
+
+    #[test]
+    fn tags_have_letters_of_every_script() {
+        let pattern = Pattern::new(r"^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$");
+        assert!(matches!(compile(pattern.text), Some(Matcher::Class(_))));
+        for value in ["", "team:a/b=c", "größe 5", "名前", "a-b@c"] {
+            assert!(pattern.matches(value), "{value}");
+        }
+        for value in ["a\tb", "a&b", "😀", "<", "*"] {
+            assert!(!pattern.matches(value), "{value}");
         }
     }
 
@@ -161,12 +217,14 @@ mod tests {
             "a+",
             "[a[b]]+",
             "[a&&b]+",
-            r"[\p{L}]+",
+            r"[\p{Lu}]+",
             "[a]{1,2}",
             "^$",
             "[a]+|[b]+",
+            "([a]+)([b]+)",
+            "(a)[b]+",
         ] {
-            assert!(class(text).is_none(), "{text}");
+            assert!(Class::parse(text).is_none(), "{text}");
         }
         assert!(Pattern::new("(?:a|b)+").matches("ab"));
         assert!(!Pattern::new("(?:a|b)+").matches("abc"));

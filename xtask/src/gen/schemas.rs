@@ -192,5 +192,5 @@ fn location(reference: &Reference, is_payload: bool) -> Result<Option<&'static s
 /// Whether wire's engine reads the pattern the way the services' does, and it says anything.
 fn is_readable(pattern: &str) -> bool {
     let says_nothing = matches!(pattern, ".*" | "[\\s\\S]*" | "^[\\s\\S]*$" | "(?s).*");
-    !says_nothing && regex_lite::Regex::new(&format!("^(?:{pattern})$")).is_ok()
+    !says_nothing && wire::Pattern::is_readable(pattern)
 }
