@@ -301,16 +301,21 @@ pub static ROLE_NAME_TYPE: Schema =
 pub static TAG_KEY_LIST_TYPE: Schema =
     Schema::new("tagKeyListType", Kind::List(&Member::new("member", &TAG_KEY_TYPE))).max(50);
 
-pub static TAG_KEY_TYPE: Schema = Schema::new("tagKeyType", Kind::String).min(1).max(128);
+pub static TAG_KEY_TYPE: Schema = Schema::new("tagKeyType", Kind::String).min(1).max(128).pattern(&PATTERN_8);
 
 pub static TAG_LIST_TYPE: Schema =
     Schema::new("tagListType", Kind::List(&Member::new("member", &TAG))).max(50);
 
-pub static TAG_VALUE_TYPE: Schema = Schema::new("tagValueType", Kind::String).min(0).max(256);
+pub static TAG_VALUE_TYPE: Schema =
+    Schema::new("tagValueType", Kind::String).min(0).max(256).pattern(&PATTERN_9);
 
 static PATTERN_6: Pattern = Pattern::new("((/[A-Za-z0-9\\.,\\+@=_-]+)*)/");
 
 static PATTERN_3: Pattern = Pattern::new("(\\u002F)|(\\u002F[\\u0021-\\u007E]+\\u002F)");
+
+static PATTERN_9: Pattern = Pattern::new("[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*");
+
+static PATTERN_8: Pattern = Pattern::new("[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+");
 
 static PATTERN_7: Pattern = Pattern::new("[\\u0009\\u000A\\u000D\\u0020-\\u007E\\u00A1-\\u00FF]*");
 

@@ -365,7 +365,7 @@ pub static SEARCHED_LOG_STREAMS: Schema =
 
 pub static SEQUENCE_TOKEN: Schema = Schema::new("SequenceToken", Kind::String).min(1);
 
-pub static TAG_KEY: Schema = Schema::new("TagKey", Kind::String).min(1).max(128);
+pub static TAG_KEY: Schema = Schema::new("TagKey", Kind::String).min(1).max(128).pattern(&PATTERN_7);
 
 pub static TAG_KEY_LIST: Schema =
     Schema::new("TagKeyList", Kind::List(&Member::new("member", &TAG_KEY))).min(0).max(50);
@@ -388,7 +388,7 @@ pub static TAG_RESOURCE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static TAG_VALUE: Schema = Schema::new("TagValue", Kind::String).max(256);
+pub static TAG_VALUE: Schema = Schema::new("TagValue", Kind::String).max(256).pattern(&PATTERN_8);
 
 pub static TAGS: Schema =
     Schema::new("Tags", Kind::Map(&Member::new("key", &TAG_KEY), &Member::new("value", &TAG_VALUE)))
@@ -422,5 +422,9 @@ static PATTERN_3: Pattern = Pattern::new("[\\w#+=/:,.@-]*");
 static PATTERN_2: Pattern = Pattern::new("[\\w+=/:,.@-]*");
 
 static PATTERN_6: Pattern = Pattern::new("[^:*]*");
+
+static PATTERN_8: Pattern = Pattern::new("^([\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*)$");
+
+static PATTERN_7: Pattern = Pattern::new("^([\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+)$");
 
 static PATTERN_1: Pattern = Pattern::new("^\\d{12}$");
