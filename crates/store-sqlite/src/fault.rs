@@ -14,7 +14,9 @@ pub(crate) fn of(error: rusqlite::Error) -> BackendError {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             BackendError::Held { by: String::from("another SQLite client's transaction") }
         }
-        _ => BackendError::Failed(Box::new(error)),
+        Some(_) => BackendError::Failed(Box::new(error)),
+        // Not SQLite's own: a column holds what we never write.
+        None => BackendError::Corrupt(text),
     }
 }
 

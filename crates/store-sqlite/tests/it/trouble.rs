@@ -53,6 +53,22 @@ fn a_damaged_database_is_said_to_be_damaged() {
 }
 
 #[test]
+fn a_row_that_somebody_broke_is_said_to_be_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("records.db");
+    open(&path).unwrap().blocking_shut_down();
+    let editor = rusqlite::Connection::open(&path).unwrap();
+    editor.execute("INSERT INTO records VALUES ('suite/note', 'a', 1, 1, x'ff')", []).unwrap();
+    assert!(matches!(cause(open(&path)), BackendError::Corrupt(_)));
+    editor.execute("UPDATE records SET json = '{\"owner\":'", []).unwrap();
+    let unreadable = open(&path);
+    assert!(matches!(&unreadable, Err(OpenError::Unreadable { key, .. }) if key == "a"), "{unreadable:?}");
+    let moved = r#"UPDATE records SET json = '{"owner":"a","name":"b","text":""}'"#;
+    editor.execute(moved, []).unwrap();
+    assert!(matches!(open(&path), Err(OpenError::Unreadable { .. })));
+}
+
+#[test]
 fn a_missing_directory_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("nowhere").join("records.db");

@@ -101,3 +101,27 @@ fn only_what_the_predicate_picks_is_deleted() {
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].owner, "b");
 }
+
+/// JSON has no such keys.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Odd(std::collections::BTreeMap<Vec<u8>, u8>);
+
+impl store::Record for Odd {
+    const KIND: &'static str = "test/odd";
+
+    fn key(&self) -> store::Key {
+        store::Key::of(&["odd"])
+    }
+}
+
+#[test]
+fn a_record_without_a_json_form_is_refused_and_leaves_no_trace() {
+    let store = store::Store::open(Memory::default().open(), store::suite::kinds().with::<Odd>()).unwrap();
+    let result = store.blocking_write("odd", |tx| {
+        tx.put(note("1"));
+        tx.put(Odd([(vec![1], 1)].into()));
+        Ok::<_, ()>(())
+    });
+    assert!(matches!(result, Err(WriteError::Unwritable { name: "odd", .. })));
+    assert_eq!(write(&store, |tx| tx.count::<Note>()), 0);
+}
