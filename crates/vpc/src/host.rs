@@ -58,6 +58,8 @@ pub struct Host {
     /// Exists while the machine forwards packets because of us.
     note: PathBuf,
     has_table: bool,
+    /// Whether the machine's firewall has been looked at.
+    has_looked: bool,
 }
 
 impl Host {
@@ -70,6 +72,7 @@ impl Host {
             table: format!("{TABLE_PREFIX}{hash}"),
             note: run_dir.join("forwarding"),
             has_table: false,
+            has_looked: false,
         })
     }
 
@@ -196,20 +199,26 @@ impl Host {
         let taken = self.uplinks()?;
         let addresses = self.rtnl.addresses()?;
         let is_free = |number: &u32| {
-            let pair = Uplink { index: 0, number: *number };
-            let range = Cidr::new(pair.host_address(), 31);
+            let range = Cidr::new(Uplink { index: 0, number: *number }.host_address(), 31);
             !taken.iter().any(|(_, uplink)| uplink.number == *number)
-                && !addresses.iter().any(|(address, own)| range.contains(*address) || own.covers(range))
+                && !addresses.iter().any(|(address, _)| range.contains(*address))
         };
         let count = (UPLINKS.size() / 2) as u32;
         (0..count).find(is_free).ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
     }
 
     /// Packets of VPCs reach the outside. Switches the machine's forwarding on if it was off.
-    pub fn forward(&self) -> io::Result<()> {
+    pub fn forward(&mut self) -> io::Result<()> {
         if fs::read_to_string(FORWARDING)?.trim() == "0" {
             fs::write(&self.note, "ip_forward was 0\n")?;
             fs::write(FORWARDING, "1")?;
+        }
+        if !self.has_looked {
+            self.has_looked = true;
+            for chain in self.nft.dropping_forward_chains()? {
+                // What others drop we cannot let pass; they must be told to.
+                tracing::warn!(chain, links = %format_args!("{}*", self.prefix), "a firewall of this machine may keep tasks from the outside unless it accepts these links");
+            }
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ const NEW_TABLE: u16 = 0;
 const GET_TABLE: u16 = 1;
 const DELETE_TABLE: u16 = 2;
 const NEW_CHAIN: u16 = 3;
+const GET_CHAIN: u16 = 4;
 const NEW_RULE: u16 = 6;
 const NEW_SET: u16 = 9;
 const NEW_ELEMENT: u16 = 12;
@@ -32,6 +33,10 @@ const LIST_ELEMENT: u16 = 1;
 const REGISTER: u32 = 1;
 /// `ipv4_addr` in nft's own numbering, so that `nft list` shows addresses.
 const TYPE_IPV4: u32 = 7;
+/// Netlink's header and the subsystem's.
+const HEADERS: usize = 20;
+/// Leaves out the flags in an attribute's kind.
+const KIND_MASK: u16 = 0x3fff;
 const CT_ESTABLISHED_OR_RELATED: u32 = 0b110;
 
 /// Where a chain sees packets.
@@ -262,12 +267,31 @@ impl Nft {
 
     /// The names of all tables of family `ip`.
     pub fn tables(&mut self) -> io::Result<Vec<String>> {
+        let found = self.dump(GET_TABLE, |message| text_of(message, 1))?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// `table chain` of every chain that drops forwarded IPv4 packets unless one of its rules lets
+    /// them pass, as Docker's does.
+    pub fn dropping_forward_chains(&mut self) -> io::Result<Vec<String>> {
+        const FORWARD_HOOK: [u8; 4] = 2_u32.to_be_bytes();
+        const DROP_POLICY: [u8; 4] = 0_u32.to_be_bytes();
+        let found = self.dump(GET_CHAIN, |message| {
+            let hook = attribute(message, 4).and_then(|hook| attribute(hook, 1));
+            let drops = hook == Some(&FORWARD_HOOK) && attribute(message, 5) == Some(&DROP_POLICY);
+            drops.then(|| Some(format!("{} {}", text_of(message, 1)?, text_of(message, 3)?))).flatten()
+        })?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Asks for everything of a kind; `read` gets the attributes of each.
+    fn dump<T>(&mut self, kind: u16, read: impl Fn(&[u8]) -> T) -> io::Result<Vec<T>> {
         let sequence = self.socket.sequence(1);
         let mut bytes = Vec::new();
-        let kind = (SUBSYSTEM << 8) | GET_TABLE;
+        let kind = (SUBSYSTEM << 8) | kind;
         frame(&mut bytes, kind, NLM_F_REQUEST | NLM_F_DUMP, sequence, FAMILY_IPV4, 0, &[]);
         self.socket.send(&bytes)?;
-        let mut names = Vec::new();
+        let mut found = Vec::new();
         let mut is_open = true;
         while is_open {
             self.socket.receive(|of, frame| {
@@ -275,20 +299,32 @@ impl Nft {
                     _ if of != sequence => {}
                     Frame::Done => is_open = false,
                     Frame::Refused(code) => return Err(Errno::from_raw_os_error(code).into()),
-                    Frame::Message(message) => names.extend(table_name(message)),
+                    Frame::Message(message) => found.push(read(message.get(HEADERS..).unwrap_or_default())),
                 }
                 Ok(())
             })?;
         }
-        Ok(names)
+        Ok(found)
     }
 }
 
-/// The table's name is the first attribute, after both headers.
-fn table_name(message: &[u8]) -> Option<String> {
-    let attribute = message.get(20..)?;
-    let length = usize::from(u16::from_ne_bytes([*attribute.first()?, *attribute.get(1)?]));
-    let value = attribute.get(4..length)?;
+/// The value of the first attribute of a kind.
+fn attribute(mut bytes: &[u8], kind: u16) -> Option<&[u8]> {
+    while let [a, b, c, d, ..] = *bytes {
+        let length = usize::from(u16::from_ne_bytes([a, b]));
+        if length < 4 {
+            return None;
+        }
+        if u16::from_ne_bytes([c, d]) & KIND_MASK == kind {
+            return bytes.get(4..length);
+        }
+        bytes = bytes.get(length.next_multiple_of(4)..)?;
+    }
+    None
+}
+
+fn text_of(bytes: &[u8], kind: u16) -> Option<String> {
+    let value = attribute(bytes, kind)?;
     Some(String::from_utf8_lossy(value).trim_end_matches('\0').to_owned())
 }
 
@@ -302,4 +338,46 @@ fn frame(bytes: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, family: u8, 
     bytes.extend_from_slice(&[family, 0]);
     bytes.extend_from_slice(&resource.to_be_bytes());
     bytes.extend_from_slice(body);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{attribute, text_of};
+    use crate::net::attributes::Attributes;
+
+    #[test]
+    fn attributes_are_read_as_they_are_written() {
+        let mut bytes = Vec::new();
+        Attributes::new(&mut bytes).text(1, "filter").number(5, 7).nest(4, |a| {
+            a.number(2, 0).number(1, 2);
+        });
+        assert_eq!(text_of(&bytes, 1).as_deref(), Some("filter"));
+        assert_eq!(attribute(&bytes, 5), Some(&[0, 0, 0, 7][..]));
+        assert_eq!(attribute(attribute(&bytes, 4).unwrap(), 1), Some(&[0, 0, 0, 2][..]));
+        assert_eq!(attribute(&bytes, 9), None);
+        for end in 0..bytes.len() {
+            // A cut message ends the search; it is no reason to panic.
+            let _ = (attribute(&bytes[..end], 4), text_of(&bytes[..end], 1));
+        }
+        assert_eq!(attribute(&[3, 0, 1, 0], 9), None);
+    }
+
+    /// Docker's, and any other firewall's that lets nothing pass unasked. Without root or `nft`
+    /// there is nothing to look at.
+    #[test]
+    fn a_firewall_that_drops_forwarded_packets_is_found() {
+        let rules = "add table ip filter
+            add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }
+            add chain ip filter INPUT { type filter hook input priority 0; policy drop; }
+            add table ip open
+            add chain ip open FORWARD { type filter hook forward priority 0; policy accept; }";
+        let found = crate::apart::run(|| {
+            let made = std::process::Command::new("nft").arg(rules).status().ok()?;
+            assert!(made.success());
+            Some(super::Nft::open().and_then(|mut nft| nft.dropping_forward_chains()).unwrap())
+        });
+        if let Ok(Some(found)) = found {
+            assert_eq!(found, ["filter FORWARD"]);
+        }
+    }
 }
