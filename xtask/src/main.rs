@@ -4,8 +4,10 @@ mod check;
 mod clients;
 mod coverage;
 mod demo;
+mod dist;
 mod r#gen;
 mod tidy;
+mod zip;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,7 +15,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-const KNOWN: &str = "known: check, clients, coverage, demo, gen, tidy";
+const KNOWN: &str = "known: check, clients, coverage, demo, dist, gen, tidy";
 
 fn main() -> ExitCode {
     match run() {
@@ -32,6 +34,10 @@ fn run() -> Result<()> {
         Some("check") => check::run(&root()),
         Some("clients") => clients::run(&root(), &arguments[1..], &mut Vec::new()),
         Some("demo") => demo::run(&root(), &arguments[1..]),
+        Some("dist") => {
+            let files = dist::run(&root())?;
+            print(&files.iter().map(|file| format!("{}\n", file.display())).collect::<String>())
+        }
         Some("tidy") => tidy::run(&root()),
         Some("gen") => r#gen::run(&root()),
         Some("coverage") => print(&coverage::run(&root(), argument(1))?),

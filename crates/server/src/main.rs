@@ -55,6 +55,9 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         binary: PathBuf,
     },
+    /// Print every operation that is built, for the coverage table
+    #[command(hide = true)]
+    Operations,
     /// Be an OCI runtime: create, start, state, kill, delete
     Oci {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -90,6 +93,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Down => tokio_runtime()?.block_on(down::run(&cli.place)),
         Command::Doctor => Ok(doctor::run(&cli.place)),
         Command::Demo { binary } => tokio_runtime()?.block_on(demo::run(&cli.place, &binary)),
+        Command::Operations => {
+            up::operations()?.iter().for_each(|line| println!("{line}"));
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Oci { arguments } => Ok(oci_runtime::run(&arguments)),
         Command::Client(command) => tokio_runtime()?.block_on(cli::run(command, &cli.place)),
     }

@@ -56,7 +56,7 @@ pub async fn run(options: Options, on_ready: impl FnOnce(&RunFile)) -> Result<Ex
         Some(seed) => seed,
         None => u64::from_ne_bytes(secret::random()?),
     };
-    let platform = services(&data).build(data.store.clone(), data.clock.clone(), seed);
+    let platform = builder(&data.logs, &data.ecr).build(data.store.clone(), data.clock.clone(), seed);
     claim(&platform, options.runtime).await?;
     let served = serve(&options, &platform, data, listener, stop, on_ready).await;
     platform.store().shut_down().await;
@@ -74,8 +74,26 @@ fn builder(logs: &Logs, ecr: &service_ecr::Config) -> PlatformBuilder {
         .with(logs.service())
 }
 
-fn services(data: &Data) -> PlatformBuilder {
-    builder(&data.logs, &data.ecr)
+/// Every operation that this program has, as lines of API and name.
+pub fn operations() -> Result<Vec<String>> {
+    let scratch = std::env::temp_dir().join(format!("boxship-operations-{}", std::process::id()));
+    let listed = (|| {
+        let logs = Logs::new(Arc::new(Journal::open(scratch.join("journal"))?));
+        let ecr = service_ecr::Config {
+            blobs: Blobs::open(&scratch.join("blobs"))?,
+            tokens: service_ecr::Tokens::new(base::Secret::new("")),
+            host: "localhost".into(),
+            wall: wall_clock::wall,
+        };
+        let builder = builder(&logs, &ecr);
+        let lines = builder.services().iter().flat_map(|service| {
+            service.operations.iter().map(|operation| format!("{} {}", service.api.id, operation.definition.name))
+        });
+        Ok(lines.collect())
+    })();
+    // Nothing was kept there.
+    let _ = std::fs::remove_dir_all(&scratch);
+    listed
 }
 
 fn open(options: &Options) -> Result<Data> {
@@ -179,7 +197,7 @@ async fn serve(
         .with("/_boxship/", admin);
     let gateway = Gateway::new(platform.clone(), routes, admission(options), GatewayOptions::default());
     host.serve(&gateway);
-    let sweeper = tokio::spawn(sweep::run(platform.clone(), data.logs, data.blobs));
+    let sweeper = tokio::spawn(sweep::run(platform.clone(), data.logs.clone(), data.blobs));
     let run = RunFile {
         pid: std::process::id(),
         listen: options.listen,
@@ -192,7 +210,7 @@ async fn serve(
     }
     tracing::info!(listen = %options.listen, runtime = run.runtime, data = %options.data_dir.display(), "ready");
     on_ready(&run);
-    let ended = until_stopped(&gateway, listener, stop, platform).await;
+    let ended = until_stopped(&gateway, listener, stop, platform, &data.logs).await;
     engine.stop().await;
     sweeper.abort();
     drop(gateway);
@@ -218,6 +236,7 @@ async fn until_stopped(
     listener: TcpListener,
     mut stop: watch::Receiver<bool>,
     platform: &Platform,
+    logs: &Logs,
 ) -> Result<ExitCode> {
     let serving = gateway.serve(listener, stop.clone());
     let drained = async {
@@ -232,6 +251,9 @@ async fn until_stopped(
         }
         cause = platform.store().closed() => {
             bail!("the records cannot be written any more: {cause}. Tasks run on; start again once the cause is mended")
+        }
+        () = logs.closed() => {
+            bail!("log events cannot be written any more. Tasks run on; start again once the cause is mended")
         }
     }
 }

@@ -30,6 +30,11 @@ impl PlatformBuilder {
         self
     }
 
+    /// What was collected.
+    pub fn services(&self) -> &[Service] {
+        &self.services
+    }
+
     /// Every record kind of every service.
     pub fn kinds(&self) -> Kinds {
         self.services.iter().fold(Kinds::default(), |kinds, service| (service.kinds)(kinds))
