@@ -205,6 +205,46 @@ pub fn send_signal(process: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
     check(result).map(drop)
 }
 
+fn bpf<T>(command: c_long, attributes: &T) -> Result<c_long, Errno> {
+    // SAFETY: every caller passes the structure of its command; pointers in it outlive the call.
+    check(unsafe { libc::syscall(libc::SYS_bpf, command, ptr::from_ref(attributes), size_of::<T>()) })
+}
+
+/// Loads a program that decides about devices, one instruction in each number.
+pub fn load_device_program(instructions: &[u64]) -> Result<OwnedFd, Errno> {
+    #[repr(C)]
+    struct Load {
+        kind: u32,
+        count: u32,
+        instructions: u64,
+        licence: u64,
+        log: [u64; 2],
+        version_and_flags: u64,
+    }
+    const BPF_PROG_LOAD: c_long = 5;
+    const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
+    let load = Load {
+        kind: BPF_PROG_TYPE_CGROUP_DEVICE,
+        count: instructions.len() as u32,
+        instructions: instructions.as_ptr() as u64,
+        licence: c"Apache".as_ptr() as u64,
+        log: [0; 2],
+        version_and_flags: 0,
+    };
+    let fd = bpf(BPF_PROG_LOAD, &load)?;
+    // SAFETY: the kernel has just opened it for us; it closes on exec.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// Makes a device program decide for a group of version 2, besides those of the groups above.
+pub fn attach_device_program(group: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<(), Errno> {
+    const BPF_PROG_ATTACH: c_long = 8;
+    const BPF_CGROUP_DEVICE: u32 = 6;
+    const BPF_F_ALLOW_MULTI: u32 = 2;
+    let attach = [group.as_raw_fd() as u32, program.as_raw_fd() as u32, BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI];
+    bpf(BPF_PROG_ATTACH, &attach).map(drop)
+}
+
 /// Ends the clone without running anything that was meant for the parent's end.
 pub fn exit(code: i32) -> ! {
     // SAFETY: ends the process at once.

@@ -204,3 +204,145 @@ fn flags(profile: &LinuxSeccomp) -> Result<u32, SeccompError> {
 fn unsupported(field: &str, why: &'static str) -> SeccompError {
     SeccompError::Unsupported { field: field.to_owned(), why }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::defaults::default_capabilities;
+    use oci_spec::runtime::Capability;
+
+    fn profile(json: &str) -> LinuxSeccomp {
+        serde_json::from_str(json).unwrap()
+    }
+
+    /// The kernel's machine, as far as filters use it: the answer for a call of this architecture.
+    fn run(program: &[sock_filter], number: i64, args: [u64; 6]) -> u32 {
+        let arch: u32 = if cfg!(target_arch = "aarch64") { 0xc000_00b7 } else { 0xc000_003e };
+        let word = |offset: u32| match offset {
+            0 => number as u32,
+            4 => arch,
+            16.. => {
+                let arg = args[(offset as usize - 16) / 8];
+                if offset % 8 == 0 { arg as u32 } else { (arg >> 32) as u32 }
+            }
+            _ => 0,
+        };
+        let (mut at, mut a) = (0, 0u32);
+        loop {
+            let one = &program[at];
+            at += 1;
+            let jump = |holds: bool| usize::from(if holds { one.jt } else { one.jf });
+            match u32::from(one.code) {
+                0x20 => a = word(one.k),
+                0x54 => a &= one.k,
+                0x05 => at += one.k as usize,
+                0x15 => at += jump(a == one.k),
+                0x25 => at += jump(a > one.k),
+                0x35 => at += jump(a >= one.k),
+                0x06 => return one.k,
+                other => panic!("unknown instruction {other:#x}"),
+            }
+        }
+    }
+
+    /// What the kernel answers: the strictest of all programs, and of equals the last installed.
+    fn answer(filter: &Filter, name: &str, args: [u64; 6]) -> u32 {
+        let number = syscalls::number(name).unwrap();
+        answer_number(filter, number, args)
+    }
+
+    fn answer_number(filter: &Filter, number: i64, args: [u64; 6]) -> u32 {
+        let answers = filter.programs().iter().rev().map(|program| run(program, number, args));
+        answers.min_by_key(|answer| (answer & 0xffff_0000) as i32).unwrap()
+    }
+
+    const ALLOW: u32 = 0x7fff_0000;
+    const NOT_PERMITTED: u32 = 0x0005_0001;
+    const NOT_IMPLEMENTED: u32 = 0x0005_0026;
+
+    #[test]
+    fn dockers_profile_for_dockers_capabilities() {
+        let filter = compile(&default_profile(&default_capabilities())).unwrap();
+        let none = [0; 6];
+        for name in ["read", "execve", "openat2", "chroot", "close_range", "futex_waitv"] {
+            assert_eq!(answer(&filter, name, none), ALLOW, "{name}");
+        }
+        for name in ["mount", "unshare", "setns", "bpf", "keyctl", "kexec_load", "init_module", "userfaultfd"]
+        {
+            assert_eq!(answer(&filter, name, none), NOT_PERMITTED, "{name}");
+        }
+        let first = |value: u64| [value, 0, 0, 0, 0, 0];
+        assert_eq!(answer(&filter, "clone", first(libc::SIGCHLD as u64)), ALLOW);
+        assert_eq!(answer(&filter, "clone", first(libc::CLONE_NEWUSER as u64)), NOT_PERMITTED);
+        assert_eq!(answer(&filter, "clone3", none), NOT_IMPLEMENTED, "so that glibc falls back to clone");
+        assert_eq!(answer(&filter, "personality", first(0xffff_ffff)), ALLOW);
+        assert_eq!(answer(&filter, "personality", first(0x40000)), NOT_PERMITTED, "ADDR_NO_RANDOMIZE");
+        assert_eq!(answer(&filter, "socket", first(libc::AF_INET as u64)), ALLOW);
+        assert_eq!(answer(&filter, "socket", first(libc::AF_VSOCK as u64)), NOT_PERMITTED);
+        assert_eq!(answer_number(&filter, 4000, none), NOT_IMPLEMENTED, "of the future");
+    }
+
+    #[test]
+    fn capabilities_open_their_system_calls() {
+        let mut caps = default_capabilities();
+        caps.extend([Capability::SysAdmin, Capability::SysTime]);
+        let filter = compile(&default_profile(&caps)).unwrap();
+        for name in ["mount", "unshare", "clone3", "settimeofday"] {
+            assert_eq!(answer(&filter, name, [0; 6]), ALLOW, "{name}");
+        }
+        caps.remove(&Capability::SysChroot);
+        let filter = compile(&default_profile(&caps)).unwrap();
+        assert_eq!(answer(&filter, "chroot", [0; 6]), NOT_PERMITTED);
+    }
+
+    #[test]
+    fn actions_of_their_own_and_comparisons() {
+        let filter = compile(&profile(
+            r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+                {"names": ["getpid", "no_such_call"], "action": "SCMP_ACT_ERRNO", "errnoRet": 7},
+                {"names": ["kill"], "action": "SCMP_ACT_KILL_PROCESS",
+                 "args": [{"index": 1, "value": 9, "op": "SCMP_CMP_GE"}]},
+                {"names": ["getuid"], "action": "SCMP_ACT_LOG"}]}"#,
+        ))
+        .unwrap();
+        assert_eq!(answer(&filter, "getpid", [0; 6]), 0x0005_0007);
+        assert_eq!(answer(&filter, "kill", [0, 9, 0, 0, 0, 0]), 0x8000_0000);
+        assert_eq!(answer(&filter, "kill", [0, 8, 0, 0, 0, 0]), ALLOW);
+        assert_eq!(answer(&filter, "getuid", [0; 6]), 0x7ffc_0000);
+        assert_eq!(answer(&filter, "read", [0; 6]), ALLOW);
+        assert_eq!(answer_number(&filter, 4000, [0; 6]), ALLOW);
+    }
+
+    #[test]
+    fn a_rule_without_conditions_swallows_those_with() {
+        let filter = compile(&profile(
+            r#"{"defaultAction": "SCMP_ACT_KILL", "syscalls": [
+                {"names": ["dup"], "action": "SCMP_ACT_ALLOW",
+                 "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]},
+                {"names": ["dup"], "action": "SCMP_ACT_ALLOW"}]}"#,
+        ))
+        .unwrap();
+        assert_eq!(answer(&filter, "dup", [5, 0, 0, 0, 0, 0]), ALLOW);
+        assert_eq!(answer(&filter, "read", [0; 6]), 0);
+        assert_eq!(answer_number(&filter, 4000, [0; 6]), 0, "killed is killed");
+    }
+
+    #[test]
+    fn what_is_not_done_is_refused() {
+        for json in [
+            r#"{"defaultAction": "SCMP_ACT_NOTIFY"}"#,
+            r#"{"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x"}"#,
+            r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["dup"], "action": "SCMP_ACT_NOTIFY"}]}"#,
+        ] {
+            assert!(matches!(compile(&profile(json)), Err(SeccompError::Unsupported { .. })), "{json}");
+        }
+    }
+
+    #[test]
+    fn the_tables_are_sorted() {
+        for name in ["accept", "write", "close_range", "landlock_restrict_self"] {
+            assert!(syscalls::number(name).is_some(), "{name}");
+        }
+        assert_eq!(syscalls::number("no_such_call"), None);
+    }
+}

@@ -54,7 +54,8 @@ fn what_is_not_done_is_refused_by_name() {
     let process = |rig: &mut Rig, change: fn(&mut oci_spec::runtime::Process)| {
         change(rig.spec.process_mut().as_mut().unwrap());
     };
-    let cases: [(&str, fn(&mut oci_spec::runtime::Process)); 4] = [
+    type Change = fn(&mut oci_spec::runtime::Process);
+    let cases: [(&str, Change); 4] = [
         ("process.terminal", |process| {
             process.set_terminal(Some(true));
         }),
