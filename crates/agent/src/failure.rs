@@ -32,9 +32,9 @@ pub(crate) fn pull(error: &PullError) -> Failure {
         PullError::Unreachable { reference, cause } => {
             resolve(reference, &format!("failed to do request: {cause}"))
         }
-        PullError::Broken { reference, cause } => format!(
-            "ref pull has been retried 1 time(s): failed to extract layer of {reference}: {cause}"
-        ),
+        PullError::Broken { reference, cause } => {
+            format!("ref pull has been retried 1 time(s): failed to extract layer of {reference}: {cause}")
+        }
         PullError::NoSpace { reference } => format!(
             "ref pull has been retried 1 time(s): failed to extract layer of {reference}: write: no space \
              left on device"

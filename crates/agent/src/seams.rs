@@ -104,7 +104,8 @@ pub enum PullError {
 /// every line once.
 pub trait LogSink: Send + Sync {
     /// Makes the stream, and the group where the target asks for it. One that exists is fine.
-    fn open<'a>(&'a self, source: &'a LogSource, target: &'a LogTarget) -> Pending<'a, Result<(), SinkError>>;
+    fn open<'a>(&'a self, source: &'a LogSource, target: &'a LogTarget)
+    -> Pending<'a, Result<(), SinkError>>;
 
     /// Stores a batch durably; at most 10,000 events and 1,048,576 bytes as CloudWatch Logs
     /// counts them (26 bytes on top of each message), in order of time.

@@ -171,5 +171,8 @@ fn fit(mut entries: Vec<Entry>) -> Vec<Entry> {
 
 /// Bytes as text: what is not UTF-8 grows by its replacement characters.
 fn text_bytes(bytes: &[u8]) -> usize {
-    bytes.utf8_chunks().map(|chunk| chunk.valid().len() + if chunk.invalid().is_empty() { 0 } else { 3 }).sum()
+    bytes
+        .utf8_chunks()
+        .map(|chunk| chunk.valid().len() + if chunk.invalid().is_empty() { 0 } else { 3 })
+        .sum()
 }

@@ -85,11 +85,19 @@ pub trait Runtime: Send + Sync {
 /// What happened in a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
-    Started { container: String, at: Timestamp },
-    Exited { container: String, exit: Exit },
+    Started {
+        container: String,
+        at: Timestamp,
+    },
+    Exited {
+        container: String,
+        exit: Exit,
+    },
     /// The task's shim died, and with it whatever still ran. Exits that nobody recorded are in
     /// [`Runtime::state`] as code 137 by now, with the reason.
-    SandboxLost { reason: String },
+    SandboxLost {
+        reason: String,
+    },
 }
 
 /// Whether a container's spool has more.

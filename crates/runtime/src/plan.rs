@@ -85,10 +85,14 @@ pub struct ImageDefaults {
 pub enum Output {
     Discard,
     /// Into the container's spool. When `limit_bytes` wait there unread, a writer waits.
-    Blocking { limit_bytes: u64 },
+    Blocking {
+        limit_bytes: u64,
+    },
     /// Into the container's spool. When `limit_bytes` wait there unread, lines are dropped and
     /// counted.
-    Dropping { limit_bytes: u64 },
+    Dropping {
+        limit_bytes: u64,
+    },
 }
 
 /// A signal's number on Linux.

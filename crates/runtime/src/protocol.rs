@@ -30,10 +30,16 @@ pub(crate) struct Request {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Call {
     Start(Box<Start>),
-    Signal { container: String, signal: Signal },
+    Signal {
+        container: String,
+        signal: Signal,
+    },
     State,
     /// Answered once there is output after `from`, or none will come.
-    Output { container: String, from: Position },
+    Output {
+        container: String,
+        from: Position,
+    },
     /// Kill everything, remove mounts and cgroups, record it, answer, exit.
     Shutdown,
 }

@@ -282,7 +282,9 @@ impl Runtime for Simulated {
     }
 
     fn list(&self) -> Pending<'_, Result<Vec<SandboxRecord>, RuntimeError>> {
-        Box::pin(async move { Ok(lock(&self.shared.known).values().map(|task| task.record.clone()).collect()) })
+        Box::pin(
+            async move { Ok(lock(&self.shared.known).values().map(|task| task.record.clone()).collect()) },
+        )
     }
 
     fn events(&self, task: &str) -> mpsc::Receiver<Event> {

@@ -8,10 +8,10 @@ use runtime::ContainerRecord;
 use tokio::task::JoinSet;
 
 use crate::agent::{Latest, Shared};
+use crate::failure;
 use crate::note::Note;
 use crate::seams::LogSource;
 use crate::ship::Shipper;
-use crate::failure;
 
 pub(super) struct Life {
     pub shared: Arc<Shared>,

@@ -81,11 +81,17 @@ impl Life {
 
     /// Containers that have not been started.
     fn missing<'a>(&self, assignment: &'a Assignment) -> Vec<&'a ContainerSpec> {
-        let is_missing = |spec: &&ContainerSpec| self.seen(&spec.name).is_none_or(|seen| seen.started_at.is_none());
+        let is_missing =
+            |spec: &&ContainerSpec| self.seen(&spec.name).is_none_or(|seen| seen.started_at.is_none());
         assignment.containers.iter().filter(is_missing).collect()
     }
 
-    async fn start(&mut self, assignment: &Assignment, spec: &ContainerSpec, image: &Pulled) -> Result<(), Failure> {
+    async fn start(
+        &mut self,
+        assignment: &Assignment,
+        spec: &ContainerSpec,
+        image: &Pulled,
+    ) -> Result<(), Failure> {
         let plan = plan(assignment, spec, image);
         match self.shared.parts.runtime.start_container(&self.id, plan).await {
             Ok(record) => {

@@ -40,7 +40,8 @@ impl Life {
         }
         while stops.join_next().await.is_some() {}
         self.refresh().await;
-        let is_left = |seen: &core_lifecycle::ContainerObservation| seen.started_at.is_some() && seen.exit.is_none();
+        let is_left =
+            |seen: &core_lifecycle::ContainerObservation| seen.started_at.is_some() && seen.exit.is_none();
         if self.note.observation.containers.iter().any(is_left) {
             // Whatever kept a container from its stop, removing the sandbox kills it.
             let _ = attempt(|| self.shared.parts.runtime.remove_sandbox(&self.id)).await;
@@ -89,9 +90,7 @@ impl Life {
     }
 }
 
-async fn attempt<'a, E>(
-    mut work: impl FnMut() -> runtime::Pending<'a, Result<(), E>>,
-) -> Result<(), E> {
+async fn attempt<'a, E>(mut work: impl FnMut() -> runtime::Pending<'a, Result<(), E>>) -> Result<(), E> {
     let mut pause = Duration::from_millis(50);
     let mut result = work().await;
     for _ in 1..ATTEMPTS {
@@ -104,4 +103,3 @@ async fn attempt<'a, E>(
     }
     result
 }
-

@@ -121,11 +121,19 @@ impl FakeLogs {
 }
 
 fn sink_error(code: &str, is_retryable: bool) -> SinkError {
-    SinkError { code: code.to_owned(), message: "The specified log group does not exist.".to_owned(), is_retryable }
+    SinkError {
+        code: code.to_owned(),
+        message: "The specified log group does not exist.".to_owned(),
+        is_retryable,
+    }
 }
 
 impl LogSink for FakeLogs {
-    fn open<'a>(&'a self, source: &'a LogSource, _target: &'a LogTarget) -> Pending<'a, Result<(), SinkError>> {
+    fn open<'a>(
+        &'a self,
+        source: &'a LogSource,
+        _target: &'a LogTarget,
+    ) -> Pending<'a, Result<(), SinkError>> {
         Box::pin(async move {
             if self.trouble(&[Trouble::NoGroup]).is_some() {
                 return Err(sink_error("ResourceNotFoundException", false));
@@ -191,7 +199,10 @@ impl Chatty {
 }
 
 impl Runtime for Chatty {
-    fn create_sandbox(&self, sandbox: runtime::TaskSandbox) -> Pending<'_, Result<(), runtime::RuntimeError>> {
+    fn create_sandbox(
+        &self,
+        sandbox: runtime::TaskSandbox,
+    ) -> Pending<'_, Result<(), runtime::RuntimeError>> {
         self.inner.create_sandbox(sandbox)
     }
     fn start_container<'a>(

@@ -207,9 +207,13 @@ impl Shared {
     }
 
     async fn down(self: &Arc<Self>) -> Result<(), RuntimeError> {
+        let mut first_failure = Ok(());
         for task in task_names(&self.options.tasks)? {
-            self.forget(&task).await?;
+            // One that cannot be removed keeps no other.
+            let forgotten = self.forget(&task).await;
+            first_failure = first_failure.and(forgotten);
         }
+        first_failure?;
         let group = self.options.cgroup.clone();
         blocking("remove the control group", move || {
             let hierarchies = Hierarchies::detect().map_err(std::io::Error::other)?;

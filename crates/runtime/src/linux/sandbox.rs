@@ -1,9 +1,9 @@
 //! One task as the server sees it: its shim's connection and the newest record.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Weak};
@@ -38,11 +38,7 @@ pub(super) struct Sandbox {
 
 impl Sandbox {
     /// Starts a shim for a new task.
-    pub async fn make(
-        shared: &Arc<Shared>,
-        dir: TaskDir,
-        config: Config,
-    ) -> Result<Arc<Self>, RuntimeError> {
+    pub async fn make(shared: &Arc<Shared>, dir: TaskDir, config: Config) -> Result<Arc<Self>, RuntimeError> {
         let (command, task) = (shared.options.shim.clone(), config.sandbox.task.clone());
         let at = dir.clone();
         blocking("start a shim", move || {
@@ -215,7 +211,12 @@ impl Sandbox {
         known.map(|c| c.exit.clone()).ok_or_else(|| RuntimeError::NoContainer(container.to_owned()))
     }
 
-    pub async fn stop(&self, container: &str, signal: Signal, timeout: Duration) -> Result<Exit, RuntimeError> {
+    pub async fn stop(
+        &self,
+        container: &str,
+        signal: Signal,
+        timeout: Duration,
+    ) -> Result<Exit, RuntimeError> {
         self.signal(container, signal).await?;
         match tokio::time::timeout(timeout, self.exited(container)).await {
             Ok(exit) => exit,
@@ -286,9 +287,14 @@ fn unexpected() -> RuntimeError {
 fn lay_out(dir: &TaskDir, config: &Config) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(&dir.path)?;
     let sandbox = &config.sandbox;
-    std::fs::write(dir.path.join("resolv.conf"), &sandbox.resolv_conf)?;
-    std::fs::write(dir.path.join("hosts"), &sandbox.hosts)?;
-    std::fs::write(dir.path.join("hostname"), format!("{}\n", sandbox.hostname))?;
+    let hostname = format!("{}\n", sandbox.hostname);
+    let files = [("resolv.conf", &sandbox.resolv_conf), ("hosts", &sandbox.hosts), ("hostname", &hostname)];
+    for (name, content) in files {
+        let path = dir.path.join(name);
+        std::fs::write(&path, content)?;
+        // Every user of a container reads them, whatever our umask.
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644))?;
+    }
     // A shim that died before its first record leaves these.
     let _ = std::fs::remove_file(dir.path.join(FAILED));
     write_json(&dir.sandbox(), config, Keep::Kill)

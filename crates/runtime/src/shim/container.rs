@@ -69,7 +69,8 @@ impl Container {
         dir: &std::path::Path,
         engine: &Engine,
     ) -> Result<(Launched, Option<Output>), RuntimeError> {
-        let spec = read_json(&dir.join("config.json")).map_err(|e| RuntimeError::host("read config.json", e))?;
+        let spec =
+            read_json(&dir.join("config.json")).map_err(|e| RuntimeError::host("read config.json", e))?;
         let mut spec: oci_spec::runtime::Spec =
             spec.ok_or_else(|| RuntimeError::host("read config.json", "it is not there"))?;
         let root = rootfs::mount(dir, &start.layers)?;

@@ -23,9 +23,16 @@ pub(super) struct Launched {
 
 #[derive(Debug)]
 pub(super) enum Engine {
-    Own { dir: PathBuf, cgroup: PathBuf },
+    Own {
+        dir: PathBuf,
+        cgroup: PathBuf,
+    },
     /// `create`, `start` and `delete` of a program that follows the OCI runtime's command line.
-    External { program: PathBuf, dir: PathBuf, id: String },
+    External {
+        program: PathBuf,
+        dir: PathBuf,
+        id: String,
+    },
 }
 
 impl Engine {

@@ -52,6 +52,9 @@ pub(crate) struct Config {
 /// How often a writer that waits for room in its spool looks again, and only then.
 const ROOM_CHECK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
+/// How often a disk that did not take an exit is tried again.
+const DISK_CHECK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
 /// Runs a shim. `args` are what follows `shim` on the command line: the task's directory.
 /// Descriptor 0 is the listening socket. Call it before anything starts a thread.
 pub fn main(args: &[OsString]) -> ExitCode {
@@ -91,6 +94,8 @@ struct Shim {
     listener: OwnedFd,
     client: Option<Client>,
     containers: Vec<Container>,
+    /// Exits that the disk has not taken yet: nobody hears of them before it has.
+    unsaved: Vec<Event>,
 }
 
 /// What a descriptor in the poll set belongs to.
@@ -107,6 +112,8 @@ impl Shim {
         let host = |doing: &str, error: std::io::Error| RuntimeError::host(doing, error);
         let listener = sys::take_stdin().map_err(|e| host("take the socket", e))?;
         sys::survive_signals();
+        // Root directories are made here, and containers inherit it.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         // Executed through a descriptor, it would be called by that descriptor's number.
         let _ = rustix::thread::set_name(c"boxship-shim");
         // A session of its own: no terminal, and no signal meant for the server's group. It fails
@@ -124,8 +131,16 @@ impl Shim {
             phase: SandboxPhase::Ready,
             containers: Vec::new(),
         };
-        let mut shim =
-            Shim { dir, config, record, cgroup: None, listener, client: None, containers: Vec::new() };
+        let mut shim = Shim {
+            dir,
+            config,
+            record,
+            cgroup: None,
+            listener,
+            client: None,
+            containers: Vec::new(),
+            unsaved: Vec::new(),
+        };
         shim.leave_servers_cgroup();
         shim.cgroup = shim.make_cgroup()?;
         shim.save(Keep::Kill)?;
@@ -161,7 +176,8 @@ impl Shim {
     }
 
     fn save(&self, keep: Keep) -> Result<(), RuntimeError> {
-        write_json(&self.dir.state(), &self.record, keep).map_err(|e| RuntimeError::host("write state.json", e))
+        write_json(&self.dir.state(), &self.record, keep)
+            .map_err(|e| RuntimeError::host("write state.json", e))
     }
 
     /// Serves until told to shut down.
@@ -180,6 +196,7 @@ impl Shim {
                     Source::Exit(container) => self.reap(container)?,
                 }
             }
+            self.announce_exits();
             self.answer_output();
         }
     }
@@ -207,7 +224,11 @@ impl Shim {
                 fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
             }
         }
-        let timeout = is_any_paused.then_some(&ROOM_CHECK);
+        let timeout = match (is_any_paused, self.unsaved.is_empty()) {
+            (true, _) => Some(&ROOM_CHECK),
+            (false, false) => Some(&DISK_CHECK),
+            (false, true) => None,
+        };
         match rustix::event::poll(&mut fds, timeout) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => return Ok(Vec::new()),
@@ -259,13 +280,26 @@ impl Shim {
 
     fn handle(&mut self, Request { id, call }: Request) {
         let result = match call {
-            Call::State => Ok(Answer::State(self.record.clone())),
+            Call::State => Ok(Answer::State(self.saved_record())),
             Call::Start(start) => self.start(&start).map(Answer::Container),
             Call::Signal { container, signal } => self.signal(&container, signal).map(|()| Answer::Done),
             Call::Output { container, from } => return self.await_output(id, &container, from),
             Call::Shutdown => return,
         };
         self.answer(id, result);
+    }
+
+    /// The record without the exits that are not on disk yet.
+    fn saved_record(&self) -> SandboxRecord {
+        let mut record = self.record.clone();
+        for event in &self.unsaved {
+            if let Event::Exited { container, .. } = event
+                && let Some(known) = record.containers.iter_mut().find(|c| c.name == *container)
+            {
+                known.exit = None;
+            }
+        }
+        record
     }
 
     fn answer(&mut self, id: u64, result: Result<Answer, RuntimeError>) {
@@ -326,13 +360,25 @@ impl Shim {
         let exit = Exit { code, at: clock::wall(), is_oom };
         let record = &mut self.record.containers[index];
         record.exit = Some(exit.clone());
-        let container = record.name.clone();
-        self.save(Keep::Power)?;
-        if let Some(client) = &mut self.client {
-            client.send(&Message::Event(Event::Exited { container, exit }));
-        }
+        self.unsaved.push(Event::Exited { container: record.name.clone(), exit });
         self.containers[index].clean_up();
         Ok(())
+    }
+
+    /// Tells exits, once they are on disk.
+    fn announce_exits(&mut self) {
+        if self.unsaved.is_empty() {
+            return;
+        }
+        if let Err(error) = self.save(Keep::Power) {
+            eprintln!("{} shim: an exit is recorded later: {error}", clock::wall());
+            return;
+        }
+        for event in std::mem::take(&mut self.unsaved) {
+            if let Some(client) = &mut self.client {
+                client.send(&Message::Event(event));
+            }
+        }
     }
 
     /// Kills what runs, removes mounts and control groups, records it.
@@ -354,7 +400,9 @@ impl Shim {
             cgroup.remove().map_err(|e| RuntimeError::host("remove the control group", e))?;
         }
         self.record.phase = SandboxPhase::Removed;
-        self.save(Keep::Power)
+        self.save(Keep::Power)?;
+        self.announce_exits();
+        Ok(())
     }
 }
 

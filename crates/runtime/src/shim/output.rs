@@ -66,8 +66,7 @@ impl Output {
 
     /// Looks whether the container's writers must wait; `true` if so.
     pub fn update_paused(&mut self) -> bool {
-        self.is_paused =
-            self.may_wait && !self.is_closed() && !self.writer.has_room(CHUNK).unwrap_or(true);
+        self.is_paused = self.may_wait && !self.is_closed() && !self.writer.has_room(CHUNK).unwrap_or(true);
         self.is_paused
     }
 

@@ -6,7 +6,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    UnmountFlags,
 };
 use rustix::thread::UnshareFlags;
 
@@ -15,8 +16,7 @@ use crate::contract::RuntimeError;
 /// Leaves the host's mount namespace, so that what is mounted here is nobody else's and vanishes
 /// with the last process that sees it. The host's later mounts still arrive.
 pub(super) fn own_mount_namespace() -> Result<(), RuntimeError> {
-    crate::sys::unshare(UnshareFlags::NEWNS)
-        .map_err(|e| RuntimeError::host("make a mount namespace", e))?;
+    crate::sys::unshare(UnshareFlags::NEWNS).map_err(|e| RuntimeError::host("make a mount namespace", e))?;
     let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", flags).map_err(|e| RuntimeError::host("keep mounts to the shim", e))
 }
@@ -62,8 +62,7 @@ fn by_descriptor(upper: &Path, work: &Path, root: &Path, layers: &[PathBuf]) -> 
 
 fn by_options(upper: &Path, work: &Path, root: &Path, layers: &[PathBuf]) -> rustix::io::Result<()> {
     let lower: Vec<String> = layers.iter().rev().map(|l| escape(l)).collect();
-    let options =
-        format!("lowerdir={},upperdir={},workdir={}", lower.join(":"), escape(upper), escape(work));
+    let options = format!("lowerdir={},upperdir={},workdir={}", lower.join(":"), escape(upper), escape(work));
     let options = std::ffi::CString::new(options).map_err(|_| rustix::io::Errno::INVAL)?;
     rustix::mount::mount("overlay", root, "overlay", MountFlags::empty(), Some(options.as_c_str()))
 }

@@ -49,7 +49,8 @@ fn inside(root: &OwnedFd, path: &Path, flags: OFlags) -> rustix::io::Result<Owne
 
 /// Makes a directory and those above it inside the root.
 fn make_directory(root: &OwnedFd, path: &Path) -> Result<(), RuntimeError> {
-    let host = |error: Errno| RuntimeError::host(format!("make the working directory {}", path.display()), error);
+    let host =
+        |error: Errno| RuntimeError::host(format!("make the working directory {}", path.display()), error);
     let relative = path.strip_prefix("/").unwrap_or(path);
     let mut parent = inside(root, Path::new("."), OFlags::PATH | OFlags::DIRECTORY).map_err(host)?;
     let mut above = std::path::PathBuf::new();

@@ -69,7 +69,12 @@ impl Reader {
         Ok(())
     }
 
-    fn read_chunk(&mut self, entries: &mut Vec<Entry>, max_entries: usize, max_bytes: usize) -> io::Result<()> {
+    fn read_chunk(
+        &mut self,
+        entries: &mut Vec<Entry>,
+        max_entries: usize,
+        max_bytes: usize,
+    ) -> io::Result<()> {
         let offset = u64::from(self.position.offset);
         let Some(file) = self.file()? else { return Ok(()) };
         let mut buffer = vec![0; CHUNK.min(max_bytes.max(HEADER))];
@@ -96,7 +101,8 @@ impl Reader {
 
     /// Moves on when a later segment exists; what is left in this one is torn.
     fn skip_to_next_segment(&mut self) -> io::Result<bool> {
-        let later = self.there()?.into_iter().map(|(segment, _)| segment).find(|s| *s > self.position.segment);
+        let later =
+            self.there()?.into_iter().map(|(segment, _)| segment).find(|s| *s > self.position.segment);
         let Some(segment) = later else { return Ok(false) };
         // The writer may have finished this segment between our read and the listing.
         let mut last = Vec::new();
@@ -142,7 +148,8 @@ fn length_of(frame: &[u8]) -> io::Result<usize> {
 
 fn parse(at: Position, frame: &[u8]) -> io::Result<Entry> {
     let stream = Stream::of(frame[0]);
-    let stream = stream.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unknown stream in a spool"))?;
+    let stream =
+        stream.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unknown stream in a spool"))?;
     let millis = i64::from_le_bytes(frame[2..10].try_into().expect("eight bytes"));
     Ok(Entry {
         at,

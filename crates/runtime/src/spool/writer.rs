@@ -62,7 +62,13 @@ impl Writer {
     }
 
     /// Appends one line, or a piece of one that `goes_on`; at most [`MAX_LINE`] bytes.
-    pub fn append(&mut self, stream: Stream, millis: i64, text: &[u8], goes_on: bool) -> io::Result<Appended> {
+    pub fn append(
+        &mut self,
+        stream: Stream,
+        millis: i64,
+        text: &[u8],
+        goes_on: bool,
+    ) -> io::Result<Appended> {
         if !self.has_room(text.len())? {
             return Ok(Appended::Full);
         }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use base::clock::Clock;
 use runtime::spool::{Position, Reader};
 use runtime::{
-    ContainerPlan, ImageDefaults, Limits, Linux, LinuxOptions, Output, OutputState, Runtime, Simulated, TaskSandbox,
+    ContainerPlan, ImageDefaults, Limits, Linux, LinuxOptions, Output, OutputState, Runtime, Simulated,
+    TaskSandbox,
 };
 
 /// A runtime, and what must outlive it.
@@ -27,7 +28,11 @@ impl Drop for Fixture {
             let clean = move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 runtime.block_on(async {
-                    Linux::open(options).map_err(std::io::Error::other)?.down().await.map_err(std::io::Error::other)
+                    Linux::open(options)
+                        .map_err(std::io::Error::other)?
+                        .down()
+                        .await
+                        .map_err(std::io::Error::other)
                 })
             };
             if let Ok(Err(error)) = std::thread::spawn(clean).join() {
@@ -85,10 +90,13 @@ fn layer(dir: &Path) -> PathBuf {
         std::fs::create_dir_all(layer.join(part)).unwrap();
     }
     std::fs::copy("/bin/busybox", layer.join("bin/busybox")).unwrap();
-    for name in ["sh", "echo", "cat", "id", "sleep", "true", "ls", "yes", "head", "dd", "hostname", "touch", "seq"] {
+    for name in
+        ["sh", "echo", "cat", "id", "sleep", "true", "ls", "yes", "head", "dd", "hostname", "touch", "seq"]
+    {
         symlink("busybox", layer.join("bin").join(name)).unwrap();
     }
-    std::fs::write(layer.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n").unwrap();
+    std::fs::write(layer.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n")
+        .unwrap();
     std::fs::write(layer.join("etc/group"), "root:x:0:\nweb:x:34:\nlogs:x:50:web\n").unwrap();
     layer
 }

@@ -35,7 +35,11 @@ async fn passes_the_suite_over_runc() {
 }
 
 /// Runs one container to its end; its exit code and output.
-async fn run(fixture: &Fixture, change: impl FnOnce(&mut runtime::ContainerPlan), script: &str) -> (i32, String) {
+async fn run(
+    fixture: &Fixture,
+    change: impl FnOnce(&mut runtime::ContainerPlan),
+    script: &str,
+) -> (i32, String) {
     let runtime = &fixture.runtime;
     let mut events = runtime.events(TASK);
     runtime.create_sandbox(fixture.sandbox()).await.unwrap();
@@ -52,7 +56,8 @@ async fn run(fixture: &Fixture, change: impl FnOnce(&mut runtime::ContainerPlan)
 #[tokio::test]
 async fn output_user_directory_and_names() {
     let Some(fixture) = linux() else { return };
-    let script = "id; echo $PWD $HOME $HOSTNAME; hostname; cat /etc/hosts; echo error >&2; ulimit -n; touch /x";
+    let script =
+        "id; echo $PWD $HOME $HOSTNAME; hostname; cat /etc/hosts; echo error >&2; ulimit -n; touch /x";
     let change = |plan: &mut runtime::ContainerPlan| {
         plan.user = Some("web".to_owned());
         plan.working_directory = Some("/srv/new/dir".to_owned());
@@ -132,17 +137,19 @@ async fn a_restart_finds_what_runs_and_what_has_ended() {
     let dir = fixture.dir.path().to_path_buf();
     fixture.runtime.create_sandbox(fixture.sandbox()).await.unwrap();
     fixture.runtime.start_container(TASK, fixture.plan("web", "exec sleep 1000")).await.unwrap();
-    // Ends once it is told through a file, while nobody listens.
-    let job = "echo before; while ! cat /go 2>/dev/null; do sleep 0.01; done; echo after; exit 9";
+    // Ends once it gets a signal, while nobody listens.
+    let job = "trap 'echo after; exit 9' USR1; echo before; while true; do sleep 1000 & wait; done";
     fixture.runtime.start_container(TASK, fixture.plan("job", job)).await.unwrap();
+    fixture.runtime.output(TASK, "job", Default::default()).await.unwrap();
     let pid = fixture.runtime.state(TASK).await.unwrap().unwrap().container("job").unwrap().pid;
-    let pidfd = rustix::process::pidfd_open(Pid::from_raw(pid as i32).unwrap(), PidfdFlags::empty()).unwrap();
+    let pid = Pid::from_raw(pid as i32).unwrap();
+    let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).unwrap();
     fixture.runtime.close().await;
     fixture.runtime = Box::new(Linux::open(options(&dir, None)).unwrap());
-    let upper = dir.join("tasks").join(TASK).join("containers/job/upper");
-    std::fs::write(upper.join("go"), "").unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::USR1).unwrap();
     let long = Timespec { tv_sec: 30, tv_nsec: 0 };
-    let ended = rustix::event::poll(&mut [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)], Some(&long));
+    let ended =
+        rustix::event::poll(&mut [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)], Some(&long));
     assert_eq!(ended, Ok(1));
     let mut events = fixture.runtime.events(TASK);
     let records = fixture.runtime.list().await.unwrap();
@@ -173,14 +180,10 @@ async fn a_dead_shim_leaves_no_container() {
     let status = std::fs::read_to_string(format!("/proc/{}/status", record.pid)).unwrap();
     let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse().unwrap();
     rustix::process::kill_process(Pid::from_raw(parent).unwrap(), rustix::process::Signal::KILL).unwrap();
-    loop {
-        match events.recv().await.expect("the loss is told") {
-            Event::SandboxLost { .. } => break,
-            _ => {}
-        }
-    }
+    while !matches!(events.recv().await.expect("the loss is told"), Event::SandboxLost { .. }) {}
     let long = Timespec { tv_sec: 30, tv_nsec: 0 };
-    let ended = rustix::event::poll(&mut [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)], Some(&long));
+    let ended =
+        rustix::event::poll(&mut [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)], Some(&long));
     assert_eq!(ended, Ok(1), "the container is gone");
     let state = runtime.state(TASK).await.unwrap().unwrap();
     assert_eq!(state.phase, SandboxPhase::Removed);
@@ -208,7 +211,8 @@ async fn a_chatty_container_waits_for_its_reader_and_loses_nothing() {
             assert_eq!(entry.text, expected.to_string().as_bytes());
             expected += 1;
         }
-        let on_disk: u64 = std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
+        let on_disk: u64 =
+            std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
         assert!(on_disk < 3 << 20, "{on_disk} bytes wait");
         reader.release(reader.position()).unwrap();
         if entries.is_empty() {
@@ -220,6 +224,24 @@ async fn a_chatty_container_waits_for_its_reader_and_loses_nothing() {
         }
     }
     assert_eq!(expected, 400_001);
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn a_container_that_must_not_wait_loses_lines_instead() {
+    let Some(fixture) = linux() else { return };
+    let runtime = &fixture.runtime;
+    let mut events = runtime.events(TASK);
+    runtime.create_sandbox(fixture.sandbox()).await.unwrap();
+    let mut plan = fixture.plan("main", "exec seq 1 400000");
+    plan.output = Output::Dropping { limit_bytes: 1 << 20 };
+    runtime.start_container(TASK, plan).await.unwrap();
+    // It ends although nobody reads.
+    while !matches!(events.recv().await.expect("it ends"), Event::Exited { .. }) {}
+    let output = fixture.output("main").await;
+    assert!(output.starts_with("1\n2\n3\n"));
+    let lines = output.lines().count();
+    assert!((10_000..400_000).contains(&lines), "{lines}");
     fixture.end().await;
 }
 

@@ -1,5 +1,6 @@
 //! One suite for every runtime, and what only real containers can show. Tests that need root say
 //! so and pass where there is none.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bench;
 mod fixture;
