@@ -317,11 +317,9 @@ fn cause(facts: &Facts<'_>) -> Option<(StopCode, String)> {
         return Some((*code, reason.clone()));
     }
     let (observation, _) = facts.seen?;
-    if let Some(failure) = &observation.failure {
-        return Some((StopCode::TaskFailedToStart, failure.text()));
-    }
-    if let Some(failure) = observation.containers.iter().find_map(|c| c.failure.as_ref()) {
-        return Some((StopCode::TaskFailedToStart, task_text(failure)));
+    let of_container = observation.containers.iter().find_map(|c| c.failure.as_ref());
+    if let Some(failure) = observation.failure.as_ref().or(of_container) {
+        return Some((StopCode::TaskFailedToStart, task_text(failure, of_container.is_some())));
     }
     let has_exited =
         observation.containers.iter().any(|c| c.exit.is_some() && facts.essential.contains(&c.name));
@@ -331,12 +329,13 @@ fn cause(facts: &Facts<'_>) -> Option<(StopCode, String)> {
 
 const ESSENTIAL_EXITED: &str = "Essential container in task exited";
 
-/// AWS: a failed pull or initialization is told at the task; any other failure of a container only
-/// at the container, and the task says that it failed to start.
-fn task_text(failure: &Failure) -> String {
+/// AWS: a failed pull or initialization is told at the task; any other failure only at its
+/// container, and the task says that it failed to start.
+fn task_text(failure: &Failure, is_told_at_container: bool) -> String {
     match failure.class.as_str() {
         "CannotPullContainerError" | "ResourceInitializationError" => failure.text(),
-        _ => String::from("Task failed to start"),
+        _ if is_told_at_container => String::from("Task failed to start"),
+        _ => failure.text(),
     }
 }
 
