@@ -23,7 +23,6 @@ pub fn get(
         authorization_token: Some(config.tokens.authorization(&registry, expires_at)),
         expires_at: Some(expires_at),
         proxy_endpoint: Some(format!("http://{}", config.host)),
-        ..Default::default()
     };
-    Ok(GetAuthorizationTokenResponse { authorization_data: Some(vec![data]), ..Default::default() })
+    Ok(GetAuthorizationTokenResponse { authorization_data: Some(vec![data]) })
 }

@@ -31,7 +31,7 @@ pub fn list(view: &View<'_>, request: api::ListImagesRequest) -> Result<api::Lis
     let token = request.next_token.as_deref();
     let (page, next_token) = page::cut(entries, |(key, _)| key.clone(), token, request.max_results)?;
     let image_ids = page.into_iter().map(|(_, id)| id).collect();
-    Ok(api::ListImagesResponse { image_ids: Some(image_ids), next_token, ..Default::default() })
+    Ok(api::ListImagesResponse { image_ids: Some(image_ids), next_token })
 }
 
 /// Images of a repository with their tags, by digest; `status` is `TAGGED`, `UNTAGGED` or `ANY`.
@@ -81,7 +81,7 @@ pub fn describe(
     let token = request.next_token.as_deref();
     let (page, next_token) = page::cut(images, |image| image.digest.to_string(), token, request.max_results)?;
     let details = page.iter().map(|image| convert::detail(view, image)).collect();
-    Ok(api::DescribeImagesResponse { image_details: Some(details), next_token, ..Default::default() })
+    Ok(api::DescribeImagesResponse { image_details: Some(details), next_token })
 }
 
 fn failure(id: &api::ImageIdentifier, miss: Miss) -> api::ImageFailure {
@@ -117,11 +117,7 @@ pub fn delete(
             },
         }
     }
-    Ok(api::BatchDeleteImageResponse {
-        image_ids: Some(deleted),
-        failures: Some(failures),
-        ..Default::default()
-    })
+    Ok(api::BatchDeleteImageResponse { image_ids: Some(deleted), failures: Some(failures) })
 }
 
 fn tag_count(tx: &Tx<'_>, image: &Image) -> usize {

@@ -40,7 +40,7 @@ pub fn create(
     };
     let shown = convert::repository(&repository, &config.host);
     tx.put(repository);
-    Ok(api::CreateRepositoryResponse { repository: Some(shown), ..Default::default() })
+    Ok(api::CreateRepositoryResponse { repository: Some(shown) })
 }
 
 fn mutability(text: Option<&str>) -> Result<Mutability, Fault> {
@@ -70,11 +70,7 @@ pub fn describe(
     let (page, next_token) =
         page::cut(all, |repository| repository.name.clone(), token, request.max_results)?;
     let repositories = page.iter().map(|repository| show(repository)).collect();
-    Ok(api::DescribeRepositoriesResponse {
-        repositories: Some(repositories),
-        next_token,
-        ..Default::default()
-    })
+    Ok(api::DescribeRepositoriesResponse { repositories: Some(repositories), next_token })
 }
 
 pub fn delete(
@@ -107,7 +103,7 @@ pub fn delete(
     }
     tx.delete::<Repository>(&prefix);
     let shown = convert::repository(&repository, &config.host);
-    Ok(api::DeleteRepositoryResponse { repository: Some(shown), ..Default::default() })
+    Ok(api::DeleteRepositoryResponse { repository: Some(shown) })
 }
 
 pub fn put_mutability(
@@ -134,6 +130,5 @@ pub fn registry_of(
     Ok(api::DescribeRegistryResponse {
         registry_id: Some(view.caller.account.to_string()),
         replication_configuration: Some(api::ReplicationConfiguration::default()),
-        ..Default::default()
     })
 }

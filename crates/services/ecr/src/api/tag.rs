@@ -71,5 +71,5 @@ pub fn list(
     request: api::ListTagsForResourceRequest,
 ) -> Result<api::ListTagsForResourceResponse, Fault> {
     let repository = by_arn(view, view.caller, &request.resource_arn)?;
-    Ok(api::ListTagsForResourceResponse { tags: Some(convert::tags(&repository.tags)), ..Default::default() })
+    Ok(api::ListTagsForResourceResponse { tags: Some(convert::tags(&repository.tags)) })
 }
