@@ -96,9 +96,7 @@ impl Class {
             // A class within a class, or the end of this one: not the simple form.
             '[' | ']' | '&' => return None,
             '\\' => match letters.next()? {
-                'w' => return Some(self.ranges.extend([('a', 'z'), ('A', 'Z'), ('0', '9'), ('_', '_')])),
-                'd' => return Some(self.ranges.push(('0', '9'))),
-                'p' => return self.property(letters),
+                named @ ('w' | 'd' | 'p') => return self.named(named, letters),
                 escaped => escape(escaped, letters)?,
             },
             letter => letter,
@@ -107,7 +105,8 @@ impl Class {
         // A hyphen at the end of the class stands for itself.
         let is_range = ahead.next() == Some('-') && ahead.peek().is_some();
         if !is_range {
-            return Some(self.ranges.push((first, first)));
+            self.ranges.push((first, first));
+            return Some(());
         }
         letters.next();
         let last = match letters.next()? {
@@ -121,14 +120,20 @@ impl Class {
         (first <= last).then(|| self.ranges.push((first, last)))
     }
 
-    /// What follows `\p`.
-    fn property(&mut self, letters: &mut Peekable<Chars<'_>>) -> Option<()> {
-        let name: String = letters.take(3).collect();
-        match name.as_str() {
-            "{L}" => self.has_letters = true,
-            "{N}" => self.has_numbers = true,
-            "{Z}" => self.ranges.extend(SEPARATORS),
-            _ => return None,
+    /// `\w`, `\d` or a property.
+    fn named(&mut self, name: char, letters: &mut Peekable<Chars<'_>>) -> Option<()> {
+        if name == 'd' {
+            self.ranges.push(('0', '9'));
+        } else if name == 'w' {
+            self.ranges.extend([('a', 'z'), ('A', 'Z'), ('0', '9'), ('_', '_')]);
+        } else {
+            let property: String = letters.take(3).collect();
+            match property.as_str() {
+                "{L}" => self.has_letters = true,
+                "{N}" => self.has_numbers = true,
+                "{Z}" => self.ranges.extend(SEPARATORS),
+                _ => return None,
+            }
         }
         Some(())
     }

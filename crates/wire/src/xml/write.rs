@@ -34,16 +34,21 @@ struct Frame {
 }
 
 impl XmlWriter {
-    pub fn new(has_millis: bool) -> XmlWriter {
+    /// `is_ec2` asks for EC2's habits: the XML declaration, and milliseconds where they are zero.
+    pub fn new(is_ec2: bool) -> XmlWriter {
+        let mut out = String::with_capacity(512);
+        if is_ec2 {
+            out.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+        }
         XmlWriter {
-            out: String::with_capacity(512),
+            out,
             frames: Vec::new(),
             name: "",
             namespace: ("", ""),
             is_flat: false,
             is_attribute: false,
             is_tag_open: false,
-            has_millis,
+            has_millis: is_ec2,
         }
     }
 
