@@ -1,7 +1,6 @@
 //! Why something did not happen.
 
 use std::io;
-use std::net::Ipv4Addr;
 
 use rustix::io::Errno;
 
@@ -19,8 +18,6 @@ pub enum VpcError {
     },
     #[error("vpc {0} is not set up on this host")]
     UnknownVpc(VpcKey),
-    #[error("address {address} belongs to {eni} already")]
-    AddressInUse { address: Ipv4Addr, eni: String },
     #[error("{0} exists with other properties")]
     Conflict(String),
     #[error("{0} is not a usable name")]
@@ -38,11 +35,7 @@ impl VpcError {
                 Errno::from_io_error(source),
                 Some(Errno::AGAIN | Errno::BUSY | Errno::INTR | Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC)
             ),
-            VpcError::UnknownVpc(_)
-            | VpcError::AddressInUse { .. }
-            | VpcError::Conflict(_)
-            | VpcError::Name(_)
-            | VpcError::Closed => false,
+            VpcError::UnknownVpc(_) | VpcError::Conflict(_) | VpcError::Name(_) | VpcError::Closed => false,
         }
     }
 }

@@ -36,11 +36,11 @@ impl Vpcs {
         self.worker.run(move |world| world.ensure(spec)).await
     }
 
-    /// Makes the task's namespace with its interface. The same interface again answers the same.
+    /// Makes the task's namespace with its interface. The same interface again answers the same;
+    /// another one that still has the address is detached, since addresses have one owner.
     ///
     /// # Errors
-    /// [`VpcError::UnknownVpc`] before [`Vpcs::ensure`]; [`VpcError::AddressInUse`];
-    /// [`VpcError::Conflict`] when the interface exists with other properties, or the task has
+    /// [`VpcError::UnknownVpc`] before [`Vpcs::ensure`]; [`VpcError::Conflict`] when the interface exists with other properties, or the task has
     /// another interface; [`VpcError::Kernel`].
     pub async fn attach(&self, spec: InterfaceSpec) -> Result<Attached, VpcError> {
         self.worker.run(move |world| world.attach(spec)).await

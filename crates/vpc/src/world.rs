@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use crate::error::Doing;
 use crate::host::Host;
 use crate::interface::{self, Interface};
-use crate::namespace::{Directory, unbind};
+use crate::namespace::{Directory, is_bound, unbind};
 use crate::recover::{Found, recover};
 use crate::spare::Spares;
 use crate::vpc::{Vpc, file_name};
@@ -91,9 +91,17 @@ impl World {
             if !interface::is_same(&found.spec, &spec) {
                 return Err(VpcError::Conflict(spec.eni));
             }
-            return Ok(Attached { netns: found.file.clone() });
+            if is_bound(&found.file) {
+                return Ok(Attached { netns: found.file.clone() });
+            }
+            // Somebody unmounted it: the namespace is gone, or out of reach.
+            self.detach(&spec.eni)?;
         }
         self.check_interface(&spec)?;
+        if !self.vpcs.contains_key(&spec.vpc) {
+            return Err(VpcError::UnknownVpc(spec.vpc));
+        }
+        self.evict(&spec.vpc, spec.address)?;
         if spec.is_public {
             self.host.forward().doing("switching forwarding on")?;
         }
@@ -108,15 +116,16 @@ impl World {
 
     fn check_interface(&self, spec: &InterfaceSpec) -> Result<(), VpcError> {
         [&spec.eni, &spec.task].into_iter().try_for_each(|name| check_name(name))?;
-        for other in self.interfaces.values().map(|one| &one.spec) {
-            if other.task == spec.task {
-                return Err(VpcError::Conflict(spec.task.clone()));
-            }
-            if other.vpc == spec.vpc && other.address == spec.address {
-                return Err(VpcError::AddressInUse { address: spec.address, eni: other.eni.clone() });
-            }
-        }
-        Ok(())
+        let has_another = self.interfaces.values().any(|one| one.spec.task == spec.task);
+        if has_another { Err(VpcError::Conflict(spec.task.clone())) } else { Ok(()) }
+    }
+
+    /// The control plane gives an address to one interface at a time. Another that still has it here
+    /// belongs to nobody any more, as after a reset of all records.
+    fn evict(&mut self, vpc: &VpcKey, address: Ipv4Addr) -> Result<(), VpcError> {
+        let Some((eni, task)) = self.interface_at(vpc, address) else { return Ok(()) };
+        tracing::warn!(eni, task, %address, "an interface gives way to the new owner of its address");
+        self.detach(&eni)
     }
 
     pub fn detach(&mut self, eni: &str) -> Result<(), VpcError> {

@@ -392,16 +392,36 @@ fn requests_repeat_without_harm_and_contradictions_are_refused() {
         assert_eq!(bench.attach(&vpcs, "one", 5), first);
         let other = InterfaceSpec { address: Ipv4Addr::new(172, 31, 0, 9), ..interface("one", 5) };
         assert!(matches!(bench.wait(vpcs.attach(other)), Err(VpcError::Conflict(_))));
-        let same = InterfaceSpec { address: Ipv4Addr::new(172, 31, 0, 5), ..interface("one", 7) };
-        assert!(matches!(bench.wait(vpcs.attach(same)), Err(VpcError::AddressInUse { .. })));
         let strange = InterfaceSpec { task: "../x".into(), ..interface("one", 8) };
         assert!(matches!(bench.wait(vpcs.attach(strange)), Err(VpcError::Name(_))));
+        // Or after somebody else took it away.
+        rustix::mount::unmount(&first.netns, rustix::mount::UnmountFlags::DETACH).unwrap();
+        assert_eq!(bench.attach(&vpcs, "one", 5), first);
+        inside(&first.netns, || assert!(UdpSocket::bind("172.31.0.5:0").is_ok()));
         // The same interface right after it went: the slow part may not be done yet.
         for _ in 0..5 {
             bench.wait(vpcs.detach("eni-one005")).unwrap();
             bench.wait(vpcs.detach("eni-one005")).unwrap();
             bench.attach(&vpcs, "one", 5);
         }
+        bench.wait(vpcs.down()).unwrap();
+    });
+}
+
+#[test]
+fn an_address_goes_to_its_new_owner() {
+    check(|bench| {
+        let vpcs = bench.open();
+        bench.ensure(&vpcs, "one", true);
+        let old = bench.attach(&vpcs, "one", 5);
+        // A process in it keeps the old namespace, and its link, for as long as it likes.
+        let _silent = listen_in(&old);
+        let same = InterfaceSpec { address: Ipv4Addr::new(172, 31, 0, 5), ..interface("one", 7) };
+        let new = bench.wait(vpcs.attach(same)).unwrap();
+        let server = serve_once(listen_in(&new));
+        assert_eq!(greet(Ipv4Addr::new(172, 31, 0, 5), 80), "169.254.64.0");
+        server.join().unwrap();
+        assert!(!old.netns.exists());
         bench.wait(vpcs.down()).unwrap();
     });
 }
