@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use cli::{Place, RunFile};
 use runtime::{Limits, Runtime};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use store::Backend;
 use store_sqlite::Sqlite;
 
 use crate::host::Places;
@@ -26,8 +27,9 @@ pub async fn run(place: &Place) -> Result<ExitCode> {
         end_server(&run, &data_dir).await?;
     }
     // The lock says for certain that no server is left.
-    let backend = Sqlite::open(&data_dir.join("records.db"))
-        .with_context(|| format!("{} is still in use", data_dir.display()))?;
+    let mut backend = Sqlite::open(&data_dir.join("records.db"))
+        .with_context(|| format!("{} cannot be opened", data_dir.display()))?;
+    backend.hold_lease().with_context(|| format!("{} is still in use", data_dir.display()))?;
     let places = Places::of(&data_dir);
     if rustix::process::geteuid().is_root() && places.tasks.exists() {
         let runtime = places.linux(Limits::Advisory)?;
@@ -69,9 +71,7 @@ async fn end_server(run: &RunFile, data_dir: &Path) -> Result<()> {
 /// The process id may be another program's by now.
 fn is_ours(pid: u32) -> bool {
     let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let mut arguments = command.split(|byte| *byte == 0);
-    arguments.next().is_some_and(|program| program.ends_with(b"boxship"))
-        && arguments.any(|argument| argument == b"up")
+    command.split(|byte| *byte == 0).any(|argument| argument == b"up")
 }
 
 /// Ended, and only its parent has not noticed.

@@ -87,7 +87,10 @@ pub fn operations() -> Result<Vec<String>> {
         };
         let builder = builder(&logs, &ecr);
         let lines = builder.services().iter().flat_map(|service| {
-            service.operations.iter().map(|operation| format!("{} {}", service.api.id, operation.definition.name))
+            service
+                .operations
+                .iter()
+                .map(|operation| format!("{} {}", service.api.id, operation.definition.name))
         });
         Ok(lines.collect())
     })();
@@ -223,11 +226,7 @@ async fn serve(
 fn controllers(platform: &Platform, orders: mpsc::Sender<Desired>) -> control::Engine {
     // A full queue loses an order; the next pass derives it again.
     let outbox = Arc::new(move |order: Desired| drop(orders.try_send(order)));
-    Controllers::new(platform.clone(), outbox)
-        .with(service_ecs::Tasks)
-        .with(service_ecs::Definitions)
-        .with(service_ecs::Tokens)
-        .start()
+    service_ecs::controllers(Controllers::new(platform.clone(), outbox)).start()
 }
 
 /// Serves until a signal comes, or the store closes: better no answer than one that may be lost.

@@ -24,7 +24,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// As a task definition names it: localhost:4566/hello, hello:1 (this registry's), public.ecr.aws/…
+    /// As a task definition names it: localhost:4566/hello:1 is in this ECR, hello:1 on Docker Hub
     image: String,
     /// Instead of the image's command
     #[arg(last = true)]

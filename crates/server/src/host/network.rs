@@ -110,9 +110,9 @@ impl VpcNetwork {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
+/// The error with its causes: the kernel's own word is in the last.
 fn failed(error: vpc::VpcError) -> NetworkError {
-    NetworkError(error.to_string())
+    NetworkError(format!("{:#}", anyhow::Error::new(error)))
 }
 
 fn key(task: &Assignment, interface: &Interface) -> VpcKey {
