@@ -17,14 +17,19 @@ fn main() -> ExitCode {
     let root = option(&mut args, "--root").unwrap_or_else(|| "/run/boxship-oci".to_owned());
     let bundle = option(&mut args, "--bundle").or_else(|| option(&mut args, "-b"));
     let pid_file = option(&mut args, "--pid-file").map(PathBuf::from);
+    let console = option(&mut args, "--console-socket").map(PathBuf::from);
     let force = flag(&mut args, "--force") || flag(&mut args, "-f");
     let runtime = Runtime { root: root.as_ref() };
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match words[..] {
         ["create", id] => {
             let bundle = PathBuf::from(bundle.unwrap_or_else(|| ".".to_owned()));
-            let create =
-                Create { bundle: &bundle, pid_file: pid_file.as_deref(), writable_exe: WritableExe::Refuse };
+            let create = Create {
+                bundle: &bundle,
+                pid_file: pid_file.as_deref(),
+                writable_exe: WritableExe::Refuse,
+                console_socket: console.as_deref(),
+            };
             runtime.create(id, &create)
         }
         ["start", id] => runtime.start(id),

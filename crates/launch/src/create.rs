@@ -1,12 +1,16 @@
 //! The parent's side: from a specification to a container that waits, and from there to its program.
 
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use oci_spec::runtime::Spec;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, SocketType,
+};
 use rustix::process::{Pid, WaitId, WaitIdOptions};
 
 use crate::cgroup::{Cgroup, Hierarchies};
@@ -95,6 +99,8 @@ pub struct Created {
     /// Becomes readable when the container ends.
     pub pidfd: OwnedFd,
     pub cgroup: Cgroup,
+    /// The launcher's end of the program's terminal, where `process.terminal` asks for one.
+    pub console: Option<OwnedFd>,
     channel: OwnedFd,
     program: String,
 }
@@ -105,6 +111,8 @@ pub struct Started {
     pub pid: Pid,
     pub pidfd: OwnedFd,
     pub cgroup: Cgroup,
+    /// As [`Created::console`].
+    pub console: Option<OwnedFd>,
 }
 
 /// Makes a container up to, and without, the execution of its program.
@@ -130,8 +138,7 @@ pub fn create(launch: Launch<'_>) -> Result<Created, LaunchError> {
         // What went wrong first is what the caller needs to hear.
         let _ = group.remove();
     }
-    let (pid, pidfd, channel) = created?;
-    Ok(Created { pid, pidfd, cgroup: group, channel, program: plan.program.name.clone() })
+    Ok(Created::new(created?, group, plan.program.name))
 }
 
 /// What went wrong after the wait: only the program's confinement and execution are left then.
@@ -143,8 +150,9 @@ pub(crate) fn started_error(program: &str, report: Report) -> LaunchError {
 }
 
 impl Created {
-    pub(crate) fn new(pid: Pid, pidfd: OwnedFd, cgroup: Cgroup, channel: OwnedFd, program: String) -> Self {
-        Self { pid, pidfd, cgroup, channel, program }
+    pub(crate) fn new(waiting: Waiting, cgroup: Cgroup, program: String) -> Self {
+        let Waiting { pid, pidfd, channel, console } = waiting;
+        Self { pid, pidfd, cgroup, console, channel, program }
     }
 
     /// Executes the program. Returns when it has been executed.
@@ -157,7 +165,10 @@ impl Created {
         let answer = answer.and_then(|_| receive(self.channel.as_fd()));
         match answer {
             // The channel closed itself on exec.
-            Ok(None) => Ok(Started { pid: self.pid, pidfd: self.pidfd, cgroup: self.cgroup }),
+            Ok(None) => {
+                let Self { pid, pidfd, cgroup, console, .. } = self;
+                Ok(Started { pid, pidfd, cgroup, console })
+            }
             Ok(Some(report)) => {
                 reap(self.pidfd.as_fd());
                 Err(started_error(&self.program, report))
@@ -176,13 +187,21 @@ pub(crate) fn spawn(
     group: &Cgroup,
     stdio: &Stdio,
     listener: Option<&OwnedFd>,
-) -> Result<(Pid, OwnedFd, OwnedFd), LaunchError> {
+) -> Result<Waiting, LaunchError> {
     let task = child::Task::Create(plan);
     let flags = plan.namespaces.clone_flags;
     let cloned = clone_into(&task, flags, plan.namespaces.pid.as_ref(), group, stdio, listener)?;
     let outcome = add_to_groups(&cloned, group, plan.oom_score_adj);
     let outcome = outcome.and_then(|()| release(&cloned));
     finish(cloned, outcome, |report| plan.error(report))
+}
+
+/// A clone that is ready.
+pub(crate) struct Waiting {
+    pub pid: Pid,
+    pub pidfd: OwnedFd,
+    pub channel: OwnedFd,
+    pub console: Option<OwnedFd>,
 }
 
 /// The clone as its parent sees it.
@@ -263,10 +282,14 @@ pub(crate) fn finish(
     clone: Clone,
     so_far: Result<(), LaunchError>,
     error: impl Fn(Report) -> LaunchError,
-) -> Result<(Pid, OwnedFd, OwnedFd), LaunchError> {
+) -> Result<Waiting, LaunchError> {
+    let mut console = None;
     // One that was not released has nothing to say.
-    let failure = match so_far.and_then(|()| receive(clone.channel.as_fd())) {
-        Ok(Some(Report { step: Step::Ready, .. })) => return Ok((clone.pid, clone.pidfd, clone.channel)),
+    let failure = match so_far.and_then(|()| hear(clone.channel.as_fd(), &mut console)) {
+        Ok(Some(Report { step: Step::Ready, .. })) => {
+            let Clone { pid, pidfd, channel } = clone;
+            return Ok(Waiting { pid, pidfd, channel, console });
+        }
         Ok(Some(report)) => error(report),
         Ok(None) => return Err(LaunchError::Died { status: reap(clone.pidfd.as_fd()) }),
         Err(failure) => failure,
@@ -274,6 +297,32 @@ pub(crate) fn finish(
     let _ = rustix::process::pidfd_send_signal(&clone.pidfd, rustix::process::Signal::KILL);
     reap(clone.pidfd.as_fd());
     Err(failure)
+}
+
+/// What the clone says once it is ready or has failed. A terminal may come before.
+fn hear(channel: BorrowedFd<'_>, console: &mut Option<OwnedFd>) -> Result<Option<Report>, LaunchError> {
+    let mut bytes = [0; Report::LENGTH];
+    loop {
+        let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut room);
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        let length = match rustix::net::recvmsg(channel, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(Errno::INTR) => continue,
+            Err(Errno::CONNRESET) => return Ok(None),
+            other => {
+                other.map_err(|error| LaunchError::host("listen to the container's process", error))?.bytes
+            }
+        };
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(fds) = message {
+                *console = fds.last();
+            }
+        }
+        match Report::from_bytes(&bytes[..length]) {
+            Some(Report { step: Step::Console, .. }) if console.is_some() => {}
+            heard => return Ok(heard),
+        }
+    }
 }
 
 /// One message of the clone; `None` when it has closed the channel.

@@ -29,7 +29,8 @@ pub struct Exec<'a> {
 }
 
 /// Enters all namespaces of a container but its user namespace, its group and its confinement. The new
-/// process waits for [`Created::start`]; it is our child.
+/// process waits for [`Created::start`]; it is our child, and must be reaped: the kernel lets the container's
+/// first process go only when nothing is left in its PID namespace, zombies included.
 ///
 /// # Errors
 /// [`LaunchError`], as from [`crate::create()`].
@@ -48,6 +49,6 @@ pub fn exec(exec: Exec<'_>) -> Result<Created, LaunchError> {
     let cloned = create::clone_into(&task, 0, Some(&namespace), exec.cgroup, &exec.stdio, None)?;
     let outcome = create::add_to_groups(&cloned, exec.cgroup, exec.process.oom_score_adj());
     let outcome = outcome.and_then(|()| create::release(&cloned));
-    let (pid, pidfd, channel) = create::finish(cloned, outcome, |heard| program.error(heard))?;
-    Ok(Created::new(pid, pidfd, exec.cgroup.clone(), channel, program.name))
+    let waiting = create::finish(cloned, outcome, |heard| program.error(heard))?;
+    Ok(Created::new(waiting, exec.cgroup.clone(), program.name))
 }

@@ -25,6 +25,7 @@ pub enum Step {
     Hostname,
     Domainname,
     Rlimit,
+    Console,
     Stdio,
     Descriptors,
     WorkingDirectory,
@@ -39,7 +40,7 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 27] = [
+    const ALL: [Self; 28] = [
         Self::Ready,
         Self::Session,
         Self::Join,
@@ -56,6 +57,7 @@ impl Step {
         Self::Hostname,
         Self::Domainname,
         Self::Rlimit,
+        Self::Console,
         Self::Stdio,
         Self::Descriptors,
         Self::WorkingDirectory,
@@ -89,6 +91,7 @@ impl fmt::Display for Step {
             Self::Hostname => "set hostname",
             Self::Domainname => "set domainname",
             Self::Rlimit => "set limit",
+            Self::Console => "open a terminal",
             Self::Stdio => "connect standard streams",
             Self::Descriptors => "close descriptors",
             Self::WorkingDirectory => "change to working directory",

@@ -4,18 +4,22 @@
 //! waits. Status is not written: it is what the process is.
 //! Invariant: a process id is believed only together with its start time, so another that got the number is
 //! never signalled.
-//! Ignores: consoles and hooks (refused by name), and reaping: the container's process passes to whoever
+//! Ignores: hooks (refused by name), and reaping: the container's process passes to whoever
 //! adopts orphans.
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IoSlice, Write};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{ContainerState, Spec, State};
 use rustix::fs::{Mode, OFlags};
-use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
+    SocketType,
+};
 use rustix::process::{Pid, PidfdFlags};
 use serde_json::{Value, json};
 
@@ -59,6 +63,8 @@ pub struct Create<'a> {
     /// Gets the process id, once the container waits.
     pub pid_file: Option<&'a Path>,
     pub writable_exe: WritableExe,
+    /// `--console-socket`: a listening stream socket that gets the terminal's descriptor.
+    pub console_socket: Option<&'a Path>,
 }
 
 /// A state directory.
@@ -216,6 +222,17 @@ fn make(id: &str, spec: &Spec, bundle: &Path, dir: &Path, options: &Create<'_>) 
         Some(path) => path,
         None => Path::new(GROUPS).join(id),
     };
+    let wants_terminal = spec.process().as_ref().and_then(|process| process.terminal()) == Some(true);
+    let console = match (wants_terminal, options.console_socket) {
+        (true, Some(path)) => Some(connect(path)?),
+        (false, None) => None,
+        (true, None) => {
+            return Err(LaunchError::invalid("process.terminal", "it needs a console socket").into());
+        }
+        (false, Some(_)) => {
+            return Err(LaunchError::invalid("process.terminal", "a console socket needs a terminal").into());
+        }
+    };
     let hierarchies = Hierarchies::detect()?;
     let created = launch(Launch {
         spec,
@@ -239,6 +256,10 @@ fn make(id: &str, spec: &Spec, bundle: &Path, dir: &Path, options: &Create<'_>) 
     let pid = created.pid.as_raw_pid().to_string();
     let written = replace(&dir.join(STATE), entry.to_string().as_bytes())
         .and_then(|()| options.pid_file.map_or(Ok(()), |path| replace(path, pid.as_bytes())));
+    let written = written.and_then(|()| match (console, &created.console) {
+        (Some(socket), Some(terminal)) => hand_over(&socket, terminal),
+        _ => Ok(()),
+    });
     if written.is_err() {
         let _ = created.cgroup.kill_all();
         wait_for_end(&created.pidfd);
@@ -351,6 +372,29 @@ fn listen(dir: &Path) -> Result<OwnedFd, CliError> {
     rustix::net::bind(&socket, &address.name).map_err(failed)?;
     rustix::net::listen(&socket, 1).map_err(failed)?;
     Ok(socket)
+}
+
+fn connect(path: &Path) -> Result<OwnedFd, CliError> {
+    let failed = |error: rustix::io::Errno| io("connect to", path)(error.into());
+    let socket =
+        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+    let socket = socket.map_err(failed)?;
+    let address = SocketAddrUnix::new(path).map_err(failed)?;
+    rustix::net::connect(&socket, &address).map_err(failed)?;
+    Ok(socket)
+}
+
+/// One message with one descriptor, as runc sends it.
+fn hand_over(socket: &OwnedFd, terminal: &OwnedFd) -> Result<(), CliError> {
+    let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut room);
+    let fds = [terminal.as_fd()];
+    control.push(SendAncillaryMessage::ScmRights(&fds));
+    let name = [IoSlice::new(b"/dev/ptmx")];
+    let sent = rustix::net::sendmsg(socket, &name, &mut control, SendFlags::NOSIGNAL);
+    let failed =
+        |error: rustix::io::Errno| io("send the terminal to", Path::new("the console socket"))(error.into());
+    sent.map(drop).map_err(failed)
 }
 
 /// Writes a file so that a reader sees all of it or nothing.

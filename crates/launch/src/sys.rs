@@ -205,6 +205,31 @@ pub fn send_signal(process: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
     check(result).map(drop)
 }
 
+/// The other end of a new pseudo-terminal, without going through its name.
+pub fn open_terminal(master: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    let unlocked = 0i32;
+    // SAFETY: reads one integer.
+    check(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &unlocked) }.into())?;
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: passes numbers.
+    let fd = check(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags) }.into())?;
+    // SAFETY: the kernel has just opened it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// How many characters a terminal shows.
+pub fn set_terminal_size(terminal: BorrowedFd<'_>, rows: u16, columns: u16) -> Result<(), Errno> {
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: reads the structure.
+    check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &size) }.into()).map(drop)
+}
+
+/// Makes standard input the controlling terminal of our session.
+pub fn control_terminal() -> Result<(), Errno> {
+    // SAFETY: passes numbers.
+    check(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) }.into()).map(drop)
+}
+
 fn bpf<T>(command: c_long, attributes: &T) -> Result<c_long, Errno> {
     // SAFETY: every caller passes the structure of its command; pointers in it outlive the call.
     check(unsafe { libc::syscall(libc::SYS_bpf, command, ptr::from_ref(attributes), size_of::<T>()) })

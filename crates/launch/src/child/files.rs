@@ -1,7 +1,7 @@
 //! Descriptors, the working directory, and where the program lies.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -14,7 +14,9 @@ use crate::sys;
 /// Puts the streams at 0, 1 and 2, the channel at 3, the listener at 4, and closes everything else, so that
 /// neither the working directory nor the program can be reached through a descriptor of the launcher's
 /// (CVE-2024-21626).
-pub fn connect(wiring: &Wiring<'_>) -> Outcome<()> {
+///
+/// With a terminal, that is all three streams.
+pub fn connect(wiring: &Wiring<'_>, terminal: Option<OwnedFd>) -> Outcome<()> {
     const LOWEST: RawFd = CHANNEL + 2;
     let failed = Report::at(Step::Stdio);
     // First all out of the way: the numbers that we want may be those of another that we need.
@@ -25,10 +27,16 @@ pub fn connect(wiring: &Wiring<'_>) -> Outcome<()> {
     };
     let mut lifted = [0; 3];
     for (stream, copy) in wiring.stdio.iter().zip(&mut lifted) {
-        *copy = sys::lift(stream.as_raw_fd(), LOWEST).map_err(&failed)?;
+        let stream = terminal.as_ref().map_or(stream.as_raw_fd(), AsRawFd::as_raw_fd);
+        *copy = sys::lift(stream, LOWEST).map_err(&failed)?;
     }
+    let has_terminal = terminal.is_some();
+    drop(terminal);
     for (number, copy) in lifted.into_iter().enumerate() {
         sys::place(copy, number as RawFd, true).map_err(&failed)?;
+    }
+    if has_terminal {
+        sys::control_terminal().map_err(&failed)?;
     }
     sys::place(channel, CHANNEL, false).map_err(&failed)?;
     if let Some(listener) = listener {

@@ -3,6 +3,7 @@
 //! Invariant: nothing here allocates or locks: the clone may come from a process with threads.
 //! Invariant: it ends in the program or in [`sys::exit`], never by returning into the caller's code.
 
+mod console;
 mod files;
 mod identity;
 mod mounts;
@@ -87,7 +88,9 @@ fn prepare(task: &Task<'_>, wiring: &Wiring<'_>) -> Outcome<()> {
     }
     let program = task.program();
     identity::limit(program)?;
-    files::connect(wiring)?;
+    let is_new = matches!(task, Task::Create(_));
+    let terminal = console::open(program, wiring.channel, is_new)?;
+    files::connect(wiring, terminal)?;
     become_program(program, wiring)
 }
 

@@ -17,7 +17,7 @@ use rustix::fs::FileType;
 
 pub use mounts::{Attributes, MountPlan, Source};
 pub use namespaces::{Join, Namespaces};
-pub use program::Program;
+pub use program::{Program, Size};
 
 use crate::cgroup::Cgroup;
 use crate::report::{Report, Step};

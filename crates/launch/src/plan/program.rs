@@ -31,6 +31,13 @@ pub struct Limit {
     name: &'static str,
 }
 
+/// What a terminal shows; zero by zero is unknown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Size {
+    pub rows: u16,
+    pub columns: u16,
+}
+
 /// A process to become.
 #[derive(Debug)]
 pub struct Program {
@@ -50,6 +57,8 @@ pub struct Program {
     pub limits: Vec<Limit>,
     pub no_new_privileges: bool,
     pub filter: Filter,
+    /// Its streams are a terminal of this size.
+    pub terminal: Option<Size>,
 }
 
 /// What runc assumes when the environment has none.
@@ -83,7 +92,12 @@ impl Program {
         let id = |value: u32| (value != u32::MAX).then_some(value);
         let invalid = || LaunchError::invalid("process.user", "4294967295 is no id");
         let groups = user.additional_gids().iter().flatten().map(|gid| id(*gid).map(Gid::from_raw));
+        let side = |length: u64| u16::try_from(length).unwrap_or(u16::MAX);
+        let size = process
+            .console_size()
+            .map(|size| Size { rows: side(size.height()), columns: side(size.width()) });
         Ok(Self {
+            terminal: (process.terminal() == Some(true)).then(|| size.unwrap_or_default()),
             candidates: candidates(&name, process.env())?,
             name,
             args,

@@ -38,7 +38,6 @@ fn has_hooks(hooks: &Hooks) -> bool {
 pub fn check_process(process: &Process) -> Result<(), LaunchError> {
     let is_set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     refuse(&[
-        (process.terminal() == Some(true), "process.terminal", "there is no console yet"),
         (is_set(process.command_line()), "process.commandLine", "this is Linux"),
         (is_set(process.apparmor_profile()), "process.apparmorProfile", "profiles are not loaded"),
         (is_set(process.selinux_label()), "process.selinuxLabel", "labels are not set"),

@@ -55,10 +55,7 @@ fn what_is_not_done_is_refused_by_name() {
         change(rig.spec.process_mut().as_mut().unwrap());
     };
     type Change = fn(&mut oci_spec::runtime::Process);
-    let cases: [(&str, Change); 4] = [
-        ("process.terminal", |process| {
-            process.set_terminal(Some(true));
-        }),
+    let cases: [(&str, Change); 3] = [
         ("process.apparmorProfile", |process| {
             process.set_apparmor_profile(Some("x".into()));
         }),

@@ -33,8 +33,12 @@ fn created_running_stopped_deleted() {
         .join("x".repeat(80));
     let runtime = Runtime { root: &state };
     let pid_file = rig.dir.path().join("pid");
-    let create =
-        Create { bundle: rig.dir.path(), pid_file: Some(&pid_file), writable_exe: WritableExe::Allow };
+    let create = Create {
+        bundle: rig.dir.path(),
+        pid_file: Some(&pid_file),
+        writable_exe: WritableExe::Allow,
+        console_socket: None,
+    };
     runtime.create(&id, &create).unwrap();
     let status = || *runtime.state(&id).unwrap().status();
     assert_eq!(status(), ContainerState::Created);
@@ -62,7 +66,12 @@ fn one_that_was_never_started_can_be_deleted() {
     let Some((rig, id)) = bundle("true") else { return };
     let state = rig.dir.path().join("state");
     let runtime = Runtime { root: &state };
-    let create = Create { bundle: rig.dir.path(), pid_file: None, writable_exe: WritableExe::Allow };
+    let create = Create {
+        bundle: rig.dir.path(),
+        pid_file: None,
+        writable_exe: WritableExe::Allow,
+        console_socket: None,
+    };
     runtime.create(&id, &create).unwrap();
     let pid = runtime.state(&id).unwrap().pid().unwrap();
     let process = rustix::process::pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap();
@@ -81,7 +90,12 @@ fn a_failed_create_leaves_nothing() {
     rig.spec.save(rig.dir.path().join("config.json")).unwrap();
     let state = rig.dir.path().join("state");
     let runtime = Runtime { root: &state };
-    let create = Create { bundle: rig.dir.path(), pid_file: None, writable_exe: WritableExe::Allow };
+    let create = Create {
+        bundle: rig.dir.path(),
+        pid_file: None,
+        writable_exe: WritableExe::Allow,
+        console_socket: None,
+    };
     let error = runtime.create(&id, &create).unwrap_err().to_string();
     assert_eq!(error, "exec: \"/nope\": stat /nope: no such file or directory");
     assert_eq!(fs::read_dir(&state).unwrap().count(), 0);

@@ -13,3 +13,4 @@ mod errors;
 mod hostile;
 mod life;
 mod rig;
+mod terminal;

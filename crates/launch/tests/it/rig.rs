@@ -154,4 +154,4 @@ impl Drop for Rig {
 
 const APPLETS: &str = "sh cat ls echo id env pwd true false mount umount mkdir touch rm ln hostname grep \
      sleep head tail dd kill unshare stat readlink wc printf test ulimit chmod nproc dmesg sort umask tr cut \
-     chroot mknod nc awk sysctl ps";
+     chroot mknod nc awk sysctl ps tty stty";
