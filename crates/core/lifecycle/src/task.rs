@@ -341,8 +341,10 @@ fn task_text(failure: &Failure, is_told_at_container: bool) -> String {
 
 fn milestones(state: &Task, observation: &Observation, at: Timestamp) -> Milestones {
     let before = state.milestones();
+    // A report that tells of the pull came later than the pull began.
+    let connected_at = observation.pull_started_at.map_or(at, |pull| pull.min(at));
     Milestones {
-        connected_at: before.connected_at.or(Some(at)),
+        connected_at: before.connected_at.or(Some(connected_at)),
         pull_started_at: observation.pull_started_at.or(before.pull_started_at),
         pull_stopped_at: observation.pull_stopped_at.or(before.pull_stopped_at),
         started_at: observation.started_at.or(before.started_at),
