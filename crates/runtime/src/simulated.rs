@@ -38,6 +38,8 @@ struct Shared {
     listeners: Listeners,
     /// Something became due earlier than was known, or the clock jumped.
     changed: Notify,
+    /// A container has ended: whoever waits for its output looks again.
+    ended: Notify,
 }
 
 /// What is kept on disk of a task.
@@ -75,6 +77,7 @@ impl Simulated {
             known: Mutex::new(known),
             listeners: Listeners::default(),
             changed: Notify::new(),
+            ended: Notify::new(),
         });
         let mut scope = JoinSet::new();
         scope.spawn(shared.clone().run());
@@ -138,6 +141,7 @@ impl Shared {
             tracing::warn!(task = id, %error, "a simulated exit is not on disk");
         }
         self.listeners.tell(id, Event::Exited { container: name.to_owned(), exit });
+        self.ended.notify_waiters();
     }
 
     fn save(&self, id: &str, task: &Task, keep: Keep) -> Result<(), RuntimeError> {
@@ -212,6 +216,7 @@ impl Shared {
             self.end(id, task, &name, Exit { code: 137, at: self.clock.now(), is_oom: false });
         }
         task.record.phase = SandboxPhase::Removed;
+        self.ended.notify_waiters();
         self.save(id, task, Keep::Kill)
     }
 
@@ -226,7 +231,7 @@ impl Shared {
 /// CHLD, CONT, STOP and its kin, URG, WINCH: by default they end no process.
 const HARMLESS: [i32; 8] = [17, 18, 19, 20, 21, 22, 23, 28];
 
-/// How long a wait for output lasts at most before its caller asks again; there is never any.
+/// Whether no output can come any more. Until then there is none either.
 fn ended(record: &SandboxRecord, container: &str) -> bool {
     record.phase == SandboxPhase::Removed || record.container(container).is_none_or(|c| c.exit.is_some())
 }
@@ -298,12 +303,16 @@ impl Runtime for Simulated {
         _from: Position,
     ) -> Pending<'a, Result<OutputState, RuntimeError>> {
         Box::pin(async move {
-            let record = lock(&self.shared.known).get(task).map(|known| known.record.clone());
-            match record {
-                None => Err(RuntimeError::NoSandbox(task.to_owned())),
-                Some(record) if ended(&record, container) => Ok(OutputState::Closed),
-                // It writes nothing: whoever waits drops the wait when the container ends.
-                Some(_) => std::future::pending().await,
+            loop {
+                let mut ends = std::pin::pin!(self.shared.ended.notified());
+                // Before looking, so that an end in between is not missed.
+                ends.as_mut().enable();
+                match lock(&self.shared.known).get(task) {
+                    None => return Err(RuntimeError::NoSandbox(task.to_owned())),
+                    Some(known) if ended(&known.record, container) => return Ok(OutputState::Closed),
+                    Some(_) => {}
+                }
+                ends.await;
             }
         })
     }

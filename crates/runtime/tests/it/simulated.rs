@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use core_lifecycle::simulate::LABEL;
-use runtime::{Runtime, Simulated};
+use runtime::spool::Position;
+use runtime::{OutputState, Runtime, Signal, Simulated};
 
 use crate::fixture::{TASK, simulated};
 use crate::suite::{self, Ways};
@@ -70,5 +71,17 @@ async fn a_wrong_direction_is_refused() {
     let mut plan = fixture.plan("main", "");
     plan.labels.insert(LABEL.to_owned(), "explode".to_owned());
     assert!(fixture.runtime.start_container(TASK, plan).await.is_err());
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn a_wait_for_output_ends_with_its_container() {
+    let fixture = simulated();
+    fixture.runtime.create_sandbox(fixture.sandbox()).await.unwrap();
+    fixture.runtime.start_container(TASK, fixture.plan("main", "")).await.unwrap();
+    let waiting = fixture.runtime.output(TASK, "main", Position::END);
+    let stopping = fixture.runtime.stop(TASK, "main", Signal::TERM, Duration::ZERO);
+    let (output, exit) = tokio::join!(waiting, stopping);
+    assert_eq!((output.unwrap(), exit.unwrap().code), (OutputState::Closed, 143));
     fixture.end().await;
 }
