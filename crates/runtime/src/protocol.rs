@@ -7,6 +7,8 @@
 //! ```
 //!
 //! One client at a time: a newer connection replaces the older, whose requests stay unanswered.
+//! The first connection is the socket pair with which the shim was executed; a shim whose server
+//! goes before it was told of a task ends.
 //! Sandbox first: the shim exists before the first container, and containers come and go in it.
 
 use std::path::PathBuf;
@@ -29,6 +31,11 @@ pub(crate) struct Request {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Call {
+    /// The first call, once: make the sandbox that the task's directory describes. Answered with
+    /// the state.
+    Create {
+        dir: PathBuf,
+    },
     Start(Box<Start>),
     Signal {
         container: String,

@@ -4,7 +4,7 @@
 //! TASKS/<task>/            0700
 //!   sandbox.json           the order, written by the server before the shim starts
 //!   state.json             the record; written by the shim alone (or by the server once the shim is dead)
-//!   shim.sock, shim.lock, shim.log
+//!   shim.sock, shim.log
 //!   resolv.conf, hosts, hostname
 //!   <container>/           upper/ work/ rootfs/ (mount point) config.json spool/
 //! ```
@@ -13,6 +13,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -49,6 +50,14 @@ impl TaskDir {
 
     pub fn spool(&self, name: &str) -> PathBuf {
         self.container(name).join("spool")
+    }
+
+    /// Addresses of UNIX sockets hold 108 bytes; a data directory may be deeper. A path through a
+    /// descriptor of the directory is always short enough, for as long as that is open.
+    pub fn socket(&self) -> io::Result<(File, PathBuf)> {
+        let open = File::open(&self.path)?;
+        let path = format!("/proc/self/fd/{}/{}", open.as_raw_fd(), crate::shim::SOCKET).into();
+        Ok((open, path))
     }
 
     pub fn read_record(&self) -> io::Result<Option<SandboxRecord>> {

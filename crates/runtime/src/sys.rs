@@ -25,7 +25,7 @@ pub(crate) fn trim_heap() {
     }
 }
 
-/// Takes over descriptor 0, the listening socket that the server gave to this process.
+/// Takes over descriptor 0, the socket that the server gave to this process.
 pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
     // SAFETY: descriptor 0 is open for as long as nobody owns it, and it is duplicated, not taken.
     let stdin = unsafe { BorrowedFd::borrow_raw(0) };
@@ -36,6 +36,12 @@ pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
         return Err(io::Error::last_os_error());
     }
     Ok(own)
+}
+
+/// Lets standard error go to `file`.
+pub(crate) fn redirect_stderr(file: &std::fs::File) -> io::Result<()> {
+    // SAFETY: dup2 replaces descriptor 2 atomically; nothing in this process owns it.
+    if unsafe { libc::dup2(file.as_raw_fd(), 2) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// The signal of this number; `None` for numbers that no signal has.

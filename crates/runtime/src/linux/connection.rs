@@ -1,8 +1,6 @@
 //! The socket to one shim: requests out, answers and events in.
 
 use std::collections::HashMap;
-use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,7 +13,6 @@ use super::lock;
 use crate::contract::{Event, RuntimeError};
 use crate::protocol::{Answer, Call, Message, Request, encode, take_frame};
 use crate::record::TaskDir;
-use crate::shim::SOCKET;
 
 type Reply = oneshot::Sender<Result<Answer, RuntimeError>>;
 
@@ -27,34 +24,27 @@ pub(super) struct Connection {
     next: AtomicU64,
 }
 
-/// Addresses of UNIX sockets hold 108 bytes; a data directory may be deeper. A path through a
-/// descriptor of the directory is always short enough.
-pub(super) fn address(dir: &TaskDir) -> std::io::Result<(std::fs::File, PathBuf)> {
-    use std::os::fd::AsRawFd;
-    let open = std::fs::File::open(&dir.path)?;
-    let path = format!("/proc/self/fd/{}/{SOCKET}", open.as_fd().as_raw_fd()).into();
-    Ok((open, path))
-}
-
 impl Connection {
     /// `Ok(None)`: nobody listens there, so the shim is dead.
     pub async fn open(dir: &TaskDir) -> std::io::Result<Option<(Self, OwnedReadHalf)>> {
-        let (_open, path) = address(dir)?;
+        let (_open, path) = dir.socket()?;
         match UnixStream::connect(&path).await {
-            Ok(stream) => {
-                let (reader, writer) = stream.into_split();
-                let connection = Connection {
-                    writer: tokio::sync::Mutex::new(writer),
-                    waiting: Mutex::new(Some(HashMap::new())),
-                    next: AtomicU64::new(1),
-                };
-                Ok(Some((connection, reader)))
-            }
+            Ok(stream) => Ok(Some(Connection::over(stream))),
             Err(error) => match error.kind() {
                 std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound => Ok(None),
                 _ => Err(error),
             },
         }
+    }
+
+    pub fn over(stream: UnixStream) -> (Self, OwnedReadHalf) {
+        let (reader, writer) = stream.into_split();
+        let connection = Connection {
+            writer: tokio::sync::Mutex::new(writer),
+            waiting: Mutex::new(Some(HashMap::new())),
+            next: AtomicU64::new(1),
+        };
+        (connection, reader)
     }
 
     pub async fn call(&self, call: Call) -> Result<Answer, RuntimeError> {

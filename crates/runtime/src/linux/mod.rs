@@ -5,6 +5,7 @@
 
 mod connection;
 mod sandbox;
+mod spare;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -27,6 +28,7 @@ use crate::shim::Config;
 use crate::spool::Position;
 
 use sandbox::Sandbox;
+use spare::Spares;
 
 /// How the runtime is set up.
 #[derive(Debug, Clone)]
@@ -35,7 +37,7 @@ pub struct LinuxOptions {
     pub tasks: PathBuf,
     /// The control group above all tasks, relative to the mounts: `boxship-<hash>`.
     pub cgroup: PathBuf,
-    /// Starts a shim, with the task's directory added: `["/proc/self/exe", "shim"]`. That very
+    /// Starts a shim, with one argument added: `["/proc/self/exe", "shim"]`. That very
     /// path means this process's own executable, out of the reach of containers.
     pub shim: Vec<OsString>,
     /// An OCI runtime to use in place of our launcher.
@@ -63,6 +65,7 @@ struct Shared {
     _own: Option<OwnedFd>,
     sandboxes: Mutex<HashMap<String, Arc<Sandbox>>>,
     listeners: Listeners,
+    spares: Spares,
     scope: Mutex<JoinSet<()>>,
 }
 
@@ -117,6 +120,7 @@ impl Linux {
             _own: own,
             sandboxes: Mutex::default(),
             listeners: Listeners::default(),
+            spares: Spares::default(),
             scope: Mutex::default(),
         };
         Ok(Linux { shared: Arc::new(shared) })
@@ -164,6 +168,12 @@ impl Shared {
         Ok(found.map(|sandbox| lock(&self.sandboxes).entry(task.to_owned()).or_insert(sandbox).clone()))
     }
 
+    /// Off the path of whoever starts a task.
+    fn spawn_spares(self: &Arc<Self>) {
+        let shared = self.clone();
+        self.spawn(async move { shared.spares.fill(&shared.options) });
+    }
+
     async fn get(self: &Arc<Self>, task: &str) -> Result<Arc<Sandbox>, RuntimeError> {
         self.find(task).await?.ok_or_else(|| RuntimeError::NoSandbox(task.to_owned()))
     }
@@ -181,6 +191,7 @@ impl Shared {
         };
         let made = Sandbox::make(self, self.dir(&task)?, config).await?;
         lock(&self.sandboxes).insert(task, made);
+        self.spawn_spares();
         Ok(())
     }
 
@@ -203,6 +214,7 @@ impl Shared {
                 Err(error) => tracing::warn!(task, %error, "a task's directory cannot be taken up"),
             }
         }
+        self.spawn_spares();
         Ok(records)
     }
 
@@ -214,6 +226,11 @@ impl Shared {
             first_failure = first_failure.and(forgotten);
         }
         first_failure?;
+        // A fill that is under way would leave another behind.
+        let mut scope = std::mem::take(&mut *lock(&self.scope));
+        scope.shutdown().await;
+        self.spares.clear();
+        let _ = std::fs::remove_file(Spares::log(&self.options));
         let group = self.options.cgroup.clone();
         blocking("remove the control group", move || {
             let hierarchies = Hierarchies::detect().map_err(std::io::Error::other)?;
@@ -334,6 +351,7 @@ impl Runtime for Linux {
         Box::pin(async move {
             let mut scope = std::mem::take(&mut *lock(&self.shared.scope));
             scope.shutdown().await;
+            self.shared.spares.clear();
             lock(&self.shared.sandboxes).clear();
         })
     }

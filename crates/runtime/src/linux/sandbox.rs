@@ -2,25 +2,25 @@
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use base::clock;
 use core_lifecycle::Exit;
 use launch::cgroup::{Cgroup, Hierarchies};
+use tokio::net::unix::OwnedReadHalf;
 use tokio::sync::watch;
 
-use super::connection::{Connection, address};
-use super::{Shared, blocking, settle};
+use super::connection::Connection;
+use super::spare::Spares;
+use super::{LinuxOptions, Shared, blocking, settle};
 use crate::contract::{ContainerRecord, Event, OutputState, RuntimeError, SandboxPhase, SandboxRecord};
 use crate::plan::{ContainerPlan, Signal, TaskSandbox};
 use crate::protocol::{Answer, Call, Start};
 use crate::record::{self, Keep, TaskDir, write_json};
-use crate::shim::{Config, FAILED};
+use crate::shim::Config;
 use crate::spool::Position;
 
 /// A shim that has been executed answers within milliseconds; one that does not in this time
@@ -37,20 +37,25 @@ pub(super) struct Sandbox {
 }
 
 impl Sandbox {
-    /// Starts a shim for a new task.
+    /// Gives a new task to a shim: one that waits, or else a new one.
     pub async fn make(shared: &Arc<Shared>, dir: TaskDir, config: Config) -> Result<Arc<Self>, RuntimeError> {
-        let (command, task) = (shared.options.shim.clone(), config.sandbox.task.clone());
+        let task = config.sandbox.task.clone();
         let at = dir.clone();
-        blocking("start a shim", move || {
-            lay_out(&at, &config)?;
-            execute(&at, &command)
-        })
-        .await?;
-        let made = tokio::time::timeout(SHIM_START, Sandbox::connect(shared, dir.clone(), &task)).await;
-        match made {
-            Ok(Ok(Some(sandbox))) => Ok(sandbox),
-            Ok(Ok(None)) | Ok(Err(RuntimeError::ShimLost(_))) => Err(why(&dir)),
-            Ok(Err(error)) => Err(error),
+        blocking("lay out a task's directory", move || lay_out(&at, &config)).await?;
+        let create = || Call::Create { dir: dir.path.clone() };
+        if let Some(spare) = shared.spares.take() {
+            let made = Sandbox::over(shared, dir.clone(), &task, Connection::over(spare), create()).await;
+            match made {
+                // It died while it waited.
+                Err(RuntimeError::ShimLost(_)) => {}
+                made => return made,
+            }
+        }
+        let stream = Spares::execute(&shared.options)?;
+        let made = Sandbox::over(shared, dir.clone(), &task, Connection::over(stream), create());
+        match tokio::time::timeout(SHIM_START, made).await {
+            Ok(Err(RuntimeError::ShimLost(_))) => Err(RuntimeError::ShimLost(why(&shared.options))),
+            Ok(made) => made,
             Err(_) => Err(RuntimeError::ShimLost("it does not answer".to_owned())),
         }
     }
@@ -82,7 +87,20 @@ impl Sandbox {
         task: &str,
     ) -> Result<Option<Arc<Self>>, RuntimeError> {
         let opened = Connection::open(&dir).await.map_err(|e| RuntimeError::host("reach the shim", e))?;
-        let Some((connection, reader)) = opened else { return Ok(None) };
+        match opened {
+            Some(connection) => Sandbox::over(shared, dir, task, connection, Call::State).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes a connection into use. `first` is answered with the state.
+    async fn over(
+        shared: &Arc<Shared>,
+        dir: TaskDir,
+        task: &str,
+        (connection, reader): (Connection, OwnedReadHalf),
+        first: Call,
+    ) -> Result<Arc<Self>, RuntimeError> {
         let connection = Arc::new(connection);
         // Filled by the first answer, before anybody sees it.
         let empty = SandboxRecord {
@@ -102,11 +120,11 @@ impl Sandbox {
             connection.receive(reader, |event| listening.take_in(event)).await;
             listening.lose().await;
         });
-        match sandbox.call(Call::State).await? {
+        match sandbox.call(first).await? {
             Answer::State(record) => sandbox.record.send_replace(record),
             _ => return Err(unexpected()),
         };
-        Ok(Some(sandbox))
+        Ok(sandbox)
     }
 
     pub fn record(&self) -> SandboxRecord {
@@ -295,38 +313,17 @@ fn lay_out(dir: &TaskDir, config: &Config) -> io::Result<()> {
         // Every user of a container reads them, whatever our umask.
         std::fs::set_permissions(&path, Permissions::from_mode(0o644))?;
     }
-    // A shim that died before its first record leaves these.
-    let _ = std::fs::remove_file(dir.path.join(FAILED));
     write_json(&dir.sandbox(), config, Keep::Kill)
 }
 
-/// Executes the shim, its listening socket as descriptor 0.
-fn execute(dir: &TaskDir, command: &[std::ffi::OsString]) -> io::Result<()> {
-    let (_open, path) = address(dir)?;
-    let _ = std::fs::remove_file(dir.path.join(crate::shim::SOCKET));
-    let listener = std::os::unix::net::UnixListener::bind(&path)?;
-    let log = File::options().create(true).append(true).open(dir.log())?;
-    let (program, arguments) =
-        command.split_first().ok_or_else(|| io::Error::other("no command to start a shim"))?;
-    let mut shim = tokio::process::Command::new(program);
-    shim.args(arguments).arg(&dir.path).env_clear().current_dir("/");
-    shim.stdin(Stdio::from(OwnedFd::from(listener))).stdout(Stdio::null()).stderr(Stdio::from(log));
-    // Dropping the child leaves it running; the async runtime reaps it when it ends.
-    shim.spawn().map(drop)
-}
-
-/// Why a shim that was just executed is gone.
-fn why(dir: &TaskDir) -> RuntimeError {
-    if let Ok(Some(error)) = record::read_json(&dir.path.join(FAILED)) {
-        return error;
-    }
+/// What shims that have no task yet had to say.
+fn why(options: &LinuxOptions) -> String {
     let mut log = String::new();
-    let read = File::open(dir.log()).and_then(|file| file.take(4096).read_to_string(&mut log));
-    let text = match read {
+    let read = File::open(Spares::log(options)).and_then(|file| file.take(4096).read_to_string(&mut log));
+    match read {
         Ok(_) if !log.trim().is_empty() => log.trim().to_owned(),
         _ => "it ended at once".to_owned(),
-    };
-    RuntimeError::ShimLost(text)
+    }
 }
 
 /// The shim is dead: ends what it left, and completes the record.

@@ -17,8 +17,9 @@ mod rootfs;
 mod user;
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use base::clock;
@@ -55,28 +56,89 @@ const ROOM_CHECK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 /// How often a disk that did not take an exit is tried again.
 const DISK_CHECK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
-/// Runs a shim. `args` are what follows `shim` on the command line: the task's directory.
-/// Descriptor 0 is the listening socket. Call it before anything starts a thread.
+/// Runs a shim. `args` are what follows `shim` on the command line: the control group of shims,
+/// relative to the mounts. Descriptor 0 is the socket to the server, which names the task in its
+/// first request, perhaps much later. Call it before anything starts a thread.
 pub fn main(args: &[OsString]) -> ExitCode {
-    let [dir] = args else {
-        return fail("expected one argument: the task's directory");
+    let [cgroup] = args else {
+        return fail("expected one argument: the control group of shims");
     };
     // Containers must not reach this program's file for writing (CVE-2019-5736).
     if let Err(error) = launch::exe::reexec_read_only() {
         return fail(&error.to_string());
     }
-    let dir = PathBuf::from(dir);
-    let shim = match Shim::open(dir.clone()) {
-        Ok(shim) => shim,
-        Err(error) => {
-            // The server reads it when the socket closes.
-            let _ = write_json(&dir.join(FAILED), &error, Keep::Kill);
-            return fail(&error.to_string());
-        }
-    };
-    match shim.run() {
+    match serve(Path::new(cgroup)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error.to_string()),
+    }
+}
+
+fn serve(cgroup: &Path) -> Result<(), RuntimeError> {
+    let stream = detach().map_err(|e| RuntimeError::host("become a process of its own", e))?;
+    let mut client = Client::new(stream);
+    let mut has_left = false;
+    let request = loop {
+        if let Some(request) = client.read().into_iter().next() {
+            break request;
+        }
+        if client.is_gone() {
+            // The server ended before it had a task for us.
+            return Ok(());
+        }
+        if !has_left {
+            leave_servers_cgroup(cgroup);
+            has_left = true;
+            continue;
+        }
+        match rustix::event::poll(&mut [PollFd::from_borrowed_fd(client.as_fd(), PollFlags::IN)], None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(RuntimeError::host("poll", error)),
+        }
+    };
+    let Call::Create { dir } = request.call else {
+        return Err(RuntimeError::Plan("the first request was not for a sandbox".to_owned()));
+    };
+    let mut shim = match Shim::open(dir) {
+        Ok(shim) => shim,
+        Err(error) => {
+            client.send(&Message::Answer { id: request.id, result: Err(error.clone()) });
+            client.flush_blocking();
+            return Err(error);
+        }
+    };
+    shim.client = Some(client);
+    shim.answer(request.id, Ok(Answer::State(shim.saved_record())));
+    if !has_left {
+        leave_servers_cgroup(cgroup);
+    }
+    shim.run()
+}
+
+/// Leaves everything of the server's that could end this process; returns the socket.
+fn detach() -> std::io::Result<OwnedFd> {
+    let stream = sys::take_stdin()?;
+    rustix::io::ioctl_fionbio(&stream, true)?;
+    sys::survive_signals();
+    // Executed through a descriptor, it would be called by that descriptor's number.
+    let _ = rustix::thread::set_name(c"boxship-shim");
+    // Root directories are made here, and containers inherit it.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    // A session of its own: no terminal, and no signal meant for the server's group. It fails
+    // only for one that leads a group already, which has what it needs.
+    let _ = rustix::process::setsid();
+    // Containers that an external runtime starts become ours to reap.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    Ok(stream)
+}
+
+/// A service manager ends the server with everything in its group: a shim is not to be there. Nor
+/// in its task's group, whose memory limit could kill it.
+fn leave_servers_cgroup(cgroup: &Path) {
+    let left = Hierarchies::detect()
+        .and_then(|found| Cgroup::create(&found, cgroup))
+        .and_then(|cgroup| cgroup.add(rustix::process::getpid()));
+    if let Err(error) = left {
+        eprintln!("{} shim: stays in the server's control group: {error}", clock::wall());
     }
 }
 
@@ -110,22 +172,13 @@ enum Source {
 impl Shim {
     fn open(path: PathBuf) -> Result<Self, RuntimeError> {
         let host = |doing: &str, error: std::io::Error| RuntimeError::host(doing, error);
-        let listener = sys::take_stdin().map_err(|e| host("take the socket", e))?;
-        sys::survive_signals();
-        // Root directories are made here, and containers inherit it.
-        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-        // Executed through a descriptor, it would be called by that descriptor's number.
-        let _ = rustix::thread::set_name(c"boxship-shim");
-        // A session of its own: no terminal, and no signal meant for the server's group. It fails
-        // only for one that leads a group already, which has what it needs.
-        let _ = rustix::process::setsid();
-        // Containers that an external runtime starts become ours to reap.
-        let me = rustix::process::getpid();
-        rustix::process::set_child_subreaper(Some(me)).map_err(|e| host("become a subreaper", e.into()))?;
         let dir = TaskDir { path };
         let config: Option<Config> = read_json(&dir.sandbox()).map_err(|e| host("read sandbox.json", e))?;
         let config = config.ok_or_else(|| RuntimeError::NoSandbox(dir.path.display().to_string()))?;
+        let log = File::options().create(true).append(true).open(dir.log());
+        log.and_then(|log| sys::redirect_stderr(&log)).map_err(|e| host("open the shim's log", e))?;
         rootfs::own_mount_namespace()?;
+        let listener = listen(&dir).map_err(|e| host("listen in the task's directory", e))?;
         let record = SandboxRecord {
             sandbox: config.sandbox.clone(),
             phase: SandboxPhase::Ready,
@@ -141,22 +194,9 @@ impl Shim {
             containers: Vec::new(),
             unsaved: Vec::new(),
         };
-        shim.leave_servers_cgroup();
         shim.cgroup = shim.make_cgroup()?;
         shim.save(Keep::Kill)?;
         Ok(shim)
-    }
-
-    /// A service manager ends the server with everything in its group: a shim is not to be there.
-    /// Nor in its task's group, whose memory limit could kill it.
-    fn leave_servers_cgroup(&self) {
-        let Some(above) = self.config.cgroup.parent() else { return };
-        let left = Hierarchies::detect()
-            .and_then(|found| Cgroup::create(&found, &above.join("shims")))
-            .and_then(|cgroup| cgroup.add(rustix::process::getpid()));
-        if let Err(error) = left {
-            eprintln!("{} shim: stays in the server's control group: {error}", clock::wall());
-        }
     }
 
     /// The task's control group, with the limits of the task as a whole.
@@ -164,7 +204,14 @@ impl Shim {
         let limits = crate::spec::task_limits(&self.config.sandbox);
         let made = Hierarchies::detect()
             .and_then(|found| Cgroup::create(&found, &self.config.cgroup))
-            .and_then(|cgroup| cgroup.limit(&limits).map(|()| cgroup));
+            .and_then(|cgroup| match cgroup.limit(&limits) {
+                Ok(()) => Ok(cgroup),
+                Err(error) => {
+                    // What went wrong first is what the caller needs to hear.
+                    let _ = cgroup.remove();
+                    Err(error)
+                }
+            });
         match made {
             Ok(cgroup) => Ok(Some(cgroup)),
             Err(error) if self.config.is_advisory => {
@@ -284,6 +331,7 @@ impl Shim {
             Call::Start(start) => self.start(&start).map(Answer::Container),
             Call::Signal { container, signal } => self.signal(&container, signal).map(|()| Answer::Done),
             Call::Output { container, from } => return self.await_output(id, &container, from),
+            Call::Create { .. } => Err(RuntimeError::Plan("the sandbox exists already".to_owned())),
             Call::Shutdown => return,
         };
         self.answer(id, result);
@@ -409,5 +457,11 @@ impl Shim {
 /// The listening socket's name in a task's directory.
 pub(crate) const SOCKET: &str = "shim.sock";
 
-/// Why the shim could not come to work.
-pub(crate) const FAILED: &str = "failed.json";
+/// A listening socket for servers to come.
+fn listen(dir: &TaskDir) -> std::io::Result<OwnedFd> {
+    let (_open, path) = dir.socket()?;
+    let _ = std::fs::remove_file(dir.path.join(SOCKET));
+    let listener = std::os::unix::net::UnixListener::bind(path)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener.into())
+}

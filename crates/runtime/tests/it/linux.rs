@@ -1,4 +1,4 @@
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use runtime::{Event, Linux, Output, RuntimeError, SandboxPhase, Signal};
@@ -32,6 +32,13 @@ async fn passes_the_suite_over_runc() {
         }
         _ => eprintln!("left out: runc"),
     }
+}
+
+/// Waits for a process that is not ours to end.
+fn until_ended(pidfd: &OwnedFd) {
+    let long = Timespec { tv_sec: 30, tv_nsec: 0 };
+    let poll = || rustix::event::poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&long));
+    assert_eq!(rustix::io::retry_on_intr(poll), Ok(1), "it has ended");
 }
 
 /// Runs one container to its end; its exit code and output.
@@ -147,10 +154,7 @@ async fn a_restart_finds_what_runs_and_what_has_ended() {
     fixture.runtime.close().await;
     fixture.runtime = Box::new(Linux::open(options(&dir, None)).unwrap());
     rustix::process::kill_process(pid, rustix::process::Signal::USR1).unwrap();
-    let long = Timespec { tv_sec: 30, tv_nsec: 0 };
-    let ended =
-        rustix::event::poll(&mut [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)], Some(&long));
-    assert_eq!(ended, Ok(1));
+    until_ended(&pidfd);
     let mut events = fixture.runtime.events(TASK);
     let records = fixture.runtime.list().await.unwrap();
     assert_eq!(records.len(), 1);
@@ -181,10 +185,7 @@ async fn a_dead_shim_leaves_no_container() {
     let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse().unwrap();
     rustix::process::kill_process(Pid::from_raw(parent).unwrap(), rustix::process::Signal::KILL).unwrap();
     while !matches!(events.recv().await.expect("the loss is told"), Event::SandboxLost { .. }) {}
-    let long = Timespec { tv_sec: 30, tv_nsec: 0 };
-    let ended =
-        rustix::event::poll(&mut [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)], Some(&long));
-    assert_eq!(ended, Ok(1), "the container is gone");
+    until_ended(&pidfd);
     let state = runtime.state(TASK).await.unwrap().unwrap();
     assert_eq!(state.phase, SandboxPhase::Removed);
     let main = state.container("main").unwrap();

@@ -1,0 +1,62 @@
+//! Shims executed ahead: executing a large program costs milliseconds that no task's start has to
+//! wait for. A spare whose server ends, ends.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Mutex;
+
+use tokio::net::UnixStream;
+
+use super::{LinuxOptions, lock};
+use crate::contract::RuntimeError;
+
+/// How many wait. Tasks that start at the same time share the processors anyway.
+const SPARES: usize = 1;
+
+#[derive(Default)]
+pub(super) struct Spares(Mutex<Vec<UnixStream>>);
+
+impl Spares {
+    pub fn take(&self) -> Option<UnixStream> {
+        lock(&self.0).pop()
+    }
+
+    /// Executes what is missing.
+    pub fn fill(&self, options: &LinuxOptions) {
+        let missing = SPARES.saturating_sub(lock(&self.0).len());
+        for _ in 0..missing {
+            match Spares::execute(options) {
+                Ok(spare) => lock(&self.0).push(spare),
+                // Whoever needs one meets the same error and tells it.
+                Err(error) => return tracing::debug!(%error, "no shim is made ahead"),
+            }
+        }
+    }
+
+    pub fn clear(&self) {
+        lock(&self.0).clear();
+    }
+
+    /// A shim without a task: its end of the connection.
+    pub fn execute(options: &LinuxOptions) -> Result<UnixStream, RuntimeError> {
+        let host = |error| RuntimeError::host("start a shim", error);
+        let (own, theirs) = std::os::unix::net::UnixStream::pair().map_err(host)?;
+        own.set_nonblocking(true).map_err(host)?;
+        let log = File::options().create(true).append(true).open(Spares::log(options)).map_err(host)?;
+        let missing = || RuntimeError::Plan("no command to start a shim".to_owned());
+        let (program, arguments) = options.shim.split_first().ok_or_else(missing)?;
+        let mut shim = tokio::process::Command::new(program);
+        shim.args(arguments).arg(options.cgroup.join("shims")).env_clear().current_dir("/");
+        shim.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).stderr(Stdio::from(log));
+        // Dropping the child leaves it running; the async runtime reaps it when it ends.
+        shim.spawn().map_err(host)?;
+        UnixStream::from_std(own).map_err(host)
+    }
+
+    /// Where shims without a task complain.
+    pub fn log(options: &LinuxOptions) -> PathBuf {
+        options.tasks.join(".shims.log")
+    }
+}
