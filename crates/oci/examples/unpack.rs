@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release -p oci --example unpack -- [MIB] [ROUNDS]` makes an image of that many MiB
 //! in small and large files, half of it compressible, and unpacks it both ways in turn.
+//! With `FILE DIR` it unpacks one layer, whatever its compression, and says how long that took.
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
@@ -18,7 +19,15 @@ use oci::tar::{Kind, WriteEntry};
 use oci::unpack::{Limits, Opaque, unpack};
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).filter_map(|a| a.parse::<usize>().ok());
+    let given: Vec<String> = std::env::args().skip(1).collect();
+    if let [file, to] = &given[..]
+        && file.parse::<usize>().is_err()
+    {
+        let start = Instant::now();
+        run(File::open(file).expect("the file can be opened"), Path::new(to));
+        return println!("{:.2?}", start.elapsed());
+    }
+    let mut arguments = given.iter().filter_map(|a| a.parse::<usize>().ok());
     let (mib, rounds) = (arguments.next().unwrap_or(256), arguments.next().unwrap_or(3));
     let image = generate(mib);
     let dir = tempfile::tempdir().expect("a temporary directory can be made");
