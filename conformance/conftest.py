@@ -1,5 +1,6 @@
 """A server per module, and clients that know nothing of Boxship but its endpoint."""
 
+import fcntl
 import http.client
 import json
 import os
@@ -55,8 +56,21 @@ def signature(service="ecs", key="000000000000", region="us-east-1"):
             f"SignedHeaders=host;x-amz-date, Signature={'0' * 64}")
 
 
+def lock_host():
+    """One server at a time can have the host's route to the default VPC."""
+    lock = open("/run/lock/boxship-linux.lock", "w")
+    def taken():
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            return False
+    wait_for(taken, 600, "the lock that servers of the linux runtime share")
+    return lock
+
+
 class Server:
-    """A `boxship up` of the test's own."""
+    """A `boxship up` of the test's own. One of the linux runtime has the machine's network to itself."""
 
     def __init__(self, runtime, *arguments, data_dir=None, environment=None, listen="127.0.0.1:0"):
         self.runtime = runtime
@@ -66,6 +80,7 @@ class Server:
         self.data_dir = Path(data_dir or tempfile.mkdtemp(prefix="boxship-test-"))
         self.process = None
         self.port = None
+        self.lock = lock_host() if runtime == "linux" else None
 
     def start(self):
         run_file = self.data_dir / "run.json"
@@ -122,14 +137,14 @@ class Server:
 
     def json_call(self, target, body, **headers):
         """An awsJson1.1 request with a body of any bytes. `None` leaves a header out."""
-        headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": target,
+        headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": target, "x-amz-date": "20260101T000000Z",
                    "authorization": signature(), **{name.replace("_", "-"): value for name, value in headers.items()}}
         return self.send("POST", "/", body, {name: value for name, value in headers.items() if value is not None})
 
     def form_call(self, service, body, **headers):
         """A request of the query or ec2 protocol with a body of any bytes."""
-        headers = {"content-type": "application/x-www-form-urlencoded", "authorization": signature(service),
-                   **{name.replace("_", "-"): value for name, value in headers.items()}}
+        headers = {"content-type": "application/x-www-form-urlencoded", "x-amz-date": "20260101T000000Z",
+                   "authorization": signature(service), **{name.replace("_", "-"): value for name, value in headers.items()}}
         return self.send("POST", "/", body, {name: value for name, value in headers.items() if value is not None})
 
     def run(self, *arguments, check=True, **options):
@@ -156,6 +171,8 @@ class Server:
         done = self.run("down", check=False)
         if self.process and self.process.poll() is None:
             self.process.wait(timeout=30)
+        if self.lock:
+            self.lock.close()
         assert done.returncode == 0, done.stderr + self.text()
         assert "panicked" not in self.text(), self.text()
         left = leftovers(self.data_dir)
@@ -238,6 +255,20 @@ def busybox_archive(tmp_path_factory):
     archive = tmp_path_factory.mktemp("busybox") / "busybox.tar"
     subprocess.run([BOXSHIP, "image", "make", busybox, str(archive)], check=True)
     return archive
+
+
+@pytest.fixture(scope="session")
+def toolbox_archive(tmp_path_factory):
+    """An image to run anything in."""
+    import toolbox
+    return toolbox.archive(tmp_path_factory.mktemp("toolbox") / "toolbox.tar")
+
+
+@pytest.fixture(scope="module")
+def box(linux, toolbox_archive):
+    """A server of the linux runtime that knows the image `toolbox`."""
+    linux.run("image", "load", str(toolbox_archive), "toolbox")
+    return linux
 
 
 def execution_role(server):
