@@ -2,6 +2,7 @@
 
 use base::Timestamp;
 
+use crate::document::Document;
 use crate::schema::{Member, Schema};
 
 /// Why bytes could not be read as the shape that was asked for.
@@ -57,6 +58,11 @@ pub trait Reader {
     fn string(&mut self, schema: &'static Schema) -> Result<String, ReadError>;
     fn blob(&mut self, schema: &'static Schema) -> Result<Vec<u8>, ReadError>;
     fn timestamp(&mut self, schema: &'static Schema) -> Result<Timestamp, ReadError>;
+    /// Only JSON carries documents, so far.
+    fn document(&mut self, _: &'static Schema) -> Result<Document, ReadError> {
+        Err(ReadError::wrong_type("the protocol carries no document"))
+    }
+
     /// Passes over one value of any type.
     fn skip(&mut self) -> Result<(), ReadError>;
 }
@@ -81,4 +87,9 @@ pub trait Writer {
     fn string(&mut self, schema: &'static Schema, value: &str);
     fn blob(&mut self, schema: &'static Schema, value: &[u8]);
     fn timestamp(&mut self, schema: &'static Schema, value: Timestamp);
+
+    /// A writer that only asks what is there sees a document as one string.
+    fn document(&mut self, schema: &'static Schema, _: &Document) {
+        self.string(schema, "");
+    }
 }

@@ -10,6 +10,7 @@
 
 mod api;
 mod codec;
+mod document;
 mod flow;
 mod json;
 mod pattern;
@@ -29,6 +30,7 @@ pub use codec::{
     DecodeFault, Encoded, Parts, Request, ResponseError, decode, decode_response, encode, encode_fault,
     encode_request,
 };
+pub use document::Document;
 pub use flow::{MAX_DEPTH, MAX_STRUCTURES, ReadError, Reader, Writer};
 pub use pattern::Pattern;
 pub use query::value as form_value;

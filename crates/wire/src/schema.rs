@@ -25,6 +25,8 @@ pub enum Kind {
     String,
     Blob,
     Timestamp(TimeFormat),
+    /// Whatever JSON can say.
+    Document,
     List(&'static Member),
     /// Key and value. Keys are always strings.
     Map(&'static Member, &'static Member),
@@ -213,6 +215,7 @@ pub mod plain {
     pub static DATE_TIME: Schema = Schema::new("Timestamp", Kind::Timestamp(TimeFormat::DateTime));
     pub static HTTP_DATE: Schema = Schema::new("Timestamp", Kind::Timestamp(TimeFormat::HttpDate));
     pub static EPOCH_SECONDS: Schema = Schema::new("Timestamp", Kind::Timestamp(TimeFormat::EpochSeconds));
+    pub static DOCUMENT: Schema = Schema::new("Document", Kind::Document);
     /// Of operations whose model names no input or no output.
     pub static EMPTY: Schema = Schema::new("Empty", Kind::Structure(&[]));
 }

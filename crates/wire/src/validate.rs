@@ -7,6 +7,7 @@ use std::fmt;
 
 use base::Timestamp;
 
+use crate::document::Document;
 use crate::flow::{MAX_STRUCTURES, ReadError, Reader};
 use crate::schema::{Kind, Limits, Member, Schema};
 
@@ -386,6 +387,10 @@ impl Reader for Validating<'_> {
 
     fn timestamp(&mut self, schema: &'static Schema) -> Result<Timestamp, ReadError> {
         self.inner.timestamp(schema)
+    }
+
+    fn document(&mut self, schema: &'static Schema) -> Result<Document, ReadError> {
+        self.inner.document(schema)
     }
 
     fn skip(&mut self) -> Result<(), ReadError> {

@@ -53,6 +53,7 @@ impl<'a> Schemas<'a> {
     /// The `Kind` of a shape that needs a static of its own; `None` where the plain one serves.
     fn kind(&self, name: &str, shape: &'a Shape) -> Result<Option<String>> {
         let scalar = match shape.r#type.as_str() {
+            "structure" if shape.document => return Ok(None),
             "structure" => return self.structure(shape).map(Some),
             "list" => {
                 let item = self.member("member", part(&shape.member)?, false)?;
@@ -132,6 +133,7 @@ impl<'a> Schemas<'a> {
                 Some("unixTimestamp") => "EPOCH_SECONDS",
                 Some(other) => bail!("{} has the unknown timestamp format {other}", reference.shape),
             },
+            "structure" if target.document => "DOCUMENT",
             "structure" | "list" | "map" => return Ok(names::constant(&reference.shape)),
             _ if self.has_limits(&reference.shape, target) => return Ok(names::constant(&reference.shape)),
             "boolean" => "BOOLEAN",

@@ -13,7 +13,8 @@ use super::tree::Tree;
 pub fn files(tree: &Tree<'_>) -> Result<BTreeMap<String, String>> {
     let mut letters: BTreeMap<char, Vec<&str>> = BTreeMap::new();
     for name in &tree.shapes {
-        if tree.shape(name)?.r#type == "structure" {
+        let shape = tree.shape(name)?;
+        if shape.r#type == "structure" && !shape.document {
             let letter = name.chars().next().unwrap_or('x').to_ascii_lowercase();
             letters.entry(letter).or_default().push(name);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
 use super::model::{Model, Operation, Reference, Shape};
 
@@ -57,7 +57,6 @@ impl<'a> Tree<'a> {
             self.inputs.insert(name);
         }
         let shape = self.shape(name)?;
-        ensure!(!shape.document, "{name} is a document, which wire does not carry yet");
         let parts = [&shape.member, &shape.key, &shape.value];
         let parts = parts.into_iter().flatten().chain(shape.members.0.iter().map(|(_, member)| member));
         for part in parts {
@@ -80,6 +79,7 @@ impl<'a> Tree<'a> {
             "timestamp" => String::from("wire::Timestamp"),
             "list" => format!("Vec<{}>", self.rust_type(part(&shape.member)?)?),
             "map" => format!("std::collections::BTreeMap<String, {}>", self.rust_type(part(&shape.value)?)?),
+            "structure" if shape.document => String::from("wire::Document"),
             "structure" => format!("crate::{}", super::names::camel(&reference.shape)),
             other => bail!("{} has the unknown type {other}", reference.shape),
         })

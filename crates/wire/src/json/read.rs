@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use base::Timestamp;
 
 use super::scan::Scanner;
+use crate::document::Document;
 use crate::flow::{MAX_DEPTH, ReadError, Reader};
 use crate::schema::{Kind, Member, Schema, TimeFormat};
 use crate::text;
@@ -220,6 +221,37 @@ impl Reader for JsonReader<'_> {
             text::timestamp(&self.text("Timestamp")?, format)
         };
         parsed.ok_or_else(|| ReadError::wrong_type("a timestamp that is not of the model's form"))
+    }
+
+    /// Recurses, but no deeper than `open` lets it.
+    fn document(&mut self, schema: &'static Schema) -> Result<Document, ReadError> {
+        Ok(match self.scan.peek() {
+            b'{' => {
+                let mut entries = Vec::new();
+                self.open(b'{', &[])?;
+                while self.has_next(b'}')? {
+                    let key = self.scan.key()?.into_owned();
+                    entries.push((key, self.document(schema)?));
+                }
+                Document::Object(entries)
+            }
+            b'[' => {
+                let mut items = Vec::new();
+                self.open(b'[', &[])?;
+                while self.has_next(b']')? {
+                    items.push(self.document(schema)?);
+                }
+                Document::List(items)
+            }
+            b'"' => Document::String(self.scan.string()?.into_owned()),
+            b't' | b'f' => Document::Boolean(self.boolean(schema)?),
+            b'n' => self.scan.word("null").map(|()| Document::Null)?,
+            _ => {
+                let text = self.scan.number()?;
+                let double = || Document::Double(text.parse().unwrap_or(f64::NAN));
+                text.parse().map_or_else(|_| double(), Document::Integer)
+            }
+        })
     }
 
     fn skip(&mut self) -> Result<(), ReadError> {

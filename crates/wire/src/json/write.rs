@@ -2,6 +2,7 @@
 
 use base::Timestamp;
 
+use crate::document::Document;
 use crate::flow::Writer;
 use crate::schema::{Kind, Member, Schema, TimeFormat};
 use crate::text;
@@ -168,6 +169,32 @@ impl Writer for JsonWriter {
                 self.quoted(&text::time(value, format));
             }
             _ => self.out.extend_from_slice(text::time(value, TimeFormat::EpochSeconds).as_bytes()),
+        }
+    }
+
+    fn document(&mut self, schema: &'static Schema, value: &Document) {
+        match value {
+            Document::Null => self.out.extend_from_slice(b"null"),
+            Document::Boolean(value) => self.boolean(schema, *value),
+            Document::Integer(value) => self.whole(*value),
+            Document::Double(value) => self.double(schema, *value),
+            Document::String(value) => self.quoted(value),
+            Document::List(items) => {
+                self.out.push(b'[');
+                for item in items {
+                    self.separate();
+                    self.document(schema, item);
+                }
+                self.out.push(b']');
+            }
+            Document::Object(entries) => {
+                self.open();
+                for (key, value) in entries {
+                    self.entry(key);
+                    self.document(schema, value);
+                }
+                self.close();
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::Value as Json;
-use wire::{Kind, ReadError, Reader, Schema, Shape, Sink, Source, Timestamp, Value, Writer};
+use wire::{Document, Kind, ReadError, Reader, Schema, Shape, Sink, Source, Timestamp, Value, Writer};
 
 /// A structure of any schema.
 pub struct Dynamic {
@@ -23,6 +23,7 @@ pub enum Node {
     List(Vec<Node>),
     Map(BTreeMap<String, Node>),
     Structure(Dynamic),
+    Document(Document),
 }
 
 impl Dynamic {
@@ -63,6 +64,7 @@ impl fmt::Debug for Node {
             Node::List(value) => value.fmt(f),
             Node::Map(value) => value.fmt(f),
             Node::Structure(value) => value.fmt(f),
+            Node::Document(value) => value.fmt(f),
         }
     }
 }
@@ -80,6 +82,7 @@ impl Node {
             Kind::Timestamp(_) => {
                 Node::Timestamp(Timestamp::from_micros((number(json) * 1e6).round() as i64))
             }
+            Kind::Document => Node::Document(document(json)),
             Kind::List(item) => Node::List(
                 json.as_array().unwrap().iter().map(|json| Node::from_json(item.schema, json)).collect(),
             ),
@@ -103,6 +106,7 @@ impl Node {
             Kind::String => Node::String(reader.string(schema)?),
             Kind::Blob => Node::Blob(reader.blob(schema)?),
             Kind::Timestamp(_) => Node::Timestamp(reader.timestamp(schema)?),
+            Kind::Document => Node::Document(reader.document(schema)?),
             Kind::List(item) => {
                 reader.list(schema)?;
                 let mut items = Vec::new();
@@ -139,6 +143,7 @@ impl Node {
             Node::String(value) => writer.string(schema, value),
             Node::Blob(value) => writer.blob(schema, value),
             Node::Timestamp(value) => writer.timestamp(schema, *value),
+            Node::Document(value) => writer.document(schema, value),
             Node::List(items) => {
                 let Kind::List(item) = schema.kind else { unreachable!() };
                 writer.list(schema, items.len());
@@ -158,6 +163,21 @@ impl Node {
                 writer.end_map();
             }
             Node::Structure(structure) => structure.write(writer),
+        }
+    }
+}
+
+fn document(json: &Json) -> Document {
+    match json {
+        Json::Null => Document::Null,
+        Json::Bool(value) => Document::Boolean(*value),
+        Json::Number(value) => {
+            value.as_i64().map_or_else(|| Document::Double(number(json)), Document::Integer)
+        }
+        Json::String(value) => Document::String(value.clone()),
+        Json::Array(items) => Document::List(items.iter().map(document).collect()),
+        Json::Object(entries) => {
+            Document::Object(entries.iter().map(|(key, json)| (key.clone(), document(json))).collect())
         }
     }
 }

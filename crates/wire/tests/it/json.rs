@@ -126,6 +126,48 @@ fn numbers_and_instants_have_the_protocols_forms() {
 }
 
 #[test]
+fn documents_keep_what_they_hold() {
+    let read = |body: &str| {
+        let mut holder = Holder::default();
+        let headers = HeaderMap::new();
+        let parts = Parts { path: "/", query: "", headers: &headers };
+        wire::decode(Protocol::AwsJson11, &NOTHING, &parts, body.as_bytes(), &mut holder)?;
+        Ok::<_, DecodeFault>(holder)
+    };
+    let body = r#"{"any":{"a":[1,-2.5,"\"x",true,null,{}],"b":9223372036854775808}}"#;
+    let holder = read(body).unwrap();
+    assert_eq!(encode(&holder), body.replace("9223372036854775808", "9.223372036854776e18"));
+    assert_eq!(wire::present::members(&holder), ["any"]);
+    let deep = |depth: usize| format!("{{\"any\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+    assert!(read(&deep(127)).is_ok());
+    assert_eq!(read(&deep(128)).unwrap_err().to_string(), "nested deeper than 128 levels");
+}
+
+#[derive(Debug, Default)]
+struct Holder {
+    any: Option<wire::Document>,
+}
+
+static HOLDER: wire::Schema = wire::Schema::new(
+    "Holder",
+    wire::Kind::Structure(&[wire::Member::new("any", &wire::schema::plain::DOCUMENT)]),
+);
+
+impl Shape for Holder {
+    fn schema(&self) -> &'static wire::Schema {
+        &HOLDER
+    }
+
+    fn read_member(&mut self, _: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        from.read(&mut self.any)
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.any);
+    }
+}
+
+#[test]
 fn strings_are_escaped() {
     let request =
         ListClustersRequest { next_token: Some(String::from("\"\\/\u{1}\n\tä😀")), max_results: None };

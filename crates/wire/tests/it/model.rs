@@ -38,6 +38,7 @@ impl Model<'_> {
                 let value = self.member("value", &shape["value"], open);
                 Kind::Map(leak(key), leak(value))
             }
+            "structure" if shape["document"] == true => Kind::Document,
             "structure" => {
                 let members = shape["members"].as_object().unwrap();
                 let members: Vec<Member> =

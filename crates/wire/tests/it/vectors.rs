@@ -61,7 +61,7 @@ fn run(folder: &str, direction: &str, check: Check) {
         for suite in suites.as_array().unwrap() {
             for json in suite["cases"].as_array().unwrap() {
                 let id = format!("{name} {}", json["id"].as_str().unwrap());
-                let result = document(suite).map_or_else(|| check(&case(protocol, suite, json)), Err);
+                let result = check(&case(protocol, suite, json));
                 match (result, exceptions.contains_key(&id)) {
                     (Ok(()), false) => passed += 1,
                     (Ok(()), true) => failures.push(format!("{id}: listed as an exception, but passes")),
@@ -92,12 +92,6 @@ fn exceptions(direction: &str) -> BTreeMap<String, String> {
         }
     }
     exceptions
-}
-
-/// Why a suite's model is outside of what wire carries.
-fn document(suite: &Json) -> Option<String> {
-    let shapes = suite["shapes"].as_object().unwrap();
-    shapes.values().any(|shape| shape["document"] == true).then(|| String::from("has a document"))
 }
 
 fn case(protocol: Protocol, suite: &Json, json: &Json) -> Case {
