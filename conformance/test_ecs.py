@@ -792,6 +792,6 @@ def test_aws_cli(simulated, ecs, tmp_path):
     arn = started["tasks"][0]["taskArn"]
     assert arn in simulated.aws("ecs", "list-tasks", "--family", "cli")["taskArns"]
     refusal = simulated.aws("ecs", "run-task", "--task-definition", "cli", "--launch-type", "FARGATE", check=False)
-    assert refusal.returncode == 254
+    assert refusal.returncode != 0
     assert "(InvalidParameterException) when calling the RunTask operation: Network Configuration must be" in refusal.stderr
     simulated.aws("ecs", "stop-task", "--task", arn)
