@@ -121,6 +121,16 @@ def test_stop(box, script, seconds, code):
         assert log(box, "stop", arn) == ["ready", "bye"]
 
 
+def test_stop_signal_of_the_image(box, tmp_path):
+    config = {**toolbox.CONFIG, "StopSignal": "SIGUSR1"}
+    box.run("image", "load", str(toolbox.archive(tmp_path / "signal.tar", config)), "toolbox-usr1")
+    arn = start(box, "trap 'exit 9' TERM; trap 'exit 8' USR1; echo ready; while :; do sleep 0.1; done", family="usr1",
+                image="toolbox-usr1")
+    wait_for(lambda: describe(box, arn)["lastStatus"] == "RUNNING" and log(box, "usr1", arn), 20, "the line that it is ready")
+    box.client("ecs").stop_task(task=arn)
+    assert end(stopped(box, arn))[2] == 8
+
+
 def test_stop_before_it_runs(box):
     """Whatever a task was at, it ends."""
     arns = [start(box, "trap 'exit 0' TERM; while :; do sleep 0.1; done", family="early") for _ in range(3)]
