@@ -22,6 +22,10 @@ pub(super) fn create(tx: &mut Tx<'_>, request: CreateLogGroupRequest) -> Result<
         None | Some("STANDARD") => {}
         Some(class) => return Err(faults::refuse(&format!("logGroupClass {class}"))),
     }
+    // AWS: such names are its own.
+    if request.log_group_name.starts_with("aws/") {
+        return Err(faults::invalid("Log group names can't start with the string aws/."));
+    }
     let (account, region) = (tx.caller.account.clone(), tx.caller.region.clone());
     if tx.contains::<Group>(&group_key(&account, &region, &request.log_group_name)) {
         return Err(faults::group_exists());

@@ -49,6 +49,14 @@ async fn a_group_is_made_described_and_deleted() {
 }
 
 #[tokio::test]
+async fn names_of_aws_are_refused() {
+    let scene = Scene::new();
+    let request = CreateLogGroupRequest { log_group_name: "aws/x".into(), ..Default::default() };
+    let code = Scene::code(scene.call::<op::CreateLogGroup>(request).await);
+    assert_eq!(code, "InvalidParameterException");
+}
+
+#[tokio::test]
 async fn another_region_has_its_own() {
     let scene = Scene::new();
     scene.group("g").await;
