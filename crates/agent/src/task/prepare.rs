@@ -42,12 +42,14 @@ impl Life {
             let life = &*self;
             let network = async {
                 let attached = life.shared.parts.network.attach(&assignment).await;
+                tracing::debug!(task = life.id, "the network is attached");
                 attached.map_err(|e| (None, failure::network(&e)))
             };
             let pulls = life.pull_all(&assignment, &missing);
             let streams = life.open_streams(&assignment, &missing);
             tokio::try_join!(network, pulls, streams)
         };
+        tracing::debug!(task = self.id, "what the task needs is gathered");
         let (attached, (images, pulled_at), ()) = made.map_err(|failed| self.blame(failed))?;
         self.note.observation.pull_stopped_at.get_or_insert(pulled_at);
         for (name, image) in &images {
@@ -69,6 +71,7 @@ impl Life {
         let Ok(_permit) = shared.starts.acquire().await else { return Ok(()) };
         let made = shared.parts.runtime.create_sandbox(sandbox(&assignment, attached)).await;
         made.map_err(|e| failure::sandbox(&e))?;
+        tracing::debug!(task = self.id, "the sandbox is made");
         for spec in self.missing(&assignment) {
             if !is_wanted() {
                 break;
@@ -95,6 +98,7 @@ impl Life {
         let plan = plan(assignment, spec, image);
         match self.shared.parts.runtime.start_container(&self.id, plan).await {
             Ok(record) => {
+                tracing::debug!(task = self.id, container = spec.name, "a container is started");
                 self.take_in(&record);
                 Ok(())
             }

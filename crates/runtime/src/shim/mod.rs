@@ -177,6 +177,7 @@ impl Shim {
         let config = config.ok_or_else(|| RuntimeError::NoSandbox(dir.path.display().to_string()))?;
         let log = File::options().create(true).append(true).open(dir.log());
         log.and_then(|log| sys::redirect_stderr(&log)).map_err(|e| host("open the shim's log", e))?;
+        name_process(&config.sandbox.task);
         rootfs::own_mount_namespace()?;
         let listener = listen(&dir).map_err(|e| host("listen in the task's directory", e))?;
         let record = SandboxRecord {
@@ -451,6 +452,14 @@ impl Shim {
         self.save(Keep::Power)?;
         self.announce_exits();
         Ok(())
+    }
+}
+
+/// So that `ps` and `top` tell shims apart: `shim-` and the start of the task's id.
+fn name_process(task: &str) {
+    let name: String = "shim-".chars().chain(task.chars().take(10)).collect();
+    if let Ok(name) = std::ffi::CString::new(name) {
+        let _ = rustix::thread::set_name(&name);
     }
 }
 
