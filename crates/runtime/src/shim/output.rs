@@ -1,5 +1,6 @@
 //! A container's output: from its pipes into its spool.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -18,6 +19,8 @@ pub(super) struct Output {
     writer: Writer,
     pipes: [Option<Pipe>; 2],
     may_wait: bool,
+    /// Lines that the disk has not taken yet; nothing more is read before it has.
+    backlog: VecDeque<Line>,
     /// Lines dropped because nobody read, since the container's start.
     dropped: u64,
     is_paused: bool,
@@ -27,6 +30,13 @@ struct Pipe {
     fd: OwnedFd,
     stream: Stream,
     lines: Lines,
+}
+
+struct Line {
+    stream: Stream,
+    millis: i64,
+    text: Vec<u8>,
+    goes_on: bool,
 }
 
 /// The ends of the pipes that the container writes to.
@@ -52,7 +62,8 @@ impl Output {
         }
         let pipe = |fd, stream| Some(Pipe { fd, stream, lines: Lines::default() });
         let pipes = [pipe(stdout, Stream::Stdout), pipe(stderr, Stream::Stderr)];
-        let output = Output { writer, pipes, may_wait, dropped: 0, is_paused: false };
+        let output =
+            Output { writer, pipes, may_wait, backlog: VecDeque::new(), dropped: 0, is_paused: false };
         Ok(Some((output, Ends { stdout: stdout_end, stderr: stderr_end })))
     }
 
@@ -60,14 +71,26 @@ impl Output {
         self.writer.end()
     }
 
+    /// Nothing more will come into the spool.
     pub fn is_closed(&self) -> bool {
-        self.pipes.iter().all(Option::is_none)
+        self.pipes.iter().all(Option::is_none) && self.backlog.is_empty()
     }
 
     /// Looks whether the container's writers must wait; `true` if so.
     pub fn update_paused(&mut self) -> bool {
-        self.is_paused = self.may_wait && !self.is_closed() && !self.writer.has_room(CHUNK).unwrap_or(true);
+        self.write_backlog();
+        let is_full = !self.is_closed() && !self.writer.has_room(CHUNK).unwrap_or(true);
+        self.is_paused = self.may_wait && (is_full || !self.backlog.is_empty());
         self.is_paused
+    }
+
+    fn write_backlog(&mut self) {
+        while let Some(Line { stream, millis, text, goes_on }) = self.backlog.front() {
+            if self.writer.append_unbounded(*stream, *millis, text, *goes_on).is_err() {
+                return;
+            }
+            self.backlog.pop_front();
+        }
     }
 
     pub fn readable(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
@@ -78,7 +101,7 @@ impl Output {
     /// Takes what the pipe holds, at most one chunk, so that no container starves another.
     /// `false` once there is nothing more to take for now.
     pub fn read(&mut self, index: usize) -> bool {
-        let Some(pipe) = &mut self.pipes[index] else { return false };
+        let Some(pipe) = &self.pipes[index] else { return false };
         let mut chunk = vec![0; CHUNK];
         let got = match rustix::io::read(&pipe.fd, &mut chunk[..]) {
             Ok(got) => got,
@@ -87,19 +110,18 @@ impl Output {
             Err(_) => 0,
         };
         let millis = clock::wall().as_millis();
-        let (writer, dropped, may_wait) = (&mut self.writer, &mut self.dropped, self.may_wait);
         let stream = pipe.stream;
+        let Output { writer, backlog, dropped, may_wait, .. } = self;
         let append = |text: &[u8], goes_on: bool| {
-            let written = if may_wait {
-                writer.append_unbounded(stream, millis, text, goes_on).map(|()| Appended::Written)
-            } else {
-                writer.append(stream, millis, text, goes_on)
-            };
-            // A disk that takes nothing costs lines, never the container.
-            if !matches!(written, Ok(Appended::Written)) {
-                *dropped += 1;
+            if !*may_wait {
+                // A disk that takes nothing costs lines here, never the container.
+                let appended = writer.append(stream, millis, text, goes_on);
+                *dropped += u64::from(!matches!(appended, Ok(Appended::Written)));
+            } else if !backlog.is_empty() || writer.append_unbounded(stream, millis, text, goes_on).is_err() {
+                backlog.push_back(Line { stream, millis, text: text.to_vec(), goes_on });
             }
         };
+        let Some(pipe) = &mut self.pipes[index] else { return false };
         if got == 0 {
             pipe.lines.finish(append);
             self.pipes[index] = None;
@@ -115,13 +137,14 @@ impl Output {
             while self.read(index) {}
             // A process outside the container may hold the pipe: not our output any more.
             if let Some(mut pipe) = self.pipes[index].take() {
-                let (writer, stream) = (&mut self.writer, pipe.stream);
+                let (backlog, stream) = (&mut self.backlog, pipe.stream);
                 let millis = clock::wall().as_millis();
                 pipe.lines.finish(|text, goes_on| {
-                    let _ = writer.append_unbounded(stream, millis, text, goes_on);
+                    backlog.push_back(Line { stream, millis, text: text.to_vec(), goes_on });
                 });
             }
         }
+        self.write_backlog();
         if self.dropped > 0 {
             eprintln!("{} shim: {} lines of output were dropped", clock::wall(), self.dropped);
         }

@@ -17,6 +17,8 @@ pub struct Writer {
     /// Unread bytes when last counted, plus what was written since.
     unread: u64,
     frame: Vec<u8>,
+    /// Behind `end` lies a part of a frame that did not fit on the disk.
+    is_torn: bool,
 }
 
 /// What became of a line.
@@ -42,6 +44,7 @@ impl Writer {
             end: Position { segment, offset: 0 },
             unread: there.iter().map(|(_, bytes)| bytes).sum(),
             frame: Vec::new(),
+            is_torn: false,
         })
     }
 
@@ -77,6 +80,7 @@ impl Writer {
     }
 
     /// Appends without looking at the limit: for bytes already taken from a pipe in blocking mode.
+    /// After an error, the same may be tried again.
     pub fn append_unbounded(
         &mut self,
         stream: Stream,
@@ -84,6 +88,10 @@ impl Writer {
         text: &[u8],
         goes_on: bool,
     ) -> io::Result<()> {
+        if self.is_torn {
+            self.file.set_len(u64::from(self.end.offset))?;
+            self.is_torn = false;
+        }
         if u64::from(self.end.offset) >= self.segment_bytes {
             self.next_segment()?;
         }
@@ -95,8 +103,8 @@ impl Writer {
         self.frame.extend_from_slice(&millis.to_le_bytes());
         self.frame.extend_from_slice(text);
         if let Err(error) = self.file.write_all(&self.frame) {
-            // A full disk may leave a torn frame: no reader may read past it.
-            let _ = self.next_segment();
+            // A full disk may have taken a part.
+            self.is_torn = true;
             return Err(error);
         }
         self.end.offset += self.frame.len() as u32;

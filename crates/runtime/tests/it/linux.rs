@@ -247,6 +247,23 @@ async fn a_container_that_must_not_wait_loses_lines_instead() {
 }
 
 #[tokio::test]
+async fn a_waiting_shim_ends_with_its_server() {
+    let Some(fixture) = linux() else { return };
+    assert!(fixture.runtime.list().await.unwrap().is_empty());
+    let hierarchies = launch::cgroup::Hierarchies::detect().unwrap();
+    let group = options(fixture.dir.path(), None).cgroup.join("shims");
+    let cgroup = launch::cgroup::Cgroup::open(&hierarchies, &group).unwrap();
+    let waiting = || cgroup.processes().map_or(0, |found| found.len());
+    while waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    fixture.runtime.close().await;
+    while waiting() != 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn down_leaves_nothing() {
     let Some(fixture) = linux() else { return };
     fixture.runtime.create_sandbox(fixture.sandbox()).await.unwrap();

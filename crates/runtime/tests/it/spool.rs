@@ -59,3 +59,36 @@ fn a_full_spool_takes_more_once_it_is_read() {
     let appended = writer.append(Stream::Stdout, 1, b"more", false).unwrap();
     assert_eq!(appended, Appended::Written);
 }
+
+/// A disk of one MiB, for the calling thread alone; `None` without root.
+#[expect(deprecated, reason = "the replacement is unsafe for flags that are not used here")]
+fn small_disk(dir: &std::path::Path) -> Option<()> {
+    use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+    rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNS).ok()?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+    mount("tmpfs", dir, "tmpfs", MountFlags::empty(), Some(c"size=1m")).unwrap();
+    Some(())
+}
+
+#[test]
+fn a_full_disk_tears_no_frame_for_good() {
+    let dir = tempfile::tempdir().unwrap();
+    if small_disk(dir.path()).is_none() {
+        eprintln!("left out: a full disk (not root)");
+        return;
+    }
+    let spool = dir.path().join("spool");
+    let mut writer = Writer::open(&spool, 64 << 20).unwrap();
+    let filler = dir.path().join("filler");
+    std::fs::write(&filler, vec![0; 500_000]).unwrap();
+    let line = vec![b'x'; 60_000];
+    let mut written = 0;
+    while writer.append_unbounded(Stream::Stdout, 1, &line, false).is_ok() {
+        written += 1;
+    }
+    let mut reader = Reader::new(&spool, Position::default());
+    assert_eq!(texts(&mut reader).len(), written, "the torn one is not seen");
+    std::fs::remove_file(&filler).unwrap();
+    writer.append_unbounded(Stream::Stdout, 1, b"after", false).unwrap();
+    assert_eq!(texts(&mut reader), ["after"]);
+}
