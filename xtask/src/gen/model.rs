@@ -93,6 +93,8 @@ pub struct Shape {
     #[serde(default)]
     pub document: bool,
     #[serde(default)]
+    pub eventstream: bool,
+    #[serde(default)]
     pub exception: bool,
     #[serde(default)]
     pub fault: bool,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::model::{Model, Operation, Reference, Shape};
 
@@ -57,6 +57,9 @@ impl<'a> Tree<'a> {
             self.inputs.insert(name);
         }
         let shape = self.shape(name)?;
+        ensure!(!shape.eventstream, "{name} is an event stream, which wire does not carry yet");
+        let wide = shape.members.0.iter().skip(128).find(|(member, _)| shape.required.contains(member));
+        ensure!(wide.is_none(), "{name} requires a member past the 128th, which wire does not check");
         let parts = [&shape.member, &shape.key, &shape.value];
         let parts = parts.into_iter().flatten().chain(shape.members.0.iter().map(|(_, member)| member));
         for part in parts {
