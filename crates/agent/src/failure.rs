@@ -77,7 +77,7 @@ pub(crate) fn start(error: &RuntimeError) -> Failure {
     }
 }
 
-/// The supervisor died: the exit code is a guess.
+/// What the agent itself should have known is missing.
 pub(crate) fn lost(reason: &str) -> Failure {
     failure("ContainerRuntimeError", reason.to_owned())
 }

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use base::Chance;
-use core_lifecycle::{Assignment, ContainerObservation, ContainerSpec, Failure, Observation, Phase};
+use core_lifecycle::{Assignment, ContainerObservation, ContainerSpec, Exit, Failure, Observation, Phase};
 use runtime::ContainerRecord;
 use tokio::task::JoinSet;
 
 use crate::agent::{Latest, Shared};
-use crate::failure;
 use crate::note::Note;
 use crate::seams::LogSource;
 use crate::ship::Shipper;
@@ -93,7 +92,7 @@ impl Life {
     pub async fn refresh(&mut self) {
         let record = match self.shared.parts.runtime.state(&self.id).await {
             Ok(Some(record)) => record,
-            Ok(None) => return,
+            Ok(None) => return self.miss(),
             Err(error) => {
                 tracing::warn!(task = self.id, %error, "a task's state cannot be read");
                 return;
@@ -109,6 +108,20 @@ impl Life {
         }
     }
 
+    /// The runtime knows nothing of the task: what had started was removed with the host's tasks.
+    fn miss(&mut self) {
+        let at = self.shared.parts.clock.now();
+        let containers = self.note.observation.containers.iter_mut();
+        let mut lost = containers.filter(|seen| seen.started_at.is_some() && seen.exit.is_none()).peekable();
+        if lost.peek().is_none() {
+            return;
+        }
+        tracing::warn!(task = self.id, "a task was removed from its host");
+        lost.for_each(|seen| seen.exit = Some(Exit { code: 137, at, is_oom: false }));
+        self.save();
+        self.report();
+    }
+
     /// Takes in what the runtime has recorded of a container, and ships its output.
     pub fn take_in(&mut self, record: &ContainerRecord) {
         let observation = &mut self.note.observation;
@@ -122,10 +135,11 @@ impl Life {
             }
             seen.runtime_id = Some(record.runtime_id.clone());
             seen.started_at = Some(record.started_at);
-            seen.exit = record.exit.clone();
-            if let Some(reason) = &record.exit_reason {
-                seen.failure = Some(failure::lost(reason));
+            // A container's failure says why it did not start; why it ended is for the log.
+            if let (None, Some(reason)) = (&seen.exit, &record.exit_reason) {
+                tracing::warn!(task = self.id, container = record.name, reason, "an exit code is a guess");
             }
+            seen.exit = record.exit.clone();
         }
         self.ship(&record.name, &record.runtime_id);
     }

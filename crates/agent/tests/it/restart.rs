@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use core_lifecycle::Phase;
 use link::Order;
+use runtime::Runtime;
 
 use crate::fakes::{Host, TASK, assignment};
 
@@ -61,5 +62,19 @@ async fn a_stopped_task_is_reported_again() {
     while !host.leftovers().is_empty() {
         tokio::task::yield_now().await;
     }
+    host.agent.close().await;
+}
+
+#[tokio::test]
+async fn a_task_that_was_removed_meanwhile_has_ended() {
+    let mut host = Host::new().await;
+    host.run(assignment(TASK, &[("web", true, "")]));
+    host.phase(TASK, Phase::Running).await;
+    host.agent.close().await;
+    host.runtime.down().await.unwrap();
+    let mut host = host.restart().await;
+    let seen = host.phase(TASK, Phase::Stopped).await;
+    assert_eq!(seen.containers[0].exit.as_ref().map(|e| e.code), Some(137));
+    assert_eq!(seen.failure, None);
     host.agent.close().await;
 }
