@@ -26,6 +26,7 @@ pub fn run(root: &Path) -> Result<()> {
     } else {
         step("tests", || cargo(root, &["test", "--workspace", "--quiet", "--no-fail-fast"]))?;
     }
+    step("fuzzing", || crate::fuzz::run(root, &[]))?;
     step("clients", || crate::clients::run(root, &[], &mut left_out))?;
     for what in &left_out {
         say(&format!("left out  {what}"));
@@ -43,8 +44,9 @@ fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     Ok(())
 }
 
+/// Prints a line about the gate.
 #[expect(clippy::print_stdout, reason = "a program for the terminal")]
-fn say(line: &str) {
+pub fn say(line: &str) {
     println!("{line}");
 }
 

@@ -71,11 +71,19 @@ fn licenses(root: &Path) -> Result<String> {
             continue;
         }
         let field = |name: &str| package[name].as_str().unwrap_or_default();
-        let mut text = format!("{} {} ({})\n{}\n", field("name"), field("version"), field("license"), field("repository"));
+        let mut text = format!(
+            "{} {} ({})\n{}\n",
+            field("name"),
+            field("version"),
+            field("license"),
+            field("repository")
+        );
         let folder = Path::new(field("manifest_path")).parent().map(Path::to_path_buf).unwrap_or_default();
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().to_ascii_uppercase();
-            let is_text = ["LICENSE", "LICENCE", "COPYING", "NOTICE", "COPYRIGHT"].iter().any(|start| name.starts_with(start));
+            let is_text = ["LICENSE", "LICENCE", "COPYING", "NOTICE", "COPYRIGHT"]
+                .iter()
+                .any(|start| name.starts_with(start));
             if is_text && let Ok(content) = fs::read_to_string(entry.path()) {
                 text.push_str(&format!("\n{content}\n"));
             }
@@ -134,7 +142,11 @@ fn wheel(dist: &Path, version: &str, binary: &Path, licenses: &str) -> Result<Pa
     let mut record = String::new();
     for (name, mode, content) in &files {
         zip.add(name, *mode, content)?;
-        record.push_str(&format!("{name},sha256={},{}\n", base64url(&Sha256::digest(content)), content.len()));
+        record.push_str(&format!(
+            "{name},sha256={},{}\n",
+            base64url(&Sha256::digest(content)),
+            content.len()
+        ));
     }
     record.push_str(&format!("{info}/RECORD,,\n"));
     zip.add(&format!("{info}/RECORD"), 0o644, record.as_bytes())?;
@@ -147,7 +159,8 @@ fn base64url(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::new();
     for group in bytes.chunks(3) {
-        let word = group.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        let word =
+            group.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
         for nth in 0..=group.len() {
             text.push(char::from(ALPHABET[(word >> (18 - 6 * nth)) as usize & 63]));
         }

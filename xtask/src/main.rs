@@ -5,6 +5,7 @@ mod clients;
 mod coverage;
 mod demo;
 mod dist;
+mod fuzz;
 mod r#gen;
 mod tidy;
 mod zip;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-const KNOWN: &str = "known: check, clients, coverage, demo, dist, gen, tidy";
+const KNOWN: &str = "known: check, clients, coverage, demo, dist, fuzz, gen, tidy";
 
 fn main() -> ExitCode {
     match run() {
@@ -38,6 +39,7 @@ fn run() -> Result<()> {
             let files = dist::run(&root())?;
             print(&files.iter().map(|file| format!("{}\n", file.display())).collect::<String>())
         }
+        Some("fuzz") => fuzz::run(&root(), &arguments[1..]),
         Some("tidy") => tidy::run(&root()),
         Some("gen") => r#gen::run(&root()),
         Some("coverage") => print(&coverage::run(&root(), argument(1))?),
