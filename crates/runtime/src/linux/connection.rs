@@ -60,8 +60,15 @@ impl Connection {
         result
     }
 
-    /// Hands answers to those who wait and events to `on_event`, until the shim is gone.
-    pub async fn receive(&self, mut reader: OwnedReadHalf, mut on_event: impl FnMut(Event)) {
+    /// Hands answers to those who wait, until the shim is gone. Before that, `on_answer` and
+    /// `on_event` hear everything in the order in which the shim said it: a container may have
+    /// ended before whoever started it is told that it started.
+    pub async fn receive(
+        &self,
+        mut reader: OwnedReadHalf,
+        on_answer: impl Fn(&Answer),
+        on_event: impl Fn(Event),
+    ) {
         let mut buffer = Vec::new();
         let mut chunk = vec![0; 16 * 1024];
         'reading: while let Ok(got @ 1..) = reader.read(&mut chunk).await {
@@ -69,7 +76,12 @@ impl Connection {
             loop {
                 match take_frame(&mut buffer) {
                     Ok(Some(frame)) => match serde_json::from_slice(&frame) {
-                        Ok(Message::Answer { id, result }) => self.reply(id, result),
+                        Ok(Message::Answer { id, result }) => {
+                            if let Ok(answer) = &result {
+                                on_answer(answer);
+                            }
+                            self.reply(id, result);
+                        }
                         Ok(Message::Event(event)) => on_event(event),
                         Err(error) => {
                             tracing::warn!(%error, "a shim said something that is not the protocol");

@@ -117,14 +117,14 @@ impl Sandbox {
         });
         let listening = sandbox.clone();
         shared.spawn(async move {
-            connection.receive(reader, |event| listening.take_in(event)).await;
+            let on_answer = |answer: &Answer| listening.take_in_answer(answer);
+            connection.receive(reader, on_answer, |event| listening.take_in(event)).await;
             listening.lose().await;
         });
         match sandbox.call(first).await? {
-            Answer::State(record) => sandbox.record.send_replace(record),
-            _ => return Err(unexpected()),
-        };
-        Ok(sandbox)
+            Answer::State(_) => Ok(sandbox),
+            _ => Err(unexpected()),
+        }
     }
 
     pub fn record(&self) -> SandboxRecord {
@@ -141,6 +141,23 @@ impl Sandbox {
     fn tell(&self, event: Event) {
         if let Some(shared) = self.shared.upgrade() {
             shared.listeners.tell(&self.task, event);
+        }
+    }
+
+    fn take_in_answer(&self, answer: &Answer) {
+        match answer {
+            Answer::State(record) => {
+                self.record.send_replace(record.clone());
+            }
+            Answer::Container(started) => {
+                self.record.send_modify(|record| {
+                    if record.container(&started.name).is_none() {
+                        record.containers.push(started.clone());
+                    }
+                });
+                self.tell(Event::Started { container: started.name.clone(), at: started.started_at });
+            }
+            _ => {}
         }
     }
 
@@ -202,12 +219,7 @@ impl Sandbox {
         })
         .await?;
         match self.call(Call::Start(Box::new(start))).await? {
-            Answer::Container(started) => {
-                self.record.send_modify(|record| record.containers.push(started.clone()));
-                let event = Event::Started { container: started.name.clone(), at: started.started_at };
-                self.tell(event);
-                Ok(started)
-            }
+            Answer::Container(started) => Ok(started),
             _ => Err(unexpected()),
         }
     }
@@ -350,4 +362,70 @@ fn end(hierarchies: &Hierarchies, path: &Path) -> io::Result<()> {
         cgroup.remove().map_err(io::Error::other)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream as Stream;
+
+    use base::Timestamp;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::linux::{Limits, Linux};
+    use crate::protocol::{Message, encode};
+
+    /// One thread, so that both messages are read before the caller is told of the first.
+    #[tokio::test]
+    async fn an_exit_right_behind_the_start_is_seen() {
+        let tasks = tempfile::tempdir().unwrap();
+        let options = LinuxOptions {
+            tasks: tasks.path().to_path_buf(),
+            cgroup: "none".into(),
+            shim: Vec::new(),
+            oci_runtime: None,
+            limits: Limits::Enforced,
+        };
+        let shared = Linux::open(options).unwrap().shared;
+        let (own, theirs) = Stream::pair().unwrap();
+        own.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        tokio::spawn(quick_shim(tokio::net::UnixStream::from_std(theirs).unwrap()));
+        let connection = Connection::over(tokio::net::UnixStream::from_std(own).unwrap());
+        let dir = TaskDir::new(tasks.path(), "t");
+        let sandbox = Sandbox::over(&shared, dir, "t", connection, Call::State).await.unwrap();
+        sandbox.call(Call::State).await.unwrap();
+        assert_eq!(sandbox.exit_of("c").unwrap().map(|exit| exit.code), Some(7));
+    }
+
+    /// Answers the first request with an empty state, the second with a container and its end.
+    async fn quick_shim(mut stream: tokio::net::UnixStream) {
+        let mut request = Vec::new();
+        let record = SandboxRecord {
+            sandbox: TaskSandbox::empty("t"),
+            phase: SandboxPhase::Ready,
+            containers: Vec::new(),
+        };
+        stream.read_buf(&mut request).await.unwrap();
+        stream
+            .write_all(&encode(&Message::Answer { id: 1, result: Ok(Answer::State(record)) }))
+            .await
+            .unwrap();
+        stream.read_buf(&mut request).await.unwrap();
+        let started = ContainerRecord {
+            name: "c".to_owned(),
+            runtime_id: "t-1".to_owned(),
+            pid: 1,
+            started_at: Timestamp::EPOCH,
+            exit: None,
+            exit_reason: None,
+            warnings: Vec::new(),
+        };
+        let exit = Exit { code: 7, at: Timestamp::EPOCH, is_oom: false };
+        let mut frames = encode(&Message::Answer { id: 2, result: Ok(Answer::Container(started)) });
+        frames.extend(encode(&Message::Event(Event::Exited { container: "c".to_owned(), exit })));
+        stream.write_all(&frames).await.unwrap();
+        // Until the other end closes.
+        stream.read_to_end(&mut request).await.unwrap();
+    }
 }
