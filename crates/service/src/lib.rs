@@ -18,14 +18,12 @@
 //! Deliberately ignores bytes on the wire (`wire`), sockets and signatures (`gateway`), and what
 //! any operation means.
 
-mod acts;
 mod caller;
 mod operation;
 mod platform;
 mod tx;
 
-pub use acts::Acts;
 pub use caller::{Caller, Origin, Principal};
-pub use operation::{Operation, Service};
+pub use operation::{Acts, Operation, Service};
 pub use platform::{Platform, PlatformBuilder};
 pub use tx::{Data, Tx, View};

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use base::Fault;
 use link::Observed;
 use store::Kinds;
+use wire::present::Paths;
 use wire::{Api, OperationDefinition, Shape};
 
-use crate::acts::Acts;
 use crate::tx::{Data, Tx, View};
 
 pub(crate) type BoxShape = Box<dyn Shape>;
@@ -18,6 +18,15 @@ pub(crate) type Answer = Result<BoxShape, Fault>;
 type ReadFn = Box<dyn Fn(&View<'_>, BoxShape) -> Answer + Send + Sync>;
 type WriteFn = Box<dyn Fn(&mut Tx<'_>, BoxShape) -> Answer + Send + Sync>;
 type DataFn = Box<dyn Fn(Data, BoxShape) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
+
+/// The members of an input that an operation acts on, as dotted paths with list and map positions
+/// left out (`overrides.containerOverrides.command`). A path covers all below it.
+#[derive(Debug, Clone, Copy)]
+pub enum Acts {
+    /// On every member, or the handler refuses it by itself.
+    All,
+    On(&'static [&'static str]),
+}
 
 pub(crate) enum Run {
     Read(ReadFn),
@@ -28,7 +37,8 @@ pub(crate) enum Run {
 /// One operation of an API with its handler.
 pub struct Operation {
     pub definition: &'static OperationDefinition,
-    pub acts: Acts,
+    /// The members that it acts on; any other is refused by name.
+    pub(crate) acts: Paths,
     pub(crate) run: Run,
     /// A fresh input to decode into.
     pub input: fn() -> BoxShape,
@@ -80,6 +90,13 @@ impl Operation {
     }
 
     fn new<O: wire::Operation>(acts: Acts, run: Run) -> Self {
+        let acts = match acts {
+            Acts::All => Paths::all(),
+            // A slip of the pen would refuse what is built: it must not start.
+            Acts::On(paths) => {
+                Paths::new(O::DEFINITION.input, paths).expect("operations name members of the model")
+            }
+        };
         Operation { definition: O::DEFINITION, acts, run, input: || Box::new(O::Input::default()) }
     }
 }

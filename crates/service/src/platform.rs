@@ -220,7 +220,7 @@ impl Platform {
 }
 
 fn refuse_unknown(service: &Service, operation: &Operation, input: &dyn Shape) -> Result<(), Fault> {
-    match operation.acts.refused(input) {
+    match wire::present::outside(input, &operation.acts) {
         Some(path) => Err((service.refuse)(&path)),
         None => Ok(()),
     }
