@@ -21,6 +21,7 @@ pub fn run(root: &Path) -> Result<()> {
         left_out.push("licences of dependencies: cargo-deny is not installed (cargo install cargo-deny)");
     }
     step("build", || cargo(root, &["build", "--quiet", "--bin", "boxship"]))?;
+    step("coverage table", || crate::coverage::run(root, true))?;
     if has("cargo", &["nextest", "--version"]) {
         step("tests", || cargo(root, &["nextest", "run", "--workspace", "--no-fail-fast"]))?;
     } else {

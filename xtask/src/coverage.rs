@@ -1,26 +1,60 @@
-//! `cargo xtask coverage [FILE]`: the README's table of what works, in Markdown.
+//! `cargo xtask coverage`: what works, as a table in the README and a list in `docs/coverage.md`.
 //!
-//! Reads lines `ecs RunTask`, one for each operation that a built server serves with full effect,
-//! from FILE or the standard input, and counts them against the models' operations that the
-//! generated crates list. A name that no model has is an error: the table must not flatter.
+//! Asks the built binary which operations it serves with full effect, and counts them against the
+//! models' operations that the generated crates list. A name that no model has is an error: the
+//! table must not flatter.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Read;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-pub fn run(root: &Path, file: Option<&str>) -> Result<String> {
-    let mut text = String::new();
-    match file {
-        Some(file) => text = fs::read_to_string(file).with_context(|| format!("read {file}"))?,
-        None => {
-            std::io::stdin().read_to_string(&mut text)?;
+const BEGIN: &str = "<!-- coverage: written by `cargo xtask coverage` -->\n";
+const END: &str = "<!-- /coverage -->";
+
+/// Writes both, or (`is_check`) fails where they are not as they would be written.
+pub fn run(root: &Path, is_check: bool) -> Result<()> {
+    crate::check::cargo(root, &["build", "--quiet", "--bin", "boxship"])?;
+    let listed =
+        Command::new(root.join("target/debug/boxship")).arg("operations").output().context("boxship")?;
+    let (known, built) = (known(&root.join("crates/aws"))?, built(&String::from_utf8_lossy(&listed.stdout))?);
+    let readme = fs::read_to_string(root.join("README.md"))?;
+    let (head, rest) = readme.split_once(BEGIN).context("README.md has no place for the coverage table")?;
+    let (_, tail) = rest.split_once(END).context("README.md's coverage table has no end")?;
+    let readme = format!("{head}{BEGIN}\n{}\n{END}{tail}", table(&known, &built)?);
+    for (file, text) in [("README.md", readme), ("docs/coverage.md", list(&known, &built)?)] {
+        let path = root.join(file);
+        if fs::read_to_string(&path).is_ok_and(|had| had == text) {
+            continue;
         }
+        if is_check {
+            bail!("{file} does not show what works: run `cargo xtask coverage`");
+        }
+        fs::write(&path, text).with_context(|| path.display().to_string())?;
     }
-    table(&known(&root.join("crates/aws"))?, &built(&text)?)
+    Ok(())
+}
+
+/// Every operation of every model, those that work first.
+fn list(known: &Names, built: &Names) -> Result<String> {
+    let mut text = String::from(
+        "# Operations\n\nWritten by `cargo xtask coverage`.\n\
+         An operation is listed as working when it has its full effect; parameters that it does not act on are refused by name.\n",
+    );
+    for (api, model) in known {
+        let works = built.get(api).cloned().unwrap_or_default();
+        writeln!(text, "\n## {api}: {} of {}\n", works.len(), model.len())?;
+        let names = |names: Vec<&String>| {
+            names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        };
+        writeln!(text, "Works: {}.\n", names(works.iter().collect()))?;
+        let missing: Vec<_> = model.difference(&works).collect();
+        writeln!(text, "Refused by name: {}.", names(missing))?;
+    }
+    Ok(text)
 }
 
 /// API → every operation of its model.

@@ -42,7 +42,7 @@ fn run() -> Result<()> {
         Some("fuzz") => fuzz::run(&root(), &arguments[1..]),
         Some("tidy") => tidy::run(&root()),
         Some("gen") => r#gen::run(&root()),
-        Some("coverage") => print(&coverage::run(&root(), argument(1))?),
+        Some("coverage") => coverage::run(&root(), argument(1) == Some("--check")),
         Some(other) => bail!("unknown command {other}; {KNOWN}"),
         None => bail!("which command? {KNOWN}"),
     }
