@@ -15,6 +15,8 @@ use wire::{Api, Encoded, Parts, Protocol};
 use crate::body::{Body, bytes};
 use crate::route::Peer;
 
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+
 /// Answers in whose name a request for no API that we have is refused.
 static NO_API: Api = Api {
     id: "none",
@@ -91,6 +93,15 @@ impl Apis {
             "answered"
         );
         respond(encoded)
+    }
+
+    /// Gives an answer that is no API's a request id of its own.
+    pub fn identify(&self, response: &mut Response<Body>) {
+        if !response.headers().contains_key(REQUEST_ID)
+            && let Ok(id) = HeaderValue::from_str(&self.platform.chance().uuid())
+        {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
     }
 
     async fn read(&self, body: Incoming) -> Result<Bytes, Fault> {

@@ -44,6 +44,11 @@ impl Default for GatewayOptions {
     }
 }
 
+/// Connections of users who may not call, at a time; further ones are closed without a word.
+const STRANGERS: usize = 64;
+/// They are told so at their first request, which must come soon.
+const STRANGERS_PATIENCE: Duration = Duration::from_secs(2);
+
 /// The front door. Cheap to clone.
 #[derive(Clone)]
 pub struct Gateway {
@@ -56,6 +61,8 @@ struct Inner {
     admission: Admission,
     options: GatewayOptions,
     slots: Arc<Semaphore>,
+    /// Slots of connections that are answered with a refusal.
+    strangers: Arc<Semaphore>,
 }
 
 /// Who may come in over a listener.
@@ -70,8 +77,9 @@ enum Door {
 impl Gateway {
     pub fn new(platform: Platform, routes: Routes, admission: Admission, options: GatewayOptions) -> Self {
         let slots = Arc::new(Semaphore::new(options.connections));
+        let strangers = Arc::new(Semaphore::new(STRANGERS));
         let apis = Apis::new(platform, options.body_limit, options.body_timeout);
-        Gateway { inner: Arc::new(Inner { apis, routes, admission, options, slots }) }
+        Gateway { inner: Arc::new(Inner { apis, routes, admission, options, slots, strangers }) }
     }
 
     /// Serves the operator's side until `stop` turns true, then lets requests under way finish.
@@ -109,7 +117,17 @@ impl Gateway {
             let (gateway, door, stop) = (self.clone(), door.clone(), stop.clone());
             connections.spawn(async move {
                 let peer = gateway.peer(&door, address, server.or(stream.local_addr().ok()), &stream);
-                gateway.connection(stream, peer, stop).await;
+                // Whoever may not call takes no place from those who may.
+                let strangers = Arc::clone(&gateway.inner.strangers);
+                let slot = if peer.is_ok() {
+                    Some(slot)
+                } else {
+                    drop(slot);
+                    strangers.try_acquire_owned().ok()
+                };
+                if slot.is_some() {
+                    gateway.connection(stream, peer, stop).await;
+                }
                 drop(slot);
             });
         }
@@ -155,14 +173,18 @@ impl Gateway {
         let _ = stream.set_nodelay(true);
         let peer = &peer;
         let service = service_fn(move |request| async move {
-            Ok::<_, Infallible>(match peer {
+            let mut response = match peer {
                 Ok(peer) => self.answer(request, peer).await,
                 Err(refusal) => text(StatusCode::FORBIDDEN, refusal.text()),
-            })
+            };
+            self.inner.apis.identify(&mut response);
+            Ok::<_, Infallible>(response)
         });
         let mut http = http1::Builder::new();
+        let patience = if peer.is_ok() { self.inner.options.header_timeout } else { STRANGERS_PATIENCE };
         http.timer(TokioTimer::new())
-            .header_read_timeout(self.inner.options.header_timeout)
+            .keep_alive(peer.is_ok())
+            .header_read_timeout(patience)
             .max_buf_size(64 << 10)
             .max_headers(128);
         let mut connection =
