@@ -1,5 +1,6 @@
 //! `boxship up`: everything in one process.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ use service::{Platform, PlatformBuilder};
 use service_logs::Logs;
 use store::{BackendError, OpenError, Store};
 use store_sqlite::Sqlite;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::Admin;
@@ -43,9 +44,20 @@ struct Data {
     ecr: service_ecr::Config,
 }
 
+/// Connections that the kernel holds until they are accepted. With the usual 128 a burst of clients
+/// waits a second, until they ask again.
+const BACKLOG: u32 = 4_096;
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// Runs the server until a signal ends it.
 pub async fn run(options: Options, on_ready: impl FnOnce(&RunFile)) -> Result<ExitCode> {
-    let listener = TcpListener::bind(options.listen).await.with_context(|| {
+    let listener = listen(options.listen).with_context(|| {
         format!("cannot listen on {}: is another server running? `boxship status` says", options.listen)
     })?;
     let mut options = options;
