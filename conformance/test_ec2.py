@@ -78,7 +78,8 @@ def test_pages(simulated):
     assert len(first["Subnets"]) == 3 and not first.get("NextToken")
     unchecked = simulated.client("ec2", parameter_validation=False)
     refused("InvalidParameterValue", unchecked.describe_subnets, "greater than or equal to 5", MaxResults=4)
-    refused("InvalidParameterCombination", ec2.describe_subnets, MaxResults=5, SubnetIds=[first["Subnets"][0]["SubnetId"]])
+    refused("InvalidParameterCombination", ec2.describe_network_interfaces, MaxResults=5,
+            NetworkInterfaceIds=["eni-0123456789abcdef0"])
     refused("InvalidPaginationToken", ec2.describe_subnets, MaxResults=5, NextToken="nonsense")
     arns = run_task(simulated, define(simulated, "pages", [{"image": "web:1"}]), count=7)
     running(simulated, arns[-1])
