@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use base::clock::Clock;
 use core_lifecycle::Observation;
@@ -46,6 +48,8 @@ pub(crate) struct Shared {
     pub parts: Parts,
     pub notes: Notes,
     pub starts: Semaphore,
+    /// Actors that are not waiting for anything to happen.
+    busy: AtomicUsize,
     outbox: Outbox,
     tasks: Mutex<Tasks>,
 }
@@ -58,6 +62,9 @@ struct Tasks {
     forgotten: HashMap<Arc<str>, u64>,
     forgotten_order: VecDeque<Arc<str>>,
 }
+
+/// How often a reset looks whether tasks are gone.
+const FORGET_POLL: Duration = Duration::from_millis(5);
 
 /// Late orders come within seconds; this many tasks end within minutes at the most.
 const FORGOTTEN: usize = 10_000;
@@ -78,7 +85,23 @@ pub(crate) struct Latest {
 #[derive(Default)]
 struct Outbox {
     waiting: Mutex<BTreeMap<Arc<str>, (u64, Observation)>>,
+    /// One is on its way, and no longer among those that wait.
+    is_sending: AtomicBool,
     changed: Notify,
+}
+
+impl Outbox {
+    fn is_empty(&self) -> bool {
+        lock(&self.waiting).is_empty() && !self.is_sending.load(Ordering::SeqCst)
+    }
+
+    fn take(&self) -> Option<(Arc<str>, (u64, Observation))> {
+        let mut waiting = lock(&self.waiting);
+        let next = waiting.pop_first();
+        // Within the lock, so that nobody sees neither.
+        self.is_sending.store(next.is_some(), Ordering::SeqCst);
+        next
+    }
 }
 
 impl Agent {
@@ -93,6 +116,7 @@ impl Agent {
         let found = notes.load()?;
         let shared = Arc::new(Shared {
             starts: Semaphore::new(parts.parallel_starts.max(1)),
+            busy: AtomicUsize::new(0),
             notes,
             parts,
             outbox: Outbox::default(),
@@ -160,11 +184,34 @@ impl Agent {
         let (shared, actor) = (self.shared.clone(), Task::new(self.shared.clone(), id, note, orders));
         let mut scope = lock(&self.scope);
         while scope.try_join_next().is_some() {}
+        shared.busy.fetch_add(1, Ordering::SeqCst);
         scope.spawn(async move {
             if let Some(generation) = actor.run().await {
                 lock(&shared.tasks).forget(task, generation);
             }
+            shared.busy.fetch_sub(1, Ordering::SeqCst);
         });
+    }
+
+    /// Whether every task waits for something to happen and every report has been sent. What is in
+    /// the channels around the agent is its owner's to look at.
+    pub fn is_idle(&self) -> bool {
+        self.shared.busy.load(Ordering::SeqCst) == 0 && self.shared.outbox.is_empty()
+    }
+
+    /// Ends every task and forgets it; returns once nothing of any is left. For a reset.
+    pub async fn forget_all(&self) {
+        loop {
+            let waiting = {
+                let tasks = lock(&self.shared.tasks);
+                tasks.known.values().for_each(|handle| handle.take(u64::MAX, Goal::Forget));
+                tasks.known.len()
+            };
+            if waiting == 0 {
+                return;
+            }
+            tokio::time::sleep(FORGET_POLL).await;
+        }
     }
 
     /// Ends the agent, joined. Tasks run on, and the next agent on the same directory takes them
@@ -234,11 +281,19 @@ impl Shared {
         self.outbox.changed.notify_one();
     }
 
+    /// Waits for what an actor waits for; it is idle meanwhile.
+    pub async fn idle<T>(&self, wait: impl Future<Output = T>) -> T {
+        let resting = Resting::new(&self.busy);
+        let happened = wait.await;
+        drop(resting);
+        happened
+    }
+
     async fn send_reports(self: Arc<Self>) {
         // Starts at the clock, so that numbers grow across restarts without being kept.
         let mut sequence = 0;
         loop {
-            let next = lock(&self.outbox.waiting).pop_first();
+            let next = self.outbox.take();
             let Some((task, (generation, observation))) = next else {
                 self.outbox.changed.notified().await;
                 continue;
@@ -251,6 +306,22 @@ impl Shared {
                 return;
             }
         }
+    }
+}
+
+/// Counts its actor as idle while it lives.
+struct Resting<'a>(&'a AtomicUsize);
+
+impl<'a> Resting<'a> {
+    fn new(busy: &'a AtomicUsize) -> Self {
+        busy.fetch_sub(1, Ordering::SeqCst);
+        Resting(busy)
+    }
+}
+
+impl Drop for Resting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
 

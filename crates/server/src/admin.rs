@@ -112,7 +112,14 @@ impl Admin {
         else {
             return refuse(StatusCode::BAD_REQUEST, "expected {\"advance_seconds\": N}, N zero or more");
         };
-        match clock::advance(&self.platform, &self.engine, simulated, Duration::from_secs_f64(seconds)).await
+        match clock::advance(
+            &self.platform,
+            &self.engine,
+            &self.host,
+            simulated,
+            Duration::from_secs_f64(seconds),
+        )
+        .await
         {
             Ok(now) => answer(StatusCode::OK, &json!({ "now": now.iso8601() })),
             Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, error),

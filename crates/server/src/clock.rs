@@ -7,6 +7,8 @@ use control::Engine;
 use runtime::Simulated;
 use service::{Caller, Platform};
 
+use crate::host::Host;
+
 /// The store's fact that holds the clock's offset, in microseconds.
 pub const OFFSET: &str = "clock_offset_micros";
 
@@ -14,13 +16,14 @@ pub const OFFSET: &str = "clock_offset_micros";
 pub async fn advance(
     platform: &Platform,
     engine: &Engine,
+    host: &Host,
     simulated: &Simulated,
     by: Duration,
 ) -> Result<Timestamp, Fault> {
     let clock = platform.clock();
     let target = clock.now() + by;
     loop {
-        let next = quiet(platform, engine, simulated).await;
+        let next = quiet(platform, engine, host, simulated).await;
         let now = clock.now();
         if now >= target {
             break;
@@ -40,15 +43,28 @@ pub async fn advance(
     Ok(clock.now())
 }
 
+/// Looks that must agree before everything counts as quiet: between two of them whatever was handed
+/// from one part to the next has shown itself.
+const LOOKS: u32 = 3;
+const BETWEEN: Duration = Duration::from_millis(2);
+
 /// Waits until nothing is under way in control plane and host. Answers when the next thing is due.
-async fn quiet(platform: &Platform, engine: &Engine, simulated: &Simulated) -> Option<Timestamp> {
+async fn quiet(
+    platform: &Platform,
+    engine: &Engine,
+    host: &Host,
+    simulated: &Simulated,
+) -> Option<Timestamp> {
+    let (mut agreed, mut seen) = (0, None);
     loop {
         simulated.settle();
         let due = engine.settle().await;
-        let before = platform.store().snapshot().revision();
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        if platform.store().snapshot().revision() == before {
+        let revision = Some(platform.store().snapshot().revision());
+        agreed = if host.is_idle() && seen == revision { agreed + 1 } else { 0 };
+        if agreed == LOOKS {
             return [due, simulated.next_due()].into_iter().flatten().min();
         }
+        seen = revision;
+        tokio::time::sleep(BETWEEN).await;
     }
 }

@@ -17,5 +17,5 @@ pub async fn reset(platform: &Platform, host: &Host) -> Result<()> {
         })
         .await
         .context("the records could not be wiped")?;
-    host.runtime.down().await.context("the tasks could not be ended")
+    host.wipe().await
 }

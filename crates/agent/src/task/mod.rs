@@ -90,21 +90,23 @@ impl Task {
         if self.life.note.goal > Goal::Run || self.life.is_over() {
             return self.life.begin_stop(None);
         }
-        tokio::select! {
-            changed = self.orders.changed() => {
-                if changed.is_err() {
-                    // The agent ends, and this actor with it.
-                    std::future::pending::<()>().await;
-                }
+        let Task { life, orders, events } = self;
+        let happened = life.shared.idle(async {
+            tokio::select! {
+                changed = orders.changed() => Happened::Ordered(changed.is_ok()),
+                event = events.recv() => Happened::Event(event.is_some()),
+            }
+        });
+        match happened.await {
+            // The agent ends, and this actor with it.
+            Happened::Ordered(false) => std::future::pending::<()>().await,
+            Happened::Ordered(true) => {
                 if !self.obey() {
                     self.life.report();
                 }
             }
-            event = self.events.recv() => {
-                if event.is_none() {
-                    self.events = self.life.shared.parts.runtime.events(&self.life.id);
-                }
-            }
+            Happened::Event(true) => {}
+            Happened::Event(false) => self.events = self.life.shared.parts.runtime.events(&self.life.id),
         }
     }
 
@@ -114,11 +116,19 @@ impl Task {
             self.life.forget().await;
             return Some(true);
         }
-        self.orders.changed().await.ok()?;
+        self.life.shared.idle(self.orders.changed()).await.ok()?;
         self.obey();
         self.life.report();
         Some(false)
     }
+}
+
+/// What ended an actor's wait.
+enum Happened {
+    /// `false`: the agent is gone.
+    Ordered(bool),
+    /// `false`: another listener has taken over.
+    Event(bool),
 }
 
 async fn until_stop(orders: &mut watch::Receiver<Latest>) {

@@ -92,6 +92,11 @@ impl ContentImages {
         }
     }
 
+    fn keep(&self, task: &str, image: Image) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.entry(task.to_owned()).or_default().push(image);
+    }
+
     fn loaded(&self, reference: &Reference) -> Option<Arc<Loaded>> {
         self.platform.store().snapshot().get::<Loaded>(&Loaded::key_of(&reference.to_string()))
     }
@@ -135,9 +140,19 @@ impl Images for ContentImages {
                 layers: image.layers.clone(),
                 config: defaults(&image),
             };
-            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            held.entry(wanted.task.to_owned()).or_default().push(image);
+            self.keep(wanted.task, image);
             Ok(pulled)
+        })
+    }
+
+    fn hold<'a>(&'a self, task: &'a str, digest: &'a str) -> Pending<'a, ()> {
+        Box::pin(async move {
+            let Ok(digest) = digest.parse::<Digest>() else { return };
+            let content = self.content.clone();
+            let found = tokio::task::spawn_blocking(move || content.image(&digest)).await;
+            if let Ok(Some(image)) = found {
+                self.keep(task, image);
+            }
         })
     }
 

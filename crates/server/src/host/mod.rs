@@ -4,9 +4,11 @@ mod images;
 mod logs;
 mod network;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use agent::{Agent, Images, LogSink, Network, Parts};
@@ -43,7 +45,16 @@ pub struct Host {
     pub simulated: Option<Arc<Simulated>>,
     network: Option<Arc<VpcNetwork>>,
     vpcs: Option<Vpcs>,
+    /// To see whether any order or report is under way.
+    orders: mpsc::Sender<Desired>,
+    reports: Arc<Reports>,
     scope: JoinSet<()>,
+}
+
+/// Reports on their way into the records.
+#[derive(Default)]
+struct Reports {
+    under_way: AtomicUsize,
 }
 
 /// Where the parts of a host lie, all derived from the data directory.
@@ -96,29 +107,31 @@ impl Host {
     /// Answers the host and the way for orders to reach it.
     pub async fn start(up: Up<'_>) -> Result<(Host, mpsc::Sender<Desired>)> {
         let places = Places::of(&up.options.data_dir);
+        let (orders, received) = mpsc::channel(QUEUE);
         let mut host = match up.options.runtime {
             RuntimeChoice::Linux => {
                 let limits = if up.options.is_limits_advisory { Limits::Advisory } else { Limits::Enforced };
                 let runtime: Arc<dyn Runtime> = Arc::new(places.linux(limits)?);
                 let vpcs = places.vpcs(SPARE)?;
                 let network = VpcNetwork::new(vpcs.clone(), up.stop.clone());
-                let agent = open_agent(&up, &places, runtime.clone(), network.clone()).await?;
-                let (network, vpcs) = (Some(network), Some(vpcs));
-                Host { agent: agent.0, runtime, simulated: None, network, vpcs, scope: agent.1 }
+                let (agent, reports, scope) =
+                    open_agent(&up, &places, runtime.clone(), network.clone()).await?;
+                let (network, vpcs, orders) = (Some(network), Some(vpcs), orders.clone());
+                Host { agent, runtime, simulated: None, network, vpcs, orders, reports, scope }
             }
             RuntimeChoice::Simulated => {
                 let clock = up.platform.clock().clone();
                 let simulated = Arc::new(Simulated::open(places.tasks.clone(), clock)?);
                 let runtime: Arc<dyn Runtime> = simulated.clone();
-                let agent = open_agent(&up, &places, runtime.clone(), Arc::new(NoNetwork)).await?;
-                let simulated = Some(simulated);
-                Host { agent: agent.0, runtime, simulated, network: None, vpcs: None, scope: agent.1 }
+                let opened = open_agent(&up, &places, runtime.clone(), Arc::new(NoNetwork)).await?;
+                let (agent, reports, scope) = opened;
+                let (simulated, orders) = (Some(simulated), orders.clone());
+                Host { agent, runtime, simulated, network: None, vpcs: None, orders, reports, scope }
             }
         };
-        let (sender, orders) = mpsc::channel(QUEUE);
         let agent = host.agent.clone();
-        host.scope.spawn(async move { agent.follow(orders).await });
-        Ok((host, sender))
+        host.scope.spawn(async move { agent.follow(received).await });
+        Ok((host, orders))
     }
 
     /// Lets tasks reach the one port from now on.
@@ -126,6 +139,22 @@ impl Host {
         if let Some(network) = &self.network {
             network.serve(gateway.clone());
         }
+    }
+
+    /// Whether no order and no report is under way, and every task waits for something to happen.
+    pub fn is_idle(&self) -> bool {
+        self.orders.capacity() == self.orders.max_capacity()
+            && self.agent.is_idle()
+            && self.reports.under_way.load(Ordering::SeqCst) == 0
+    }
+
+    /// Ends every task, with its networks. For a reset.
+    pub async fn wipe(&self) -> Result<()> {
+        self.agent.forget_all().await;
+        if let Some(vpcs) = &self.vpcs {
+            vpcs.retain(BTreeSet::new()).await.context("not every interface could be removed")?;
+        }
+        Ok(())
     }
 
     /// Ends the agent; tasks run on.
@@ -143,8 +172,9 @@ async fn open_agent(
     places: &Places,
     runtime: Arc<dyn Runtime>,
     network: Arc<dyn Network>,
-) -> Result<(Arc<Agent>, JoinSet<()>)> {
+) -> Result<(Arc<Agent>, Arc<Reports>, JoinSet<()>)> {
     let (sender, observations) = mpsc::channel(QUEUE);
+    let reports = Arc::new(Reports::default());
     let parts = Parts {
         host: HostId(LOCAL.into()),
         clock: up.platform.clock().clone(),
@@ -158,14 +188,18 @@ async fn open_agent(
     };
     let agent = Agent::open(parts).await.context("the agent does not start")?;
     let mut scope = JoinSet::new();
-    scope.spawn(take_in(up.platform.clone(), observations));
-    Ok((Arc::new(agent), scope))
+    scope.spawn(take_in(up.platform.clone(), observations, reports.clone()));
+    Ok((Arc::new(agent), reports, scope))
 }
 
 /// Writes what the host sees into the records, in order. A report that fails comes again: the
 /// control plane repeats its order until it sees the effect.
-async fn take_in(platform: Platform, mut observations: mpsc::Receiver<Observed>) {
-    while let Some(observed) = observations.recv().await {
+async fn take_in(platform: Platform, mut observations: mpsc::Receiver<Observed>, reports: Arc<Reports>) {
+    loop {
+        // Those in the channel count as under way, too.
+        reports.under_way.store(observations.len(), Ordering::SeqCst);
+        let Some(observed) = observations.recv().await else { return };
+        reports.under_way.store(1, Ordering::SeqCst);
         let arn = base::Arn::parse(&observed.task).ok();
         let account = arn.as_ref().and_then(|arn| AccountId::parse(arn.account()));
         let region = arn.as_ref().and_then(|arn| Region::parse(arn.region()));
