@@ -5,7 +5,8 @@ use std::time::Duration;
 use base::{AccountId, Region, Secret, Timestamp};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use sha2::{Digest as _, Sha256};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 
 use crate::state::Registry;
 
@@ -84,12 +85,9 @@ impl Tokens {
 
     /// HMAC-SHA256 of `claim`, in hexadecimal.
     fn seal(&self, claim: &str) -> String {
-        let mut key = [0u8; 64];
-        let hashed = Sha256::digest(self.key.expose().as_bytes());
-        key[..32].copy_from_slice(&hashed);
-        let pad = |byte: u8| key.map(|k| k ^ byte);
-        let inner = Sha256::new().chain_update(pad(0x36)).chain_update(claim.as_bytes()).finalize();
-        hex::encode(Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize())
+        let keyed = Hmac::<Sha256>::new_from_slice(self.key.expose().as_bytes());
+        let keyed = keyed.expect("HMAC takes keys of any length");
+        hex::encode(keyed.chain_update(claim.as_bytes()).finalize().into_bytes())
     }
 }
 

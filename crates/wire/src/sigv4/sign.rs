@@ -1,6 +1,7 @@
 //! Making signatures.
 
 use base::{Secret, Timestamp};
+use hmac::{Hmac, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 
@@ -78,14 +79,6 @@ pub fn signature(secret: &Secret, date: &str, region: &str, service: &str, to_si
 
 /// HMAC-SHA256 (RFC 2104).
 fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
-    const BLOCK: usize = 64;
-    let mut block = [0; BLOCK];
-    if key.len() > BLOCK {
-        block[..32].copy_from_slice(&Sha256::digest(key));
-    } else {
-        block[..key.len()].copy_from_slice(key);
-    }
-    let inner = Sha256::new_with_prefix(block.map(|byte| byte ^ 0x36)).chain_update(message).finalize();
-    let outer = Sha256::new_with_prefix(block.map(|byte| byte ^ 0x5c)).chain_update(inner);
-    outer.finalize().into()
+    let keyed = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    keyed.chain_update(message).finalize().into_bytes().into()
 }
