@@ -60,13 +60,16 @@ pub async fn demo(client: &Client, binary: &Path, scratch: &Path, is_simulated: 
 async fn answer(at: &str, steps: &Steps) -> Result<String> {
     steps.now("asking it over HTTP");
     let address = SocketAddr::new(at.parse::<IpAddr>()?, 80);
+    let mut last = None;
     for _ in 0..PATIENCE {
-        if let Ok(answer) = http::get(address, "/").await {
-            return Ok(String::from_utf8_lossy(answer.body()).into_owned());
+        match http::get(address, "/").await {
+            Ok(answer) => return Ok(String::from_utf8_lossy(answer.body()).into_owned()),
+            Err(error) => last = Some(error),
         }
         tokio::time::sleep(POLL).await;
     }
-    bail!("{at} does not answer on port 80")
+    let why = last.map_or_else(String::new, |error| format!(": {:#}", error.root_cause()));
+    bail!("{at} does not answer on port 80{why}. The host's route may be another server's: see its log")
 }
 
 async fn log(client: &Client, running: &Running, steps: &Steps) -> Result<()> {

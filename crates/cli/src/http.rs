@@ -31,12 +31,14 @@ where
             Err(error) => bail!("the answer could not be read: {error}"),
         }
     };
+    let mut exchange = std::pin::pin!(exchange);
     tokio::select! {
         biased;
-        answer = exchange => answer,
+        answer = &mut exchange => answer,
         ended = connection => {
-            ended.context("the server closed the connection")?;
-            bail!("the server closed the connection")
+            ended.context("the server broke the connection")?;
+            // It may have closed behind a whole answer.
+            exchange.await
         }
     }
 }
