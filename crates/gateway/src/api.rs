@@ -3,16 +3,14 @@
 use std::time::Duration;
 
 use base::{AccountId, Fault, Region};
-use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use service::{Caller, Operation, Origin, Platform, Principal, Service};
 use wire::sigv4::{Claim, ClaimError};
 use wire::{Api, Encoded, Parts, Protocol};
 
-use crate::body::{Body, bytes};
+use crate::body::{Body, bytes, gather};
 use crate::route::Peer;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -67,7 +65,7 @@ impl Apis {
     pub async fn answer(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
         let request_id = self.platform.chance().uuid();
         let (parts, body) = request.into_parts();
-        let body = match self.read(body).await {
+        let body = match gather(body, self.body_limit, self.body_timeout).await {
             Ok(body) => body,
             Err(fault) => {
                 let asked = self.asked(&parts, b"");
@@ -101,25 +99,6 @@ impl Apis {
             && let Ok(id) = HeaderValue::from_str(&self.platform.chance().uuid())
         {
             response.headers_mut().insert(REQUEST_ID, id);
-        }
-    }
-
-    async fn read(&self, body: Incoming) -> Result<Bytes, Fault> {
-        let whole = Limited::new(body, self.body_limit).collect();
-        match tokio::time::timeout(self.body_timeout, whole).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Fault::caller(
-                "RequestEntityTooLargeException",
-                format_args!("The request body has more than {} bytes", self.body_limit),
-            )
-            .with_status(413)),
-            Ok(Err(_)) => {
-                Err(Fault::caller("IncompleteBody", "The request body ended early").with_status(400))
-            }
-            Err(_) => {
-                Err(Fault::caller("RequestTimeout", "The request body did not arrive in time")
-                    .with_status(408))
-            }
         }
     }
 
