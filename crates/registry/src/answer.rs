@@ -31,6 +31,7 @@ impl From<Fault> for Refusal {
             "ImageNotFoundException" => (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN"),
             "LayersNotFoundException" => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN"),
             "ReferencedImagesNotFoundException" => (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN"),
+            "InvalidLayerPartException" => (StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID"),
             "UploadNotFoundException" => (StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN"),
             "InvalidLayerException" | "ImageDigestDoesNotMatchException" => {
                 (StatusCode::BAD_REQUEST, "DIGEST_INVALID")

@@ -157,6 +157,7 @@ pub fn storage(error: BlobError) -> Fault {
         BlobError::DigestMismatch { .. } => {
             Fault::caller("InvalidLayerException", format_args!("The layer's digest does not match: {error}"))
         }
+        BlobError::Busy(_) => Fault::caller("InvalidLayerPartException", error),
         error => Fault::server("ServerException", format_args!("The content could not be stored: {error}")),
     }
 }
