@@ -213,6 +213,24 @@ def test_down_then_up(server, is_killed):
     assert stopped(server, run(server, define_script(server, "again", "exit 3")))["containers"][0]["exitCode"] == 3
 
 
+def test_down_keeps_what_was_said(server):
+    """Lines and ends that came while the server was away outlive `down`."""
+    talks = run(server, define_script(server, "talks", "n=0; while :; do n=$((n+1)); echo $n; sleep 0.05; done"))
+    ends = run(server, define_script(server, "ends", "sleep 0.3; echo last words; exit 7"))
+    running(server, talks), running(server, ends)
+    server.kill()
+    time.sleep(1)
+    server.run("down")
+    server.start()
+    task = stopped(server, ends)
+    assert (task["stopCode"], task["containers"][0]["exitCode"]) == ("EssentialContainerExited", 7)
+    assert log(server, "ends", ends) == ["last words"]
+    assert stopped(server, talks)["containers"][0]["exitCode"] == 137
+    lines = log(server, "talks", talks)
+    assert lines == [str(n) for n in range(1, len(lines) + 1)]
+    assert len(lines) > 15, "a second of a line each twentieth"
+
+
 def test_two_servers_on_one_data_directory(server):
     """The second one says so and ends; the first goes on."""
     done = server.run("up", "--runtime", "linux", "--listen", "127.0.0.1:0", check=False)
