@@ -75,7 +75,8 @@ pub trait Runtime: Send + Sync {
     /// Where the spool of a container lies, for [`crate::spool::Reader`].
     fn spool(&self, task: &str, container: &str) -> std::path::PathBuf;
 
-    /// Ends and removes every task of this host: processes, mounts, cgroups, directories.
+    /// Ends every task of this host: no process, mount or cgroup is left. Records and spools stay
+    /// until [`Runtime::forget`]: exits and lines that nobody has read yet are not lost.
     fn down(&self) -> Pending<'_, Result<(), RuntimeError>>;
 
     /// Ends what this process does for its tasks, joined; the tasks run on.

@@ -205,6 +205,14 @@ impl Shared {
         remove_tree(dir.path).await
     }
 
+    /// Ends a task; how it went and what it said stay, for whoever has not heard of it yet.
+    async fn end(self: &Arc<Self>, task: &str) -> Result<(), RuntimeError> {
+        match self.find(task).await? {
+            Some(sandbox) => sandbox.remove().await,
+            None => self.forget(task).await,
+        }
+    }
+
     async fn list(self: &Arc<Self>) -> Result<Vec<SandboxRecord>, RuntimeError> {
         let mut records = Vec::new();
         for task in task_names(&self.options.tasks)? {
@@ -221,9 +229,9 @@ impl Shared {
     async fn down(self: &Arc<Self>) -> Result<(), RuntimeError> {
         let mut first_failure = Ok(());
         for task in task_names(&self.options.tasks)? {
-            // One that cannot be removed keeps no other.
-            let forgotten = self.forget(&task).await;
-            first_failure = first_failure.and(forgotten);
+            // One that cannot be ended keeps no other.
+            let ended = self.end(&task).await;
+            first_failure = first_failure.and(ended);
         }
         first_failure?;
         // A fill that is under way would leave another behind.

@@ -274,7 +274,28 @@ async fn down_leaves_nothing() {
     assert!(cgroup.directories().iter().all(|dir| dir.exists()));
     fixture.runtime.down().await.unwrap();
     assert!(cgroup.directories().iter().all(|dir| !dir.exists()));
-    assert_eq!(std::fs::read_dir(fixture.dir.path().join("tasks")).unwrap().count(), 0);
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains(fixture.dir.path().to_str().unwrap()));
+    fixture.runtime.forget(TASK).await.unwrap();
+    assert_eq!(std::fs::read_dir(fixture.dir.path().join("tasks")).unwrap().count(), 0);
+}
+
+/// What nobody has read before a `down` is read after it.
+#[tokio::test]
+async fn down_keeps_exits_and_output() {
+    let Some(mut fixture) = linux() else { return };
+    let dir = fixture.dir.path().to_path_buf();
+    fixture.runtime.create_sandbox(fixture.sandbox()).await.unwrap();
+    fixture.runtime.start_container(TASK, fixture.plan("job", "echo last words; exit 7")).await.unwrap();
+    fixture.runtime.start_container(TASK, fixture.plan("web", "echo hello; exec sleep 1000")).await.unwrap();
+    assert_eq!(fixture.output("job").await, "last words\n");
+    fixture.runtime.output(TASK, "web", Default::default()).await.unwrap();
+    fixture.runtime.down().await.unwrap();
+    fixture.runtime.close().await;
+    fixture.runtime = Box::new(Linux::open(options(&dir, None)).unwrap());
+    let record = fixture.runtime.state(TASK).await.unwrap().unwrap();
+    let code = |name: &str| record.container(name).unwrap().exit.as_ref().map(|exit| exit.code);
+    assert_eq!((code("job"), code("web")), (Some(7), Some(137)));
+    assert_eq!(fixture.output("job").await, "last words\n");
+    assert_eq!(fixture.output("web").await, "hello\n");
 }
