@@ -10,6 +10,16 @@ const AWS_CLI: &str = "awscli==1.46.2";
 
 /// Runs the suite against `target/debug/boxship`; what a machine lacks is added to `left_out`.
 pub fn run(root: &Path, arguments: &[String], left_out: &mut Vec<&'static str>) -> Result<()> {
+    run_with(root, arguments, &[], left_out)
+}
+
+/// [`run`] with further environment variables.
+pub fn run_with(
+    root: &Path,
+    arguments: &[String],
+    variables: &[(&str, &str)],
+    left_out: &mut Vec<&'static str>,
+) -> Result<()> {
     let home = root.join("target/clients");
     let Some(python) = environment(&home.join("python"), &["-r", "conformance/requirements.txt"], root)?
     else {
@@ -26,6 +36,7 @@ pub fn run(root: &Path, arguments: &[String], left_out: &mut Vec<&'static str>) 
         .env("BOXSHIP", root.join("target/debug/boxship"))
         .env("HELLO", hello)
         .env("PYTHONDONTWRITEBYTECODE", "1")
+        .envs(variables.iter().copied())
         .current_dir(root);
     if let Some(cli) = cli {
         pytest.env("AWS_CLI", cli.join("bin/aws"));

@@ -7,6 +7,7 @@ mod demo;
 mod dist;
 mod fuzz;
 mod r#gen;
+mod long;
 mod tidy;
 mod zip;
 
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-const KNOWN: &str = "known: check, clients, coverage, demo, dist, fuzz, gen, tidy";
+const KNOWN: &str = "known: check, clients, coverage, demo, dist, fuzz, gen, long, tidy";
 
 fn main() -> ExitCode {
     match run() {
@@ -40,6 +41,7 @@ fn run() -> Result<()> {
             print(&files.iter().map(|file| format!("{}\n", file.display())).collect::<String>())
         }
         Some("fuzz") => fuzz::run(&root(), &arguments[1..]),
+        Some("long") => long::run(&root()),
         Some("tidy") => tidy::run(&root()),
         Some("gen") => r#gen::run(&root()),
         Some("coverage") => coverage::run(&root(), argument(1) == Some("--check")),
