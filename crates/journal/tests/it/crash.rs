@@ -18,6 +18,8 @@ const DIR: &str = "JOURNAL_CRASH_DIR";
 const SEED: &str = "JOURNAL_CRASH_SEED";
 const STREAMS: u64 = 3;
 const KILLS: u64 = 20;
+/// With `BOXSHIP_LONG` set.
+const LONG_KILLS: u64 = 400;
 const OPTIONS: Options = Options { segment_bytes: 16 << 10 };
 
 #[expect(clippy::disallowed_methods, reason = "how a test tells its own child what to do")]
@@ -98,7 +100,8 @@ fn what_was_acknowledged_survives_kill_minus_nine() {
     let mut chance = Chance::new(seed);
     let dir = tempdir().unwrap();
     let mut kept = vec![0; STREAMS as usize];
-    for round in 0..KILLS {
+    let kills = if std::env::var_os("BOXSHIP_LONG").is_some() { LONG_KILLS } else { KILLS };
+    for round in 0..kills {
         write_and_kill(dir.path(), chance.next(), 1 + chance.below(60), &mut kept);
         if round % 3 == 0 {
             tear(dir.path(), &mut chance);

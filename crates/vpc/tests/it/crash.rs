@@ -10,6 +10,8 @@ use crate::network::{Bench, check, interface, key};
 /// Names the run directory for the process that is to be killed.
 const RUN_DIR: &str = "VPC_TEST_CHURN";
 const ROUNDS: usize = 25;
+/// With `BOXSHIP_LONG` set.
+const LONG_ROUNDS: usize = 300;
 
 /// The victim: attaches and detaches for ever, a line after each. Does nothing unless asked.
 #[test]
@@ -45,7 +47,8 @@ fn start(bench: &Bench) -> Child {
 #[test]
 fn killed_at_any_moment_it_leaves_nothing_half_done() {
     check(|bench| {
-        for round in 0..ROUNDS {
+        let rounds = if std::env::var_os("BOXSHIP_LONG").is_some() { LONG_ROUNDS } else { ROUNDS };
+        for round in 0..rounds {
             let mut child = start(bench);
             let output = BufReader::new(child.stderr.take().unwrap());
             let seen = output.lines().take(1 + round * 3 % 17).map(Result::unwrap).count();
