@@ -131,6 +131,8 @@ impl Gateway {
                 drop(slot);
             });
         }
+        // Nobody comes in any more, and whoever tries is told so at once.
+        drop(listener);
         while connections.join_next().await.is_some() {}
     }
 
