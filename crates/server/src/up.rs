@@ -17,7 +17,7 @@ use journal::Journal;
 use link::Desired;
 use service::{Platform, PlatformBuilder};
 use service_logs::Logs;
-use store::{BackendError, OpenError, Store};
+use store::{Backend, BackendError, OpenError, Store};
 use store_sqlite::Sqlite;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
@@ -118,7 +118,9 @@ fn open(options: &Options) -> Result<Data> {
         .mode(0o700)
         .create(dir)
         .with_context(|| format!("cannot make the data directory {}", dir.display()))?;
-    let backend = Sqlite::open(&dir.join("records.db")).map_err(|error| explain(dir, error))?;
+    let mut backend = Sqlite::open(&dir.join("records.db")).map_err(|error| explain(dir, error))?;
+    // Before anything else in the directory is touched: it may be another server's.
+    backend.hold_lease().map_err(|error| explain(dir, error))?;
     let blobs = Blobs::open(&dir.join("blobs")).context("the blobs cannot be opened")?;
     let journal = Journal::open(dir.join("journal")).context("the journal cannot be opened")?;
     let logs = Logs::new(Arc::new(journal));
@@ -146,7 +148,11 @@ fn explain(dir: &Path, error: BackendError) -> anyhow::Error {
             "{shown} is in use by another server ({by}). One server per data directory: stop it with \
              `boxship down`, or choose another --data-dir"
         ),
-        _ => anyhow::Error::new(error).context(format!("the records in {shown} cannot be opened")),
+        _ => match rustix::fs::access(dir, rustix::fs::Access::WRITE_OK) {
+            Ok(()) => anyhow::Error::new(error).context(format!("the records in {shown} cannot be opened")),
+            // SQLite does not say why.
+            Err(cause) => anyhow::anyhow!("the data directory {shown} cannot be written: {cause}"),
+        },
     }
 }
 
