@@ -82,7 +82,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<ExitCode> {
+fn run(mut cli: Cli) -> Result<ExitCode> {
+    cli.place = options::locate(cli.place)?;
     match cli.command {
         Command::Up(args) if args.detach => tokio_runtime()?.block_on(detach::run(&cli.place)),
         Command::Up(args) => {
