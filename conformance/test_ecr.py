@@ -2,6 +2,8 @@
 
 import base64
 import json
+import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -84,7 +86,7 @@ def test_registry_and_login(simulated):
     user, password = base64.b64decode(data["authorizationToken"]).decode().split(":", 1)
     assert user == "AWS" and len(password) > 20
     assert data["proxyEndpoint"].endswith(f"localhost:{simulated.port}")
-    assert data["expiresAt"].timestamp() - __import__("time").time() == pytest.approx(12 * 3600, abs=60)
+    assert data["expiresAt"].timestamp() - time.time() == pytest.approx(12 * 3600, abs=60)
 
 
 def test_layers_end_to_end(ecr):
