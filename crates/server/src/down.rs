@@ -32,7 +32,7 @@ pub async fn run(place: &Place) -> Result<ExitCode> {
     backend.hold_lease().with_context(|| format!("{} is still in use", data_dir.display()))?;
     let places = Places::of(&data_dir);
     if rustix::process::geteuid().is_root() && places.tasks.exists() {
-        let runtime = places.linux(Limits::Advisory)?;
+        let runtime = places.linux(Limits::Advisory, None)?;
         runtime.down().await.context("not every task could be ended")?;
         runtime.close().await;
         if places.run.exists() {

@@ -73,6 +73,10 @@ fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|first| first == "shim") {
         return runtime::shim::main(&arguments[2..]);
     }
+    // Before any thread, and with its own command line: that of OCI runtimes.
+    if arguments.get(1).is_some_and(|first| first == "oci") {
+        return oci_runtime::run(&arguments[2..]);
+    }
     match run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
@@ -82,8 +86,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(mut cli: Cli) -> Result<ExitCode> {
-    cli.place = options::locate(cli.place)?;
+fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Up(args) if args.detach => tokio_runtime()?.block_on(detach::run(&cli.place)),
         Command::Up(args) => {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use cli::{Place, RunFile};
+use cli::Place;
 use oci::distribution::Mirrors;
 use serde::Deserialize;
 
@@ -61,6 +61,9 @@ pub struct UpArgs {
     /// Limits of cpu and memory that this machine cannot set [default: enforced]
     #[arg(long, env = "BOXSHIP_LIMITS", value_enum)]
     pub limits: Option<LimitsChoice>,
+    /// Run containers through this OCI runtime (runc, crun, runsc, or a path) [default: our own launcher]
+    #[arg(long, env = "BOXSHIP_OCI_RUNTIME", value_name = "PROGRAM")]
+    pub oci_runtime: Option<PathBuf>,
     /// Send pulls of a registry to another: public.ecr.aws=localhost:4566/mirror (repeatable)
     #[arg(long, env = "BOXSHIP_REGISTRY_MIRROR", value_name = "FROM=TO", value_delimiter = ',')]
     pub registry_mirror: Vec<String>,
@@ -90,6 +93,7 @@ struct File {
     runtime: Option<RuntimeChoice>,
     auth: Option<AuthChoice>,
     limits: Option<LimitsChoice>,
+    oci_runtime: Option<PathBuf>,
     #[serde(default)]
     registry_mirror: Vec<String>,
     allow_reset: Option<bool>,
@@ -108,6 +112,8 @@ pub struct Options {
     pub is_runtime_default: bool,
     pub is_open_to_all: bool,
     pub is_limits_advisory: bool,
+    /// Absolute: a task's supervisor outlives our directory and our `PATH`.
+    pub oci_runtime: Option<PathBuf>,
     pub mirrors: Mirrors,
     pub allow_reset: bool,
     pub log: String,
@@ -142,13 +148,20 @@ impl Options {
             mirrors.add(mirror).context("--registry-mirror")?;
         }
         let data_dir = place.data_dir.clone().or(file.data_dir);
+        let runtime = asked.unwrap_or(fallback);
+        let oci_runtime = args.oci_runtime.clone().or(file.oci_runtime).map(|name| find_program(&name));
+        let oci_runtime = oci_runtime.transpose().context("--oci-runtime")?;
+        if oci_runtime.is_some() && runtime == RuntimeChoice::Simulated {
+            bail!("--oci-runtime needs --runtime linux: the simulated runtime starts no container");
+        }
         Ok(Options {
             listen,
             data_dir: data_dir.unwrap_or_else(|| Place::default().data_dir()),
-            runtime: asked.unwrap_or(fallback),
+            runtime,
             is_runtime_default: asked.is_none(),
             is_open_to_all: !listen.ip().is_loopback(),
             is_limits_advisory: args.limits.or(file.limits) == Some(LimitsChoice::Advisory),
+            oci_runtime,
             mirrors,
             allow_reset: args.allow_reset || file.allow_reset.unwrap_or(false),
             log: args.log.clone().or(file.log).unwrap_or_else(|| String::from("info")),
@@ -158,15 +171,19 @@ impl Options {
     }
 }
 
-/// Where the configuration file says that the server is, as far as the command line leaves it open.
-pub fn locate(mut place: Place) -> Result<Place> {
-    let file = read(place.config.as_deref())?;
-    place.data_dir = place.data_dir.or(file.data_dir);
-    // A running server knows its port best.
-    if RunFile::read(&place.data_dir()).is_none() {
-        place.listen = place.listen.or(file.listen);
+/// Where an executable lies: a bare name is looked for in `PATH`, as a shell does.
+fn find_program(name: &Path) -> Result<PathBuf> {
+    let is_bare = name.components().count() == 1 && !name.is_absolute();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut places: Vec<PathBuf> = vec![name.to_path_buf()];
+    if is_bare {
+        places = std::env::split_paths(&path).map(|dir| dir.join(name)).collect();
     }
-    Ok(place)
+    let is_program =
+        |file: &PathBuf| file.is_file() && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok();
+    let found = places.into_iter().find(is_program);
+    let found = found.with_context(|| format!("{} is no program on this machine", name.display()))?;
+    std::path::absolute(&found).with_context(|| found.display().to_string())
 }
 
 fn read(named: Option<&Path>) -> Result<File> {
@@ -176,4 +193,30 @@ fn read(named: Option<&Path>) -> Result<File> {
     }
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     toml::from_str(&text).with_context(|| format!("{} is not a valid configuration", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_found_as_a_shell_finds_it() {
+        let shell = find_program(Path::new("sh")).unwrap();
+        assert!(shell.is_absolute() && shell.ends_with("sh"), "{}", shell.display());
+        assert_eq!(find_program(&shell).unwrap(), shell);
+        for none in ["no-such-runtime", "/etc/passwd", "/etc", ""] {
+            assert!(find_program(Path::new(none)).is_err(), "{none:?}");
+        }
+    }
+
+    #[test]
+    fn the_simulated_runtime_takes_no_oci_runtime() {
+        let args = UpArgs {
+            runtime: Some(RuntimeChoice::Simulated),
+            oci_runtime: Some("sh".into()),
+            ..UpArgs::default()
+        };
+        let error = Options::settle(&Place::default(), &args, true).unwrap_err();
+        assert!(error.to_string().contains("--oci-runtime"), "{error:#}");
+    }
 }

@@ -80,11 +80,11 @@ impl Places {
         }
     }
 
-    pub fn linux(&self, limits: Limits) -> Result<Linux> {
+    pub fn linux(&self, limits: Limits, oci_runtime: Option<PathBuf>) -> Result<Linux> {
         // The image of this process, whatever lies at its path by now.
         let shim = vec![OsString::from("/proc/self/exe"), OsString::from("shim")];
         let (tasks, cgroup) = (self.tasks.clone(), self.cgroup.clone());
-        let options = LinuxOptions { tasks, cgroup, shim, oci_runtime: None, limits };
+        let options = LinuxOptions { tasks, cgroup, shim, oci_runtime, limits };
         Linux::open(options).context("the container runtime does not start")
     }
 
@@ -111,7 +111,8 @@ impl Host {
         let mut host = match up.options.runtime {
             RuntimeChoice::Linux => {
                 let limits = if up.options.is_limits_advisory { Limits::Advisory } else { Limits::Enforced };
-                let runtime: Arc<dyn Runtime> = Arc::new(places.linux(limits)?);
+                let runtime: Arc<dyn Runtime> =
+                    Arc::new(places.linux(limits, up.options.oci_runtime.clone())?);
                 let vpcs = places.vpcs(SPARE)?;
                 let network = VpcNetwork::new(vpcs.clone(), up.stop.clone());
                 let (agent, reports, scope) =
