@@ -86,13 +86,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<ExitCode> {
+fn run(mut cli: Cli) -> Result<ExitCode> {
+    cli.place = options::locate(cli.place)?;
     match cli.command {
         Command::Up(args) if args.detach => tokio_runtime()?.block_on(detach::run(&cli.place)),
         Command::Up(args) => {
             let options = Options::settle(&cli.place, &args, doctor::why_not_linux().is_none())?;
             log(&options)?;
-            tokio_runtime()?.block_on(up::run(options, greet))
+            tokio_runtime()?.block_on(up::run(options, up::Screen { ready: greet, ended: part }))
         }
         Command::Down => tokio_runtime()?.block_on(down::run(&cli.place)),
         Command::Doctor => Ok(doctor::run(&cli.place)),
@@ -127,4 +128,12 @@ fn greet(run: &cli::RunFile) {
     println!("Boxship {} is ready on http://localhost:{port} ({} runtime)", run.version, run.runtime);
     println!("  in another terminal:  eval \"$(boxship env)\"   then   aws ecs list-clusters");
     println!("  Ctrl-C ends the server and leaves tasks running; `boxship down` ends both");
+}
+
+/// What people see when the server ends and tasks do not.
+fn part(running: usize) {
+    let tasks = if running == 1 { "1 task runs" } else { &format!("{running} tasks run") };
+    println!("\nthe server has ended; {tasks} on.");
+    println!("  boxship up      takes them up again");
+    println!("  boxship down    ends them");
 }

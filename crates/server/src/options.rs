@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use cli::Place;
+use cli::{Place, RunFile};
 use oci::distribution::Mirrors;
 use serde::Deserialize;
 
@@ -184,6 +184,17 @@ fn find_program(name: &Path) -> Result<PathBuf> {
     let found = places.into_iter().find(is_program);
     let found = found.with_context(|| format!("{} is no program on this machine", name.display()))?;
     std::path::absolute(&found).with_context(|| found.display().to_string())
+}
+
+/// Where the configuration file says that the server is, as far as the command line leaves it open.
+pub fn locate(mut place: Place) -> Result<Place> {
+    let file = read(place.config.as_deref())?;
+    place.data_dir = place.data_dir.or(file.data_dir);
+    // A running server knows its port best.
+    if RunFile::read(&place.data_dir()).is_none() {
+        place.listen = place.listen.or(file.listen);
+    }
+    Ok(place)
 }
 
 fn read(named: Option<&Path>) -> Result<File> {

@@ -35,6 +35,15 @@ const RUNTIME: &str = "runtime";
 /// How long requests under way may go on after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(20);
 
+/// What people are told.
+#[derive(Clone, Copy)]
+pub struct Screen {
+    /// Everything answers.
+    pub ready: fn(&RunFile),
+    /// The server ends, and so many tasks run on.
+    pub ended: fn(usize),
+}
+
 /// Everything that lies in the data directory, open.
 struct Data {
     store: Store,
@@ -56,7 +65,7 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Runs the server until a signal ends it.
-pub async fn run(options: Options, on_ready: impl FnOnce(&RunFile)) -> Result<ExitCode> {
+pub async fn run(options: Options, screen: Screen) -> Result<ExitCode> {
     let listener = listen(options.listen).with_context(|| {
         format!("cannot listen on {}: is another server running? `boxship status` says", options.listen)
     })?;
@@ -70,7 +79,7 @@ pub async fn run(options: Options, on_ready: impl FnOnce(&RunFile)) -> Result<Ex
     };
     let platform = builder(&data.logs, &data.ecr).build(data.store.clone(), data.clock.clone(), seed);
     claim(&platform, options.runtime).await?;
-    let served = serve(&options, &platform, data, listener, stop, on_ready).await;
+    let served = serve(&options, &platform, data, listener, stop, screen).await;
     platform.store().shut_down().await;
     RunFile::remove(&options.data_dir);
     served
@@ -180,7 +189,7 @@ async fn serve(
     data: Data,
     listener: TcpListener,
     stop: watch::Receiver<bool>,
-    on_ready: impl FnOnce(&RunFile),
+    screen: Screen,
 ) -> Result<ExitCode> {
     let places = Places::of(&options.data_dir);
     let content = match options.runtime {
@@ -230,13 +239,14 @@ async fn serve(
         tracing::warn!("{warning}");
     }
     tracing::info!(listen = %options.listen, runtime = run.runtime, data = %options.data_dir.display(), "ready");
-    on_ready(&run);
+    (screen.ready)(&run);
     let ended = until_stopped(&gateway, listener, stop, platform, &data.logs).await;
     engine.stop().await;
     sweeper.abort();
-    drop(gateway);
-    if let Ok(host) = Arc::try_unwrap(host) {
-        host.close().await;
+    let running = host.running().await;
+    host.close().await;
+    if running > 0 && options.runtime == RuntimeChoice::Linux {
+        (screen.ended)(running);
     }
     ended
 }

@@ -7,8 +7,8 @@ mod network;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use agent::{Agent, Images, LogSink, Network, Parts};
@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use base::{AccountId, Region};
 use gateway::Gateway;
 use link::{Desired, HostId, Observed};
-use runtime::{Limits, Linux, LinuxOptions, Runtime, Simulated};
+use runtime::{Limits, Linux, LinuxOptions, Runtime, SandboxPhase, SandboxRecord, Simulated};
 use service::{Caller, Platform};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, watch};
@@ -48,7 +48,7 @@ pub struct Host {
     /// To see whether any order or report is under way.
     orders: mpsc::Sender<Desired>,
     reports: Arc<Reports>,
-    scope: JoinSet<()>,
+    scope: Mutex<JoinSet<()>>,
 }
 
 /// Reports on their way into the records.
@@ -108,7 +108,7 @@ impl Host {
     pub async fn start(up: Up<'_>) -> Result<(Host, mpsc::Sender<Desired>)> {
         let places = Places::of(&up.options.data_dir);
         let (orders, received) = mpsc::channel(QUEUE);
-        let mut host = match up.options.runtime {
+        let host = match up.options.runtime {
             RuntimeChoice::Linux => {
                 let limits = if up.options.is_limits_advisory { Limits::Advisory } else { Limits::Enforced };
                 let runtime: Arc<dyn Runtime> =
@@ -118,7 +118,16 @@ impl Host {
                 let (agent, reports, scope) =
                     open_agent(&up, &places, runtime.clone(), network.clone()).await?;
                 let (network, vpcs, orders) = (Some(network), Some(vpcs), orders.clone());
-                Host { agent, runtime, simulated: None, network, vpcs, orders, reports, scope }
+                Host {
+                    agent,
+                    runtime,
+                    simulated: None,
+                    network,
+                    vpcs,
+                    orders,
+                    reports,
+                    scope: Mutex::new(scope),
+                }
             }
             RuntimeChoice::Simulated => {
                 let clock = up.platform.clock().clone();
@@ -127,11 +136,22 @@ impl Host {
                 let opened = open_agent(&up, &places, runtime.clone(), Arc::new(NoNetwork)).await?;
                 let (agent, reports, scope) = opened;
                 let (simulated, orders) = (Some(simulated), orders.clone());
-                Host { agent, runtime, simulated, network: None, vpcs: None, orders, reports, scope }
+                Host {
+                    agent,
+                    runtime,
+                    simulated,
+                    network: None,
+                    vpcs: None,
+                    orders,
+                    reports,
+                    scope: Mutex::new(scope),
+                }
             }
         };
         let agent = host.agent.clone();
-        host.scope.spawn(async move { agent.follow(received).await });
+        let mut scope = host.scope.lock().unwrap_or_else(PoisonError::into_inner);
+        scope.spawn(async move { agent.follow(received).await });
+        drop(scope);
         Ok((host, orders))
     }
 
@@ -158,13 +178,19 @@ impl Host {
         Ok(())
     }
 
+    /// Tasks whose containers go on when this process ends.
+    pub async fn running(&self) -> usize {
+        let known = self.runtime.list().await.unwrap_or_default();
+        let is_live = |task: &SandboxRecord| task.containers.iter().any(|container| container.exit.is_none());
+        known.iter().filter(|task| task.phase == SandboxPhase::Ready && is_live(task)).count()
+    }
+
     /// Ends the agent; tasks run on.
-    pub async fn close(mut self) {
+    pub async fn close(&self) {
         self.agent.close().await;
         self.runtime.close().await;
-        self.scope.abort_all();
-        while self.scope.join_next().await.is_some() {}
-        drop(self.vpcs);
+        let mut scope = std::mem::take(&mut *self.scope.lock().unwrap_or_else(PoisonError::into_inner));
+        scope.shutdown().await;
     }
 }
 
