@@ -186,6 +186,8 @@ impl Gateway {
         let patience = if peer.is_ok() { self.inner.options.header_timeout } else { STRANGERS_PATIENCE };
         http.timer(TokioTimer::new())
             .keep_alive(peer.is_ok())
+            // Who has said everything may close that side and wait for the answer.
+            .half_close(true)
             .header_read_timeout(patience)
             .max_buf_size(64 << 10)
             .max_headers(128);

@@ -66,3 +66,15 @@ async fn a_body_may_have_as_many_bytes_as_the_limit_says() {
         assert!(answer.contains("x-amzn-requestid: "), "{answer}");
     }
 }
+
+#[tokio::test]
+async fn a_client_that_has_said_everything_gets_its_answers() {
+    let (mut stream, _stop) = connect(GatewayOptions::default()).await;
+    for _ in 0..20 {
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    }
+    stream.shutdown().await.unwrap();
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).await.unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 ").count(), 20, "{answers}");
+}
