@@ -8,7 +8,7 @@ from conftest import define, refused, run_task, running
 
 
 @pytest.mark.parametrize("region", ["us-east-1", "eu-central-1"])
-@pytest.mark.parametrize("account", ["000000000000", "123456789012"])
+@pytest.mark.parametrize("account", ["800000000000", "123456789012"])
 def test_every_account_and_region_has_a_default_vpc(simulated, account, region):
     ec2 = simulated.client("ec2", account=account, region=region)
     [vpc] = ec2.describe_vpcs()["Vpcs"]

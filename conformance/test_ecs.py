@@ -229,7 +229,7 @@ def test_every_member_of_the_model_is_in_the_round_trip(simulated):
 @pytest.mark.parametrize("answered", ["register", "describe"])
 def test_every_member_is_kept(simulated, answered):
     ecs = simulated.client("ecs", region="eu-north-1")
-    before = datetime.datetime.now(datetime.timezone.utc)
+    before = datetime.datetime.fromisoformat(simulated.advance(0)["now"].replace("Z", "+00:00"))
     registered = ecs.register_task_definition(**EVERYTHING)
     name = registered["taskDefinition"]["taskDefinitionArn"]
     answer = registered if answered == "register" else ecs.describe_task_definition(taskDefinition=name, include=["TAGS"])
