@@ -61,11 +61,11 @@ class Load:
 
     def step(self):
         draw = self.chance.random()
-        if draw < 0.5 or not self.lives:
+        if draw < 0.5:
             code = self.chance.randrange(200)
             arn = run(self.server, self.short, f"seq 1 {LINES}; sleep {self.chance.choice([0, 0, 0.3, 1])}; exit {code}")
             self.ends[arn] = code
-        elif draw < 0.75 and len(self.lives) < 6:
+        elif not self.lives or (draw < 0.75 and len(self.lives) < 6):
             self.lives.add(run(self.server, self.long))
         else:
             arn = self.chance.choice(sorted(self.lives))
@@ -118,6 +118,8 @@ def test_kill_9_at_any_moment(server):
             load.is_over = True
         work.result()
     load.check()
+    assert load.ends
+    assert load.stops
     server.client("ecs").stop_task(task=ticker)
     stopped(server, ticker)
     lines = log(server, "ticker", ticker)

@@ -1,21 +1,15 @@
 """Where tasks' images come from: this registry under its names, archives, mirrors, digests."""
 
-import base64
 import shutil
 import subprocess
 
 import pytest
 
 import toolbox
-from conftest import Server, describe, log, needs_root, stopped
+from conftest import describe, needs_root, stopped
 from toolbox import printed, start
 
 pytestmark = needs_root
-
-
-def password(server, **who):
-    token = server.client("ecr", **who).get_authorization_token()["authorizationData"][0]["authorizationToken"]
-    return base64.b64decode(token).decode()
 
 
 def says(path, word):
@@ -90,18 +84,3 @@ def test_a_moved_tag(box, tmp_path):
     for word in ["first", "second"]:
         box.run("image", "push", str(says(tmp_path / f"{word}.tar", word)), "moved:1")
         assert said(box, f"{box.registry}/moved:1") == [word]
-
-
-def test_mirror(toolbox_archive, tmp_path):
-    """Pulls of a registry go to another; digests too. Others do not."""
-    server = Server("linux", listen="127.0.0.1:4599")
-    server.arguments = ("--registry-mirror", "public.ecr.aws=localhost:4599/mirror")
-    server.start()
-    try:
-        server.run("image", "push", str(says(tmp_path / "image.tar", "mirrored")), "mirror/nginx/nginx:stable")
-        assert said(server, "public.ecr.aws/nginx/nginx:stable") == ["mirrored"]
-        task = stopped(server, start(server, None, image="public.ecr.aws/nginx/other:1", entryPoint=[], command=[]))
-        assert task["stoppedReason"].startswith("CannotPullContainerError: ")
-        assert "mirror/nginx/other:1: not found" in task["stoppedReason"]
-    finally:
-        server.down()

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use aws_ecr::op::{CreateRepository, GetAuthorizationToken};
 use aws_ecr::{CreateRepositoryRequest, GetAuthorizationTokenRequest};
+use blobs::Digest;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, HOST, LOCATION};
@@ -43,11 +44,12 @@ pub async fn push(client: &Client, archive: &Path, name: &str, steps: &Steps) ->
         repository: repository.to_owned(),
         tag: tag.to_owned(),
         authorization: format!("Basic {}", token.context("ECR answered without a token")?),
+        nameless: None,
         failure: None,
         steps: steps.clone(),
     };
     let pushed = tokio::task::spawn_blocking(move || {
-        let imported = import(file, &mut pusher);
+        let imported = import(file, &mut pusher).and_then(|images| pusher.name(images));
         (imported, pusher.failure)
     });
     match pushed.await? {
@@ -65,6 +67,8 @@ struct Pusher {
     repository: String,
     tag: String,
     authorization: String,
+    /// The newest manifest that the archive itself gives no name.
+    nameless: Option<(Part, Vec<u8>)>,
     /// The registry's own words: the archive reader knows only that the sink failed.
     failure: Option<anyhow::Error>,
     steps: Steps,
@@ -127,8 +131,18 @@ impl Pusher {
         self.expect(StatusCode::CREATED, &done)
     }
 
-    fn put_manifest(&self, names: &[String], part: &Part, bytes: &[u8]) -> Result<()> {
-        let reference = if names.is_empty() { part.digest.to_string() } else { self.tag.clone() };
+    /// Tags an image that the archive holds under no name: its manifest came last.
+    fn name(&mut self, images: Vec<(Vec<String>, Digest)>) -> Result<Vec<(Vec<String>, Digest)>, Error> {
+        if let ([(names, _)], Some((part, bytes))) = (&images[..], self.nameless.take())
+            && names.is_empty()
+        {
+            let done = self.put_manifest(&self.tag, &part, &bytes);
+            self.keep(done)?;
+        }
+        Ok(images)
+    }
+
+    fn put_manifest(&self, reference: &str, part: &Part, bytes: &[u8]) -> Result<()> {
         let path = format!("/v2/{}/manifests/{reference}", self.repository);
         let kind = [(CONTENT_TYPE.as_str(), part.media_type.clone())];
         let answer = self.send(Method::PUT, &path, &kind, Bytes::copy_from_slice(bytes))?;
@@ -154,7 +168,12 @@ impl Sink for Pusher {
     }
 
     fn manifest(&mut self, names: &[String], part: &Part, bytes: &[u8]) -> Result<(), Error> {
-        let done = self.put_manifest(names, part, bytes);
+        let done = if names.is_empty() {
+            self.nameless = Some((part.clone(), bytes.to_vec()));
+            self.put_manifest(&part.digest.to_string(), part, bytes)
+        } else {
+            self.put_manifest(&self.tag, part, bytes)
+        };
         self.keep(done)
     }
 }
