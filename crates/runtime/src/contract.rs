@@ -19,6 +19,10 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// succeeds. Tasks and containers outlive the process that made them; [`Runtime::list`] finds
 /// them again.
 pub trait Runtime: Send + Sync {
+    /// A sandbox is about to be made: what takes a while, whatever the sandbox, begins now. Quick,
+    /// and never needed.
+    fn expect(&self) {}
+
     /// Makes the sandbox, with no container in it. A sandbox that exists stays as it is.
     fn create_sandbox(&self, sandbox: TaskSandbox) -> Pending<'_, Result<(), RuntimeError>>;
 

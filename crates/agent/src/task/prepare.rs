@@ -33,6 +33,7 @@ impl Life {
         let Some(assignment) = self.assignment() else {
             return Err(failure::lost("the task's assignment is unknown"));
         };
+        self.shared.parts.runtime.expect();
         let missing = self.missing(&assignment);
         let now = self.shared.parts.clock.now();
         self.note.observation.pull_started_at.get_or_insert(now);

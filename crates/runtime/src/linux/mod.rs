@@ -63,6 +63,8 @@ struct Shared {
     options: LinuxOptions,
     /// Our executable on a read-only mount of its own, for shims; closed on exec.
     _own: Option<OwnedFd>,
+    /// `None`: whoever starts a container hears why.
+    hierarchies: Option<Arc<Hierarchies>>,
     sandboxes: Mutex<HashMap<String, Arc<Sandbox>>>,
     listeners: Listeners,
     spares: Spares,
@@ -118,6 +120,7 @@ impl Linux {
         let shared = Shared {
             options,
             _own: own,
+            hierarchies: Hierarchies::detect().ok().map(Arc::new),
             sandboxes: Mutex::default(),
             listeners: Listeners::default(),
             spares: Spares::default(),
@@ -282,6 +285,14 @@ pub(crate) async fn remove_tree(path: PathBuf) -> Result<(), RuntimeError> {
 }
 
 impl Runtime for Linux {
+    fn expect(&self) {
+        let Some(hierarchies) = self.shared.hierarchies.clone() else { return };
+        self.shared.spawn(async move {
+            // It ends soon, and nobody waits for it.
+            let _ = tokio::task::spawn_blocking(move || hierarchies.hasten()).await;
+        });
+    }
+
     fn create_sandbox(&self, sandbox: TaskSandbox) -> Pending<'_, Result<(), RuntimeError>> {
         Box::pin(self.shared.create(sandbox))
     }
