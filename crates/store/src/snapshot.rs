@@ -93,6 +93,11 @@ impl Snapshot {
         indexed(self.table::<R>(), index, prefix).map(|(_, found)| cast(found.record))
     }
 
+    /// How many entries there are under `prefix` in `index`; the records are not looked at.
+    pub fn count_by<R: Record>(&self, index: &'static str, prefix: &Key) -> usize {
+        entries(self.table::<R>(), index, prefix).count()
+    }
+
     /// How many records of the kind there are.
     pub fn count<R: Record>(&self) -> usize {
         self.table::<R>().records.len()
@@ -189,16 +194,17 @@ fn indexed(
     prefix: &Key,
 ) -> impl Iterator<Item = (Key, Versioned)> + use<> {
     let records = table.records.clone();
+    entries(table, index, prefix).map(move |at| {
+        let found = records.get(&at.record).expect("an index entry has its record").clone();
+        (at.record, found)
+    })
+}
+
+fn entries(table: &Table, index: &'static str, prefix: &Key) -> impl Iterator<Item = IndexKey> + use<> {
     let prefix = prefix.clone();
     let start = IndexKey { index, entry: prefix.clone(), record: Key::all() };
-    table
-        .indexes
-        .from(&start)
-        .take_while(move |(at, ())| at.index == index && at.entry.is_under(&prefix))
-        .map(move |(at, ())| {
-            let found = records.get(&at.record).expect("an index entry has its record").clone();
-            (at.record, found)
-        })
+    let indexes = table.indexes.from(&start);
+    indexes.map(|(at, ())| at).take_while(move |at| at.index == index && at.entry.is_under(&prefix))
 }
 
 fn cast<R: Record>(record: Arc<dyn Any + Send + Sync>) -> Arc<R> {

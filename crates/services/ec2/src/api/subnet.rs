@@ -43,6 +43,8 @@ const FILTERS: &[&str] = &[
 
 pub fn describe(view: &View<'_>, request: DescribeSubnetsRequest) -> Result<DescribeSubnetsResult, Fault> {
     let home = Home::of(view.caller);
+    // The others need not be counted.
+    let named = request.subnet_ids.clone().unwrap_or_default();
     let asked = Asked {
         dry_run: request.dry_run,
         ids: request.subnet_ids,
@@ -50,14 +52,15 @@ pub fn describe(view: &View<'_>, request: DescribeSubnetsRequest) -> Result<Desc
         max_results: request.max_results,
         next_token: request.next_token,
     };
-    let all = home.subnets().map(|subnet| {
+    let subnets = home.subnets().into_iter().filter(|subnet| named.is_empty() || named.contains(&subnet.id));
+    let all = subnets.map(|subnet| {
         let (index, prefix) = Interface::of_subnet(&home, &subnet.id);
-        let used = view.by::<Interface>(index, &prefix).count() as u64;
+        let used = view.count_by::<Interface>(index, &prefix) as u64;
         let free = capacity(subnet.cidr).saturating_sub(used);
         let shown = convert::subnet(&home, &subnet, free);
         (subnet.id, attributes(&shown), Tags::new(), shown)
     });
-    let page = select(Resource::Subnet, FILTERS, asked, all.into_iter())?;
+    let page = select(Resource::Subnet, FILTERS, asked, all)?;
     Ok(DescribeSubnetsResult { subnets: Some(page.items), next_token: page.next_token })
 }
 

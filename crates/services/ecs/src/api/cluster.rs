@@ -172,7 +172,7 @@ fn whole(records: &Snapshot, cluster: &Cluster) -> aws::Cluster {
 fn counts(records: &Snapshot, cluster: &Cluster) -> Counts {
     let count = |stage: Stage| {
         let at = [cluster.account.as_str(), cluster.region.as_str(), &cluster.name, stage.name()];
-        records.by::<TaskStatus>(BY_STAGE, &Key::of(&at)).count()
+        records.count_by::<TaskStatus>(BY_STAGE, &Key::of(&at))
     };
     Counts { running: count(Stage::Running), pending: count(Stage::Coming) }
 }
