@@ -1,10 +1,12 @@
 """Push and pull of a 150 MB image, next to Debian's docker-registry (2.8).
 
 Once with skopeo, whose own work is most of the time, and once with a client that only moves bytes.
-Every round has an image of its own, so that nothing is there already. Layers are random bytes.
+Every round has an image of its own, so that nothing is there already. Layers are random bytes in gzip's
+form: skopeo would compress anything else.
 """
 
 import base64
+import gzip
 import hashlib
 import json
 import os
@@ -32,14 +34,14 @@ class Image:
         self.at, self.layers = at, []
         kind = "application/vnd.oci.image."
         for _ in range(LAYERS):
-            self.layers.append(self.put(os.urandom(LAYER)))
+            self.layers.append(self.put(gzip.compress(os.urandom(LAYER), 0)))
         config = self.put(json.dumps({
             "architecture": "amd64", "os": "linux", "config": {},
             "rootfs": {"type": "layers", "diff_ids": [digest for digest, _ in self.layers]}}).encode())
         describe = lambda what, blob: {"mediaType": kind + what, "digest": blob[0], "size": blob[1]}
         manifest = self.put(json.dumps({
             "schemaVersion": 2, "mediaType": kind + "manifest.v1+json", "config": describe("config.v1+json", config),
-            "layers": [describe("layer.v1.tar", layer) for layer in self.layers]}).encode())
+            "layers": [describe("layer.v1.tar+gzip", layer) for layer in self.layers]}).encode())
         index = {"schemaVersion": 2, "manifests": [describe("manifest.v1+json", manifest)]}
         (at / "index.json").write_text(json.dumps(index))
         (at / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
