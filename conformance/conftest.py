@@ -154,6 +154,8 @@ class Server:
 
     def aws(self, *arguments, check=True):
         """The AWS CLI against this server; answers parsed JSON."""
+        if AWS_CLI is None:
+            pytest.skip("left out: the AWS CLI is not installed")
         environment = {**os.environ, "AWS_ENDPOINT_URL": self.url, "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1",
                        "AWS_ACCESS_KEY_ID": "000000000000", "AWS_SECRET_ACCESS_KEY": "x", "AWS_PAGER": ""}
         done = subprocess.run([AWS_CLI, *arguments], env=environment, text=True, capture_output=True, timeout=120)

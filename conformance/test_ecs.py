@@ -1,5 +1,6 @@
 """ECS as boto3 and the AWS CLI see it: what is kept, what is answered, what is refused, and how tasks live."""
 
+import concurrent.futures
 import copy
 import datetime
 import json
@@ -520,6 +521,43 @@ def test_client_token(simulated, ecs):
     refused("InvalidParameterException", ecs.run_task, **request | {"clientToken": "x" * 65})
 
 
+def test_client_tokens_in_parallel(simulated, ecs):
+    """A client that tries again before the first answer gets the same tasks."""
+    definition = define(simulated, "impatient", [{"image": "web:1"}])
+    request = run_with(simulated, taskDefinition=definition, clientToken="impatient", count=3)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: [t["taskArn"] for t in ecs.run_task(**request)["tasks"]], range(8)))
+    assert all(answer == answers[0] for answer in answers)
+    assert sorted(ecs.list_tasks(family="impatient")["taskArns"]) == sorted(answers[0])
+
+
+def test_revisions_in_parallel(simulated):
+    ecs = simulated.client("ecs", region="ap-northeast-1")
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: ecs.register_task_definition(**fargate(family="race"))["taskDefinition"]["revision"], range(40)))
+    assert sorted(made) == list(range(1, 41))
+
+
+def test_two_hundred_tasks(simulated, ecs):
+    """Started and stopped by several clients at once; each has an address of its own, none is left behind."""
+    definition = define(simulated, "crowd", [{"image": "web:1"}])
+    ecs.create_cluster(clusterName="crowd")
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        answers = pool.map(lambda _: ecs.run_task(**run_with(
+            simulated, cluster="crowd", taskDefinition=definition, count=10)), range(20))
+        arns = [task["taskArn"] for answer in answers for task in answer["tasks"]]
+        assert len(set(arns)) == 200
+        def all_are(status):
+            found = [t for n in (0, 100) for t in ecs.describe_tasks(cluster="crowd", tasks=arns[n:n + 100])["tasks"]]
+            return found if all(task["lastStatus"] == status for task in found) else None
+        found = wait_for(lambda: all_are("RUNNING"), 30, "200 tasks running")
+        assert len({d["value"] for t in found for d in t["attachments"][0]["details"] if d["name"] == "privateIPv4Address"}) == 200
+        assert ecs.describe_clusters(clusters=["crowd"])["clusters"][0]["runningTasksCount"] == 200
+        list(pool.map(lambda arn: ecs.stop_task(cluster="crowd", task=arn), arns))
+        wait_for(lambda: all_are("STOPPED"), 30, "200 tasks stopped")
+    assert ecs.delete_cluster(cluster="crowd")["cluster"]["status"] == "INACTIVE"
+
+
 def test_overrides(simulated, ecs):
     definition = define(simulated, "overrides", [{"image": "web:1", "environment": [{"name": "A", "value": "1"}]}])
     role = simulated.client("iam").create_role(RoleName="other", AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
@@ -738,10 +776,17 @@ def test_waiters(simulated, ecs):
     quick = {"Delay": 0, "MaxAttempts": 1000}
     ecs.get_waiter("tasks_running").wait(tasks=[arn], WaiterConfig=quick)
     assert describe(simulated, arn)["lastStatus"] == "RUNNING"
-    simulated.aws("ecs", "wait", "tasks-running", "--tasks", arn)
     ecs.stop_task(task=arn)
     ecs.get_waiter("tasks_stopped").wait(tasks=[arn], WaiterConfig=quick)
     assert describe(simulated, arn)["lastStatus"] == "STOPPED"
+
+
+def test_waiters_of_the_aws_cli(simulated, ecs):
+    arn = simulated_task(simulated)
+    running(simulated, arn)
+    simulated.aws("ecs", "wait", "tasks-running", "--tasks", arn)
+    ecs.stop_task(task=arn)
+    stopped(simulated, arn)
     simulated.aws("ecs", "wait", "tasks-stopped", "--tasks", arn)
 
 

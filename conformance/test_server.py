@@ -13,7 +13,7 @@ import urllib.error
 
 import pytest
 
-from conftest import BOXSHIP, TRUST, Server, define, describe, execution_role, needs_root, refused, run_task, running, stopped, wait_for
+from conftest import BOXSHIP, TRUST, Server, define, describe, execution_role, refused, run_task, running, stopped, wait_for
 from images import Registry, digest
 
 
@@ -524,7 +524,6 @@ def small(tmp_path):
     disk.close()
 
 
-@needs_root
 def test_a_full_disk_loses_nothing_that_was_answered(small):
     answered = []
     ecs = small.client("ecs")
@@ -547,7 +546,6 @@ def test_a_full_disk_loses_nothing_that_was_answered(small):
     assert small.end() == 0
 
 
-@needs_root
 def test_a_full_disk_refuses_layers_and_log_events(small):
     small.client("ecr").create_repository(repositoryName="web")
     logs = small.client("logs")
