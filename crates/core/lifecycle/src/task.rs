@@ -317,12 +317,14 @@ fn cause(facts: &Facts<'_>) -> Option<(StopCode, String)> {
         return Some((*code, reason.clone()));
     }
     let (observation, _) = facts.seen?;
-    let of_container = observation.containers.iter().find_map(|c| c.failure.as_ref());
-    if let Some(failure) = observation.failure.as_ref().or(of_container) {
-        return Some((StopCode::TaskFailedToStart, task_text(failure, of_container.is_some())));
+    let mut essential = observation.containers.iter().filter(|c| facts.essential.contains(&c.name));
+    // A task goes on without a container that it does not need.
+    let of_essential = essential.clone().find_map(|c| c.failure.as_ref());
+    if let Some(failure) = observation.failure.as_ref().or(of_essential) {
+        let is_told_at_container = observation.containers.iter().any(|c| c.failure.as_ref() == Some(failure));
+        return Some((StopCode::TaskFailedToStart, task_text(failure, is_told_at_container)));
     }
-    let has_exited =
-        observation.containers.iter().any(|c| c.exit.is_some() && facts.essential.contains(&c.name));
+    let has_exited = essential.any(|c| c.exit.is_some());
     let is_over = observation.phase >= Phase::Stopping;
     (has_exited || is_over).then(|| (StopCode::EssentialContainerExited, String::from(ESSENTIAL_EXITED)))
 }
