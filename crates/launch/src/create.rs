@@ -1,11 +1,12 @@
 //! The parent's side: from a specification to a container that waits, and from there to its program.
 
+use std::borrow::Cow;
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxDeviceCgroup, LinuxResources, Spec};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{
@@ -19,7 +20,7 @@ use crate::plan::{Join, Plan};
 use crate::report::{Report, Step};
 use crate::seccomp::Filter;
 use crate::sys::{self, Cloned};
-use crate::{ExecError, LaunchError, exe};
+use crate::{ExecError, LaunchError, defaults, exe};
 
 /// The container's standard streams. The launcher's copies are closed once the container has its own.
 #[derive(Debug)]
@@ -130,7 +131,7 @@ pub fn create(launch: Launch<'_>) -> Result<Created, LaunchError> {
     let existed = group.exists();
     group = Cgroup::create(launch.hierarchies, launch.cgroup)?;
     let resources = launch.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
-    let limited = resources.map_or(Ok(()), |resources| group.limit(resources));
+    let limited = resources.map_or(Ok(()), |resources| group.limit(&with_default_devices(resources)));
     let created = limited
         .map_err(LaunchError::from)
         .and_then(|()| spawn(&plan, &group, &launch.stdio, launch.listener.as_ref()));
@@ -139,6 +140,20 @@ pub fn create(launch: Launch<'_>) -> Result<Created, LaunchError> {
         let _ = group.remove();
     }
     Ok(Created::new(created?, group, plan.program.name))
+}
+
+/// A container has the default devices, the terminals among them, whatever its rules say: that is the
+/// specification's word, and engines rely on it.
+fn with_default_devices(resources: &LinuxResources) -> Cow<'_, LinuxResources> {
+    let rules = resources.devices().as_deref().unwrap_or_default();
+    let is_allowed = |rule: &LinuxDeviceCgroup| rule.allow() && !rules.contains(rule);
+    let missing: Vec<_> = defaults::device_rules().into_iter().filter(is_allowed).collect();
+    if rules.is_empty() || missing.is_empty() {
+        return Cow::Borrowed(resources);
+    }
+    let mut completed = resources.clone();
+    completed.set_devices(Some([rules, &missing].concat()));
+    Cow::Owned(completed)
 }
 
 /// What went wrong after the wait: only the program's confinement and execution are left then.

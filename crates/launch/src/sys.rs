@@ -165,9 +165,16 @@ pub fn borrow(fd: RawFd) -> BorrowedFd<'static> {
 
 /// Undoes what the parent did to signals: none blocked, none ignored. (Rust ignores SIGPIPE.)
 pub fn reset_signals() {
+    /// The kernel's `struct sigaction`, or more: the default action, no flags, an empty mask.
+    const DEFAULT: [u64; 4] = [0; 4];
+    const SET_BYTES: usize = 8;
     for signal in 1..=64 {
+        // The kernel is asked itself: glibc refuses the two signals that it uses, and a parent may have left
+        // them ignored.
         // SAFETY: the default action is valid for every signal; those that refuse it are left as they are.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT.as_ptr(), ptr::null::<u64>(), SET_BYTES)
+        };
     }
     // SAFETY: an empty set is valid, and zero is its representation.
     unsafe {

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::rig::Rig;
 use launch::{Exec, Stdio, WritableExe, exec};
-use oci_spec::runtime::{BoxBuilder, Process, UserBuilder};
+use oci_spec::runtime::{BoxBuilder, LinuxDeviceCgroupBuilder, LinuxResourcesBuilder, Process, UserBuilder};
 use rustix::process::{WaitId, WaitIdOptions};
 
 fn with_terminal(process: &mut Process) {
@@ -42,6 +42,23 @@ fn the_first_process_has_one() {
     reap(&started.pidfd);
     let lines: Vec<&str> = said.lines().filter(|line| *line != "hello").collect();
     assert_eq!(lines, ["/dev/pts/0", "30 100", "console", "1000", "to", "got hello"]);
+}
+
+/// What podman's specifications say: no device at all. The default ones are there nevertheless.
+#[test]
+fn terminals_and_default_devices_need_no_rule() {
+    let script = "tty; echo x > /dev/null && echo null; mknod /mem c 1 1 && cat /mem || echo refused";
+    let Some(mut rig) = Rig::new(script) else { return };
+    with_terminal(rig.spec.process_mut().as_mut().unwrap());
+    let nothing = LinuxDeviceCgroupBuilder::default().allow(false).access("rwm").build().unwrap();
+    let resources = LinuxResourcesBuilder::default().devices(vec![nothing]).build().unwrap();
+    rig.spec.linux_mut().as_mut().unwrap().set_resources(Some(resources));
+    let (created, _outputs) = rig.create().unwrap();
+    let mut started = created.start().unwrap();
+    let said = talk(started.console.take().unwrap(), "");
+    reap(&started.pidfd);
+    let lines: Vec<&str> = said.lines().filter(|line| !line.starts_with("cat:")).collect();
+    assert_eq!(lines, ["/dev/pts/0", "null", "refused"]);
 }
 
 #[test]
