@@ -1,7 +1,7 @@
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use runtime::{Event, Linux, Output, RuntimeError, SandboxPhase, Signal};
+use runtime::{Event, Linux, LinuxOptions, Output, RuntimeError, SandboxPhase, Signal};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags};
 
@@ -39,6 +39,13 @@ fn until_ended(pidfd: &OwnedFd) {
     let long = Timespec { tv_sec: 30, tv_nsec: 0 };
     let poll = || rustix::event::poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&long));
     assert_eq!(rustix::io::retry_on_intr(poll), Ok(1), "it has ended");
+}
+
+/// The shim of a container's first process.
+fn parent(pid: u32) -> Pid {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
+    Pid::from_raw(parent.trim().parse().unwrap()).unwrap()
 }
 
 /// Runs one container to its end; its exit code and output.
@@ -181,9 +188,7 @@ async fn a_dead_shim_leaves_no_container() {
     let record = runtime.start_container(TASK, fixture.plan("main", "exec sleep 1000")).await.unwrap();
     let pid = Pid::from_raw(record.pid as i32).unwrap();
     let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).unwrap();
-    let status = std::fs::read_to_string(format!("/proc/{}/status", record.pid)).unwrap();
-    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse().unwrap();
-    rustix::process::kill_process(Pid::from_raw(parent).unwrap(), rustix::process::Signal::KILL).unwrap();
+    rustix::process::kill_process(parent(record.pid), rustix::process::Signal::KILL).unwrap();
     while !matches!(events.recv().await.expect("the loss is told"), Event::SandboxLost { .. }) {}
     until_ended(&pidfd);
     let state = runtime.state(TASK).await.unwrap().unwrap();
@@ -192,6 +197,31 @@ async fn a_dead_shim_leaves_no_container() {
     assert_eq!(main.exit.as_ref().unwrap().code, 137);
     assert!(main.exit_reason.is_some());
     fixture.end().await;
+}
+
+/// CVE-2019-5736: whoever gets hold of a shim's `/proc/<pid>/exe` cannot write our file.
+#[tokio::test]
+async fn a_shims_program_is_out_of_reach() {
+    // Executed as the server does, and as itself: both ways end on a read-only mount.
+    let own = |options: &mut LinuxOptions| {
+        let opened = launch::exe::read_only_of(std::path::Path::new(&options.shim[0])).unwrap();
+        options.shim[0] = format!("/proc/self/fd/{}", opened.as_raw_fd()).into();
+        Some(opened)
+    };
+    let ways: [fn(&mut LinuxOptions) -> Option<OwnedFd>; 2] = [own, |_| None];
+    for change in ways {
+        let Some(mut fixture) = linux() else { return };
+        let mut options = options(fixture.dir.path(), None);
+        let _open = change(&mut options);
+        fixture.runtime = Box::new(Linux::open(options).unwrap());
+        let runtime = &fixture.runtime;
+        runtime.create_sandbox(fixture.sandbox()).await.unwrap();
+        let record = runtime.start_container(TASK, fixture.plan("main", "exec sleep 1000")).await.unwrap();
+        let shim = parent(record.pid);
+        let mount = rustix::fs::statvfs(format!("/proc/{}/exe", shim.as_raw_pid())).unwrap();
+        assert!(mount.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY), "{:?}", mount.f_flag);
+        fixture.end().await;
+    }
 }
 
 #[tokio::test]
