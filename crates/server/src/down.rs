@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use cli::{Place, RunFile};
 use runtime::{Limits, Runtime};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-use store::Backend;
+use store::{Backend, BackendError};
 use store_sqlite::Sqlite;
 
 use crate::host::Places;
@@ -23,13 +23,22 @@ pub async fn run(place: &Place) -> Result<ExitCode> {
         println!("nothing to stop: {} does not exist", data_dir.display());
         return Ok(ExitCode::SUCCESS);
     };
-    if let Some(run) = RunFile::read(&data_dir) {
-        end_server(&run, &data_dir).await?;
+    let records = data_dir.join("records.db");
+    if !records.exists() {
+        println!("nothing to stop: no server has ever used {}", data_dir.display());
+        return Ok(ExitCode::SUCCESS);
     }
-    // The lock says for certain that no server is left.
-    let mut backend = Sqlite::open(&data_dir.join("records.db"))
-        .with_context(|| format!("{} cannot be opened", data_dir.display()))?;
-    backend.hold_lease().with_context(|| format!("{} is still in use", data_dir.display()))?;
+    let mut backend =
+        Sqlite::open(&records).with_context(|| format!("{} cannot be opened", data_dir.display()))?;
+    // The lock says for certain whether there is a server. Without one, the process id in the file
+    // of one that died may be anybody's by now. Any other trouble with the records (a full disk)
+    // keeps nobody from ending tasks.
+    if let Err(BackendError::Held { .. }) = backend.hold_lease() {
+        if let Some(run) = RunFile::read(&data_dir) {
+            end_server(&run, &data_dir).await?;
+        }
+        backend.hold_lease().with_context(|| format!("{} is still in use", data_dir.display()))?;
+    }
     let places = Places::of(&data_dir);
     if rustix::process::geteuid().is_root() && places.tasks.exists() {
         let runtime = places.linux(Limits::Advisory, None)?;
