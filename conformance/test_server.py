@@ -273,6 +273,25 @@ def test_down_after_the_server_was_killed():
     server.down()
 
 
+def test_down_ends_no_other_process(server, tmp_path):
+    """The process id of a server that died may be another's by now, even another server's."""
+    dead = Server("simulated", data_dir=tmp_path / "dead")
+    dead.data_dir.mkdir()
+    dead.start()
+    dead.kill()
+    stale = json.loads((dead.data_dir / "run.json").read_text()) | {"pid": server.process.pid}
+    (dead.data_dir / "run.json").write_text(json.dumps(stale))
+    dead.down()
+    assert json.loads(server.get("/_boxship/health"))["status"] == "ready"
+
+
+def test_down_leaves_other_directories_alone(tmp_path):
+    (tmp_path / "photo.jpg").write_text("x")
+    done = boxship("--data-dir", tmp_path, "down")
+    assert done.returncode == 0 and "nothing to stop" in done.stdout
+    assert [file.name for file in tmp_path.iterdir()] == ["photo.jpg"]
+
+
 def test_version_and_help():
     assert re.match(r"boxship \d+\.\d+\.\d+", boxship("--version").stdout)
     text = boxship("--help").stdout
