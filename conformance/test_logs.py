@@ -93,7 +93,7 @@ def test_put_and_get_both_ways(logs):
 
     tail = get(startFromHead=True)["nextForwardToken"]
     assert messages(get(nextToken=tail)) == []
-    put(logs, "news")
+    put(logs, "news", at=now() + 1000)
     assert messages(get(nextToken=tail)) == ["news"]
     refused("InvalidParameterException", get, "nextToken", nextToken="nonsense")
     refused("ResourceNotFoundException", logs.get_log_events, "The specified log stream does not exist.",
