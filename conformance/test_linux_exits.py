@@ -92,13 +92,15 @@ def test_another_architecture(box, tmp_path):
 
 
 def test_out_of_memory(box):
-    """Of the container's own limit, and of the task's; of the first process and of a child."""
+    """Of the container's own limit, and of the task's; of the first process, and of a child that it outlives."""
     eat = "x=x; while :; do x=$x$x; done"
     own = start(box, eat, memory=64)
     whole = start(box, eat, family="whole")
+    child = start(box, f"sh -c '{eat}'; exit 5", memory=64)
     task = stopped(box, own)
     assert end(task) == ("EssentialContainerExited", ESSENTIAL, 137, "OutOfMemoryError: Container killed due to memory usage")
     assert end(stopped(box, whole)) == end(task)
+    assert end(stopped(box, child))[:3] == ("EssentialContainerExited", ESSENTIAL, 5)
 
 
 @pytest.mark.parametrize(("script", "seconds", "code"), [
@@ -153,9 +155,50 @@ def test_cannot_start(box, members, text):
     task = stopped(box, start(box, "true", **members))
     code, reason, exit_code, container_reason = end(task)
     assert (code, reason, exit_code) == ("TaskFailedToStart", "Task failed to start", None)
-    assert container_reason.startswith(("CannotStartContainerError: ", "ContainerRuntimeError: "))
+    assert container_reason.startswith("CannotStartContainerError: ")
     assert text in container_reason
     assert "startedAt" not in task
+
+
+def test_an_image_without_a_command(box, tmp_path):
+    box.run("image", "load", str(toolbox.archive(tmp_path / "mute.tar", {"Env": ["PATH=/bin"]})), "mute")
+    task = stopped(box, start(box, None, image="mute", entryPoint=[], command=[]))
+    code, _, exit_code, reason = end(task)
+    assert (code, exit_code) == ("TaskFailedToStart", None)
+    assert reason == "CannotStartContainerError: no command specified"
+
+
+def test_many_at_once(box):
+    """More starts than processors, each with its own end, address and log."""
+    definition = define(box, "many", [{"image": "toolbox", "entryPoint": ["/bin/sh", "-c"]}])
+    arns = {}
+    for code in range(1, 25):
+        [arn] = run_task(box, definition, overrides={"containerOverrides": [
+            {"name": "c0", "command": [f"echo I am {code}; sleep 0.5; exit {code}"]}]})
+        arns[arn] = code
+    addresses = set()
+    for arn, code in arns.items():
+        task = stopped(box, arn)
+        assert end(task) == ("EssentialContainerExited", ESSENTIAL, code, None)
+        assert log(box, "many", arn) == [f"I am {code}"]
+        addresses.add(task["containers"][0]["networkInterfaces"][0]["privateIpv4Address"])
+    assert len(addresses) > 1
+
+
+def test_what_a_program_leaves_behind_ends_with_it(box):
+    """Children that outlive the first process are no reason to wait, and none of them stays."""
+    task = stopped(box, start(box, "sleep 1000 & setsid sleep 1000 & (setsid sh -c 'sleep 1000; echo late' &); exit 3"), 20)
+    assert end(task) == ("EssentialContainerExited", ESSENTIAL, 3, None)
+
+
+def test_a_fork_bomb_is_contained(box):
+    """It runs into the limit of processes, and the task can still be stopped."""
+    arn = start(box, "bomb() { bomb | bomb & }; bomb; while :; do sleep 1; done", stopTimeout=2)
+    running(box, arn)
+    other = start(box, "exit 3")
+    assert end(stopped(box, other))[2] == 3
+    box.client("ecs").stop_task(task=arn)
+    assert stopped(box, arn, 40)["stopCode"] in ("UserInitiated", "EssentialContainerExited")
 
 
 def test_roles_must_exist(box):

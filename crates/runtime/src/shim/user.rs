@@ -49,22 +49,27 @@ fn inside(root: &OwnedFd, path: &Path, flags: OFlags) -> rustix::io::Result<Owne
 
 /// Makes a directory and those above it inside the root.
 fn make_directory(root: &OwnedFd, path: &Path) -> Result<(), RuntimeError> {
-    let host =
-        |error: Errno| RuntimeError::host(format!("make the working directory {}", path.display()), error);
+    let failed = |error: Errno| match error {
+        // The image has something else at the place.
+        Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG => {
+            RuntimeError::Plan(format!("the working directory {} cannot be made: {error}", path.display()))
+        }
+        _ => RuntimeError::host(format!("make the working directory {}", path.display()), error),
+    };
     let relative = path.strip_prefix("/").unwrap_or(path);
-    let mut parent = inside(root, Path::new("."), OFlags::PATH | OFlags::DIRECTORY).map_err(host)?;
+    let mut parent = inside(root, Path::new("."), OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?;
     let mut above = std::path::PathBuf::new();
     for part in relative.components() {
         above.push(part);
         let opened = match inside(root, &above, OFlags::PATH | OFlags::DIRECTORY) {
             Err(Errno::NOENT) => {
                 rustix::fs::mkdirat(&parent, Path::new(part.as_os_str()), Mode::from_raw_mode(0o755))
-                    .map_err(host)?;
+                    .map_err(failed)?;
                 inside(root, &above, OFlags::PATH | OFlags::DIRECTORY)
             }
             other => other,
         };
-        parent = opened.map_err(host)?;
+        parent = opened.map_err(failed)?;
     }
     Ok(())
 }
