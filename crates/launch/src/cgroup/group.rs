@@ -15,6 +15,9 @@ use super::{CgroupError, Hierarchies};
 /// Controllers that a group of version 2 asks of its parents.
 const WANTED: [&str; 6] = ["cpu", "cpuset", "io", "memory", "pids", "hugetlb"];
 
+/// Where processes of a container's root group go, next to our groups.
+const DISPLACED: &str = "init";
+
 /// How often a removal is tried: with the pauses between, about a second.
 const REMOVAL_ATTEMPTS: u32 = 11;
 
@@ -50,7 +53,13 @@ impl Cgroup {
             let mut dir = mount.clone();
             for part in group.path.components() {
                 if hierarchies.is_unified() {
-                    hand_down_controllers(&dir)?;
+                    match hand_down_controllers(&dir) {
+                        Err(error) if error.is_busy() && dir == *mount => {
+                            clear_out(mount)?;
+                            hand_down_controllers(&dir)?;
+                        }
+                        handed => handed?,
+                    }
                 }
                 dir.push(part);
                 make(&dir)?;
@@ -221,6 +230,29 @@ fn hand_down_controllers(dir: &Path) -> Result<(), CgroupError> {
     let missing = WANTED.iter().filter(|name| has(&offered, name) && !has(&handed, name));
     let request: Vec<String> = missing.map(|name| format!("+{name}")).collect();
     if request.is_empty() { Ok(()) } else { write(&dir.join("cgroup.subtree_control"), &request.join(" ")) }
+}
+
+/// Version 2: a group hands controllers down or has processes, never both. Only the machine's own root is
+/// exempt; the root that a container sees holds at least us. Its processes go to a group beside those that
+/// we make, as other engines in containers do.
+fn clear_out(mount: &Path) -> Result<(), CgroupError> {
+    let home = mount.join(DISPLACED);
+    make(&home)?;
+    let procs = mount.join("cgroup.procs");
+    for _ in 0..REMOVAL_ATTEMPTS {
+        let text = fs::read_to_string(&procs).map_err(|error| CgroupError::io("read", &procs, error))?;
+        // Those of another PID namespace have no number here.
+        let found: Vec<Pid> =
+            text.lines().filter_map(|line| line.parse().ok()).filter_map(Pid::from_raw).collect();
+        if found.is_empty() {
+            break;
+        }
+        for pid in found {
+            // One that ended in between is no longer in the way.
+            let _ = join(&home, pid);
+        }
+    }
+    Ok(())
 }
 
 fn remove(dir: &Path) -> Result<(), CgroupError> {

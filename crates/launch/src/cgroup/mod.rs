@@ -47,4 +47,8 @@ impl CgroupError {
     fn io(action: impl Into<String>, path: impl Into<PathBuf>, source: impl Into<std::io::Error>) -> Self {
         Self::Io { action: action.into(), path: path.into(), source: source.into() }
     }
+
+    fn is_busy(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.raw_os_error() == Some(libc::EBUSY))
+    }
 }

@@ -1,7 +1,7 @@
 //! Limits that hold, counters that count, groups that go away.
 
 use crate::rig::Rig;
-use launch::cgroup::Cgroup;
+use launch::cgroup::{Cgroup, Hierarchies};
 use oci_spec::runtime::{
     LinuxCpuBuilder, LinuxMemoryBuilder, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder,
 };
@@ -121,6 +121,30 @@ fn a_group_with_processes_is_emptied_and_removed() {
     sleeper.wait().unwrap();
     rig.group().remove().unwrap();
     assert!(!group.exists() && !rig.group().exists());
+}
+
+/// Within a container the root of the hierarchy is a group like any other: it has processes, and then hands
+/// no controller down.
+#[test]
+fn the_root_group_of_a_container_is_cleared_out() {
+    let Some(rig) = Rig::new("true") else { return };
+    if !rig.hierarchies.is_unified() {
+        println!("left out: this machine's controllers are of version 1");
+        return;
+    }
+    let outer = Cgroup::create(&rig.hierarchies, &rig.cgroup).unwrap();
+    let mut sleeper = std::process::Command::new("/bin/busybox").args(["sleep", "1000"]).spawn().unwrap();
+    let pid = rustix::process::Pid::from_child(&sleeper);
+    outer.add(pid).unwrap();
+    let mount = rig.hierarchies.unified.as_ref().unwrap().join(&rig.cgroup);
+    let inner = Hierarchies { v1: Vec::new(), unified: Some(mount) };
+    let group = Cgroup::create(&inner, "task/container".as_ref()).unwrap();
+    group.limit(&memory(16 << 20)).unwrap();
+    assert_eq!(group.stats().memory_limit_bytes, Some(16 << 20));
+    assert_eq!(outer.processes().unwrap(), []);
+    assert_eq!(Cgroup::open(&inner, "init".as_ref()).unwrap().processes().unwrap(), [pid]);
+    outer.kill_all().unwrap();
+    sleeper.wait().unwrap();
 }
 
 #[test]
