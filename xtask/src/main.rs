@@ -1,5 +1,6 @@
 //! Every script of this repository: `cargo xtask COMMAND`.
 
+mod cgroup2;
 mod check;
 mod clients;
 mod coverage;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-const KNOWN: &str = "known: check, clients, coverage, demo, dist, fuzz, gen, long, tidy";
+const KNOWN: &str = "known: cgroup2, check, clients, coverage, demo, dist, fuzz, gen, long, tidy";
 
 fn main() -> ExitCode {
     match run() {
@@ -33,6 +34,7 @@ fn run() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let argument = |index: usize| arguments.get(index).map(String::as_str);
     match argument(0) {
+        Some("cgroup2") => cgroup2::run(&root()),
         Some("check") => check::run(&root()),
         Some("clients") => clients::run(&root(), &arguments[1..], &mut Vec::new()),
         Some("demo") => demo::run(&root(), &arguments[1..]),
