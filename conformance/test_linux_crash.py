@@ -4,6 +4,7 @@ BOXSHIP_LONG=1 kills more often; BOXSHIP_SEED=N repeats a run's moments.
 """
 
 import concurrent.futures
+import hashlib
 import os
 import random
 import signal
@@ -13,7 +14,8 @@ from pathlib import Path
 import botocore.exceptions
 import pytest
 
-from conftest import Server, address, define, describe, fetch, leftovers, log, needs_root, run_task, running, stopped, wait_for
+from conftest import (
+    Server, address, define, describe, fetch, leftovers, log, needs_root, run_task, running, signature, stopped, wait_for)
 
 pytestmark = needs_root
 
@@ -143,7 +145,6 @@ def check_nothing_is_orphaned(server):
 
 
 def group_of(server):
-    import hashlib
     return "boxship-" + hashlib.sha256(os.fsencode(server.data_dir.resolve())).hexdigest()[:8]
 
 
@@ -157,6 +158,45 @@ def supervisor(server, arn):
     [shim] = {parent for parent in parents.values() if parent not in pids}
     assert b"shim" in Path(f"/proc/{shim}/cmdline").read_bytes()
     return shim, pids
+
+
+def test_everything_dies_at_once(server):
+    """As with a machine that loses power: the next `up` knows that nothing runs, and starts anew."""
+    containers = [{"name": name, "image": "toolbox", "command": ["/bin/sh", "-c", LIVES]} for name in ["a", "b"]]
+    arns = run_task(server, define(server, "pair", containers), count=3)
+    for arn in arns:
+        running(server, arn)
+    found = [supervisor(server, arn) for arn in arns]
+    server.kill()
+    for shim, _ in found:
+        os.kill(shim, signal.SIGKILL)
+    server.start()
+    for arn in arns:
+        task = stopped(server, arn, 20)
+        assert task["stoppedReason"]
+        assert [c["exitCode"] for c in task["containers"]] == [137, 137]
+    programs = [pid for _, pids in found for pid in pids]
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in programs), 10, "the programs ending")
+    check_nothing_is_orphaned(server)
+    assert stopped(server, run(server, define_script(server, "next", "exit 3")))["containers"][0]["exitCode"] == 3
+
+
+def test_what_tasks_use_comes_back(server):
+    """The platform's API and the resolver inside a VPC answer running tasks again after a kill."""
+    call = (f"timeout 2 wget -qO- --header 'Authorization: {signature('sts')}' --header 'X-Amz-Date: 20260101T000000Z' "
+            "--post-data 'Action=GetCallerIdentity&Version=2011-06-15' http://169.254.170.2:4566/ 2>/dev/null | grep -q Account")
+    look = "timeout 2 nslookup ip-172-31-0-9.ec2.internal 172.31.0.2 >/dev/null 2>&1"
+    arn = run(server, define_script(server, "asks", (
+        f"trap 'exit 0' TERM; while :; do {call} && api=up || api=away; {look} && dns=up || dns=away; echo $api $dns; sleep 0.1; done")))
+    wait_for(lambda: log(server, "asks", arn)[-2:] == ["up up"] * 2, 20, "answers")
+    for _ in range(2):
+        server.kill()
+        time.sleep(0.5)
+        server.start()
+        before = len(log(server, "asks", arn))
+        wait_for(lambda: len(log(server, "asks", arn)) > before + 5 and log(server, "asks", arn)[-2:] == ["up up"] * 2, 20,
+                 "answers after a kill")
+    assert {"away away"} & set(log(server, "asks", arn)), "they were away while the server was"
 
 
 @pytest.mark.parametrize("is_up", [True, False], ids=["server up", "server away"])
