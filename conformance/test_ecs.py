@@ -773,6 +773,21 @@ def test_stopped_tasks_stay_an_hour(simulated, ecs):
     refused("InvalidParameterException", ecs.stop_task, "The referenced task was not found.", task=arn)
 
 
+def test_what_was_deleted_goes_in_time(simulated):
+    ecs = simulated.client("ecs", region="ca-central-1")
+    ecs.create_cluster(clusterName="gone")
+    ecs.delete_cluster(cluster="gone")
+    ecs.register_task_definition(**fargate(family="gone"))
+    ecs.deregister_task_definition(taskDefinition="gone:1")
+    ecs.delete_task_definitions(taskDefinitions=["gone:1"])
+    simulated.advance(48 * 3600)
+    wait_for(lambda: ecs.describe_clusters(clusters=["gone"])["failures"], 10, "the cluster's end")
+    wait_for(lambda: not ecs.list_task_definition_families(status="ALL")["families"], 10, "the definition's end")
+    refused("ClientException", ecs.describe_task_definition, taskDefinition="gone:1")
+    made = ecs.register_task_definition(**fargate(family="gone"))["taskDefinition"]
+    assert made["revision"] == 2, "revisions are never used again"
+
+
 def test_a_day_passes_in_one_call(simulated):
     arn = simulated_task(simulated, "exit=7 after=24h")
     running(simulated, arn)
