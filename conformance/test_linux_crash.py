@@ -188,6 +188,7 @@ def test_what_tasks_use_comes_back(server):
     look = "timeout 2 nslookup ip-172-31-0-9.ec2.internal 172.31.0.2 >/dev/null 2>&1"
     arn = run(server, define_script(server, "asks", (
         f"trap 'exit 0' TERM; while :; do {call} && api=up || api=away; {look} && dns=up || dns=away; echo $api $dns; sleep 0.1; done")))
+    running(server, arn)
     wait_for(lambda: log(server, "asks", arn)[-2:] == ["up up"] * 2, 20, "answers")
     for _ in range(2):
         server.kill()
