@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -61,9 +60,24 @@ impl BlobReader {
         self.next.start += len;
         let file = self.file.clone();
         self.ahead = Some(tokio::task::spawn_blocking(move || {
-            let mut chunk = vec![0; len as usize];
-            file.read_exact_at(&mut chunk, start)?;
+            let chunk = read_at(&file, start, len as usize)?;
             Ok(chunk.into())
         }));
     }
+}
+
+/// Exactly `len` bytes, into memory that nobody has filled with zeros before.
+fn read_at(file: &File, start: u64, len: usize) -> io::Result<Vec<u8>> {
+    let mut chunk = Vec::with_capacity(len);
+    while chunk.len() < len {
+        let at = start + chunk.len() as u64;
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut chunk), at) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // The allocation may be larger than asked for, and so the last read.
+    chunk.truncate(len);
+    Ok(chunk)
 }
