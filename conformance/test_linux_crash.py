@@ -130,6 +130,26 @@ def test_kill_9_at_any_moment(server):
     print(f"{ROUNDS} kills, {len(load.ends)} tasks ended, {len(load.stops)} stopped, {len(lines)} lines of the ticker")
 
 
+def test_kill_9_in_a_flood_of_lines(server):
+    """Thousands of lines a second through several kills: every one once, in order."""
+    flood = "trap 'exit 0' TERM; n=1; while :; do seq $n $((n+499)); n=$((n+500)); sleep 0.05; done"
+    arn = run(server, define_script(server, "flood", flood, logConfiguration={"logDriver": "awslogs", "options": {
+        "awslogs-group": "/test", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "flood",
+        "awslogs-create-group": "true", "mode": "blocking"}}))
+    running(server, arn)
+    for away in [0, 0.3, 0, 0.6, 0, 0]:
+        time.sleep(random.uniform(0.05, 0.4))
+        server.kill()
+        time.sleep(away)
+        server.start()
+    server.client("ecs").stop_task(task=arn)
+    stopped(server, arn)
+    lines = log(server, "flood", arn)
+    wrong = next((n for n, line in enumerate(lines, 1) if line != str(n)), None)
+    assert wrong is None, f"{lines[max(0, wrong - 3):wrong + 3]} at line {wrong} of {len(lines)}"
+    assert len(lines) > 5000
+
+
 def check_nothing_is_orphaned(server):
     """Control groups are those of tasks that run, no more."""
     ecs = server.client("ecs")
