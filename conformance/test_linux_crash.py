@@ -242,11 +242,14 @@ def test_a_killed_supervisor_ends_its_task(server, is_up):
     assert stopped(server, run(server, define_script(server, "next", "exit 3")))["containers"][0]["exitCode"] == 3
 
 
-def test_a_stop_leaves_tasks_running(server):
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_leaves_tasks_running(server, how):
+    """And says so, with the way to stop them."""
     arn = run(server, define_script(server, "stays", "n=0; trap 'exit 42' TERM; while :; do n=$((n+1)); echo $n; sleep 0.05; done"))
     running(server, arn)
-    server.process.terminate()
+    server.process.send_signal(how)
     assert server.process.wait(timeout=20) == 0
+    assert "boxship down" in server.text()
     time.sleep(0.3)
     server.start()
     assert describe(server, arn)["lastStatus"] == "RUNNING"
