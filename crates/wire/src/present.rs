@@ -101,8 +101,8 @@ fn structure(schema: &'static Schema) -> &'static Schema {
     }
 }
 
-/// The path of the first member that `shape` carries and `allowed` does not have. Allocates only
-/// where there is one, and for the first few levels of nesting.
+/// The path of the first member that `shape` carries and `allowed` has nothing of: `tags`, not
+/// `tags.key`. Allocates only where there is one, and for the first few levels of nesting.
 pub fn outside(shape: &dyn Shape, allowed: &Paths) -> Option<String> {
     if matches!(allowed.nodes[0], Node::All) {
         return None;
@@ -139,8 +139,10 @@ impl Walk<'_> {
         if !is_outside || (self.allowed.is_some() && !self.found.is_empty()) {
             return;
         }
-        let names: Vec<&str> =
-            self.frames.iter().filter_map(|(_, member)| Some(member.as_ref()?.name)).collect();
+        // The first member on the way that is outside stands for all that is below it.
+        let is_shown = |(node, _): &&(u32, _)| self.allowed.is_none() || *node != NONE;
+        let shown = self.frames.iter().take_while(is_shown);
+        let names: Vec<&str> = shown.filter_map(|(_, member)| Some(member.as_ref()?.name)).collect();
         let path = names.join(".");
         if !self.found.contains(&path) {
             self.found.push(path);
