@@ -343,10 +343,11 @@ fn task_text(failure: &Failure, is_told_at_container: bool) -> String {
 
 fn milestones(state: &Task, observation: &Observation, at: Timestamp) -> Milestones {
     let before = state.milestones();
-    // A report that tells of the pull came later than the pull began.
-    let connected_at = observation.pull_started_at.map_or(at, |pull| pull.min(at));
+    // A report comes later than what it tells of: the task was connected when its pull began.
+    let connected_at = before.connected_at.unwrap_or(at);
+    let connected_at = observation.pull_started_at.map_or(connected_at, |pull| pull.min(connected_at));
     Milestones {
-        connected_at: before.connected_at.or(Some(connected_at)),
+        connected_at: Some(connected_at),
         pull_started_at: observation.pull_started_at.or(before.pull_started_at),
         pull_stopped_at: observation.pull_stopped_at.or(before.pull_stopped_at),
         started_at: observation.started_at.or(before.started_at),
