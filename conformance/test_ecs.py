@@ -773,6 +773,25 @@ def test_stopped_tasks_stay_an_hour(simulated, ecs):
     refused("InvalidParameterException", ecs.stop_task, "The referenced task was not found.", task=arn)
 
 
+def test_tasks_start_while_the_clock_jumps(simulated, ecs):
+    """Whatever the clock does between two reports, each task tells a life in order, and of the right length."""
+    definition = define(simulated, "jumpy", [{"image": "web:1", "dockerLabels": {"boxship.simulate": "exit=4 after=5s"}}])
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        clocks = [pool.submit(lambda: [simulated.advance(1) for _ in range(15)]) for _ in range(2)]
+        started = [pool.submit(run_task, simulated, definition) for _ in range(30)]
+        arns = [arn for run in started for arn in run.result()]
+        for clock in clocks:
+            clock.result()
+    simulated.advance(6)
+    for arn in arns:
+        task = stopped(simulated, arn)
+        assert task["containers"][0]["exitCode"] == 4
+        times = [task[name] for name in ["createdAt", "connectivityAt", "pullStartedAt", "pullStoppedAt", "startedAt",
+                                         "executionStoppedAt", "stoppingAt", "stoppedAt"]]
+        assert times == sorted(times)
+        assert (task["executionStoppedAt"] - task["startedAt"]).total_seconds() == pytest.approx(5, abs=0.002)
+
+
 def test_what_was_deleted_goes_in_time(simulated):
     ecs = simulated.client("ecs", region="ca-central-1")
     ecs.create_cluster(clusterName="gone")
