@@ -85,7 +85,10 @@ impl Life {
         {
             tracing::warn!(task = self.id, %error, "a running task's network is not served");
         }
-        self.report();
+        // Preparing reports by itself, once the order is noted down: what was reported is not ordered again.
+        if self.phase() != Phase::Preparing {
+            self.report();
+        }
     }
 
     /// Takes the runtime's record into the observation, and reports what is new.
