@@ -27,6 +27,7 @@ struct Line {
     /// Write errors to this file, too
     #[arg(long, global = true, value_name = "FILE")]
     log: Option<PathBuf>,
+    /// What that file is made of
     #[arg(long, global = true, value_enum, default_value = "text")]
     log_format: LogFormat,
     /// Not built: control groups are made directly
@@ -115,12 +116,17 @@ fn act(line: &Line) -> anyhow::Result<()> {
             runtime.create(id, &create)?;
         }
         Command::Start { id } => runtime.start(id)?,
-        Command::State { id } => println!("{}", serde_json::to_string_pretty(&runtime.state(id)?)?),
+        Command::State { id } => print(&serde_json::to_string_pretty(&runtime.state(id)?)?)?,
         Command::Kill { id, signal } => runtime.kill(id, signal)?,
         Command::Delete { force, id } => runtime.delete(id, *force)?,
-        Command::Features => println!("{:#}", features()),
+        Command::Features => print(&format!("{:#}", features()))?,
     }
     Ok(())
+}
+
+/// Whoever reads may have gone: that is an error, not a panic.
+fn print(text: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{text}")
 }
 
 /// What is left out is unknown to the reader, not unsupported: that is what the specification says.
