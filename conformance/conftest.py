@@ -80,6 +80,7 @@ class Server:
         self.data_dir = Path(data_dir or tempfile.mkdtemp(prefix="boxship-test-"))
         self.process = None
         self.port = None
+        self.inherit = ()
         self.lock = lock_host() if runtime == "linux" else None
 
     def start(self):
@@ -89,7 +90,8 @@ class Server:
         listen = f"127.0.0.1:{self.port}" if self.port else self.listen
         self.process = subprocess.Popen(
             [BOXSHIP, "up", "--runtime", self.runtime, "--data-dir", self.data_dir, "--listen", listen, *self.arguments],
-            stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, env={**os.environ, **self.environment})
+            stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, env={**os.environ, **self.environment},
+            pass_fds=self.inherit)
         wait_for(lambda: run_file.exists() or self.process.poll() is not None, 30)
         assert self.process.poll() is None, self.text()
         self.port = int(json.loads(run_file.read_text())["listen"].rsplit(":", 1)[1])

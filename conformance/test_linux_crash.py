@@ -7,6 +7,7 @@ import concurrent.futures
 import hashlib
 import os
 import random
+import select
 import signal
 import time
 from pathlib import Path
@@ -295,6 +296,25 @@ def test_down_keeps_what_was_said(server):
     lines = log(server, "talks", talks)
     assert lines == [str(n) for n in range(1, len(lines) + 1)]
     assert len(lines) > 15, "a second of a line each twentieth"
+
+
+def test_tasks_hold_nothing_of_who_started_the_server(toolbox_archive):
+    """A pipe that the server inherited closes with the server, not with its tasks."""
+    reader, writer = os.pipe()
+    os.set_inheritable(writer, True)
+    server = Server("linux")
+    server.inherit = (writer,)
+    try:
+        server.start()
+        os.close(writer)
+        server.run("image", "load", str(toolbox_archive), "toolbox")
+        running(server, run(server, define_script(server, "holds", LIVES)))
+        server.kill()
+        assert select.select([reader], [], [], 5)[0], "nobody holds it"
+        assert os.read(reader, 1) == b""
+    finally:
+        os.close(reader)
+        server.down()
 
 
 def test_two_servers_on_one_data_directory(server):

@@ -25,6 +25,14 @@ pub(crate) fn trim_heap() {
     }
 }
 
+/// Closes what the server's own starter left open in it, a lock or a pipe: whoever waits for its end
+/// is not to wait for the tasks. To be called before this process opens anything.
+pub(crate) fn close_inherited() {
+    // SAFETY: nothing in this process owns a descriptor above 2 yet; a kernel that refuses changes
+    // nothing.
+    unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) };
+}
+
 /// Takes over descriptor 0, the socket that the server gave to this process.
 pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
     // SAFETY: descriptor 0 is open for as long as nobody owns it, and it is duplicated, not taken.

@@ -67,6 +67,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
     if let Err(error) = launch::exe::reexec_read_only() {
         return fail(&error.to_string());
     }
+    sys::close_inherited();
     match serve(Path::new(cgroup)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error.to_string()),
