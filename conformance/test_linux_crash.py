@@ -254,12 +254,12 @@ def test_a_stop_leaves_tasks_running(server, how):
     time.sleep(0.3)
     server.start()
     assert describe(server, arn)["lastStatus"] == "RUNNING"
+    wait_for(lambda: len(log(server, "stays", arn)) > 8, 10, "more lines")
     server.client("ecs").stop_task(task=arn, reason="enough")
     task = stopped(server, arn)
     assert (task["stopCode"], task["containers"][0]["exitCode"]) == ("UserInitiated", 42)
     lines = log(server, "stays", arn)
     assert lines == [str(n) for n in range(1, len(lines) + 1)]
-    assert len(lines) > 8
 
 
 @pytest.mark.parametrize("is_killed", [False, True], ids=["down of a server", "down after a kill"])
