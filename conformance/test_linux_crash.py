@@ -295,7 +295,7 @@ def test_down_keeps_what_was_said(server):
     assert stopped(server, talks)["containers"][0]["exitCode"] == 137
     lines = log(server, "talks", talks)
     assert lines == [str(n) for n in range(1, len(lines) + 1)]
-    assert len(lines) > 15, "a second of a line each twentieth"
+    assert len(lines) > 5, "about twenty came while the server was away"
 
 
 def test_tasks_hold_nothing_of_who_started_the_server(toolbox_archive):
