@@ -240,7 +240,7 @@ impl Shared {
         // A fill that is under way would leave another behind.
         let mut scope = std::mem::take(&mut *lock(&self.scope));
         scope.shutdown().await;
-        self.spares.clear();
+        self.spares.dismiss().await;
         let _ = std::fs::remove_file(Spares::log(&self.options));
         let group = self.options.cgroup.clone();
         blocking("remove the control group", move || {

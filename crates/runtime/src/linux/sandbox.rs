@@ -25,7 +25,7 @@ use crate::spool::Position;
 
 /// A shim that has been executed answers within milliseconds; one that does not in this time
 /// never will.
-const SHIM_START: Duration = Duration::from_secs(20);
+pub(super) const SHIM_START: Duration = Duration::from_secs(20);
 
 pub(super) struct Sandbox {
     dir: TaskDir,
@@ -51,7 +51,7 @@ impl Sandbox {
                 made => return made,
             }
         }
-        let stream = Spares::execute(&shared.options)?;
+        let stream = Spares::execute(&shared.options)?.stream;
         let made = Sandbox::over(shared, dir.clone(), &task, Connection::over(stream), create());
         match tokio::time::timeout(SHIM_START, made).await {
             Ok(Err(RuntimeError::ShimLost(_))) => Err(RuntimeError::ShimLost(why(&shared.options))),

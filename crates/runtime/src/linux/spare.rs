@@ -8,7 +8,9 @@ use std::process::Stdio;
 use std::sync::Mutex;
 
 use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
 
+use super::sandbox::SHIM_START;
 use super::{LinuxOptions, lock};
 use crate::contract::RuntimeError;
 
@@ -16,11 +18,19 @@ use crate::contract::RuntimeError;
 const SPARES: usize = 1;
 
 #[derive(Default)]
-pub(super) struct Spares(Mutex<Vec<UnixStream>>);
+pub(super) struct Spares(Mutex<Vec<Spare>>);
+
+/// A shim without a task.
+pub(super) struct Spare {
+    /// Our end of the connection.
+    pub stream: UnixStream,
+    /// Dropping it leaves the shim running; the async runtime reaps it when it ends.
+    process: Child,
+}
 
 impl Spares {
     pub fn take(&self) -> Option<UnixStream> {
-        lock(&self.0).pop()
+        lock(&self.0).pop().map(|spare| spare.stream)
     }
 
     /// Executes what is missing.
@@ -39,20 +49,30 @@ impl Spares {
         lock(&self.0).clear();
     }
 
-    /// A shim without a task: its end of the connection.
-    pub fn execute(options: &LinuxOptions) -> Result<UnixStream, RuntimeError> {
+    /// Ends those that wait, and returns once they have ended: one that is only just starting would make its
+    /// control group again after everything was removed.
+    pub async fn dismiss(&self) {
+        let waiting = std::mem::take(&mut *lock(&self.0));
+        for Spare { stream, mut process } in waiting {
+            drop(stream);
+            // One that hangs is found by whoever removes its group.
+            let _ = tokio::time::timeout(SHIM_START, process.wait()).await;
+        }
+    }
+
+    /// Starts one.
+    pub fn execute(options: &LinuxOptions) -> Result<Spare, RuntimeError> {
         let host = |error| RuntimeError::host("start a shim", error);
         let (own, theirs) = std::os::unix::net::UnixStream::pair().map_err(host)?;
         own.set_nonblocking(true).map_err(host)?;
         let log = File::options().create(true).append(true).open(Spares::log(options)).map_err(host)?;
         let missing = || RuntimeError::Plan("no command to start a shim".to_owned());
         let (program, arguments) = options.shim.split_first().ok_or_else(missing)?;
-        let mut shim = tokio::process::Command::new(program);
+        let mut shim = Command::new(program);
         shim.args(arguments).arg(options.cgroup.join("shims")).env_clear().current_dir("/");
         shim.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).stderr(Stdio::from(log));
-        // Dropping the child leaves it running; the async runtime reaps it when it ends.
-        shim.spawn().map_err(host)?;
-        UnixStream::from_std(own).map_err(host)
+        let process = shim.spawn().map_err(host)?;
+        Ok(Spare { stream: UnixStream::from_std(own).map_err(host)?, process })
     }
 
     /// Where shims without a task complain.

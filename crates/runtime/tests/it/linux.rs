@@ -293,6 +293,26 @@ async fn a_waiting_shim_ends_with_its_server() {
     }
 }
 
+/// One that went on would make its control group again.
+#[tokio::test]
+async fn down_waits_for_a_shim_that_is_only_just_starting() {
+    let Some(fixture) = linux() else { return };
+    let argument = options(fixture.dir.path(), None).cgroup.join("shims");
+    let is_running = || {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+        lines.into_iter().any(|line| String::from_utf8_lossy(&line).contains(argument.to_str().unwrap()))
+    };
+    for _ in 0..5 {
+        assert!(fixture.runtime.list().await.unwrap().is_empty());
+        while !is_running() {
+            tokio::task::yield_now().await;
+        }
+        fixture.runtime.down().await.unwrap();
+        assert!(!is_running());
+    }
+}
+
 #[tokio::test]
 async fn down_leaves_nothing() {
     let Some(fixture) = linux() else { return };
