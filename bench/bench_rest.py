@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from bench_start import Ours, build
@@ -59,8 +60,8 @@ def main():
         shutil.rmtree(place)
     for name, samples in [("cold start to first answer, new directory", fresh), ("the same, directory there", again)]:
         row(name, spread(samples), "≤ 50 ms", statistics.median(samples) <= 0.05)
-    for runtime in ["simulated", "linux"]:
-        with linux_lock(), Server(runtime) as server:
+    for runtime, lock in [("simulated", nullcontext), ("linux", linux_lock)]:
+        with lock(), Server(runtime) as server:
             server.ecs("ListClusters")
             time.sleep(2)
             rss, pss, private = [kib / 1024 for kib in memory(server.pid)]

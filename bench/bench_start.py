@@ -83,8 +83,8 @@ class Ours:
         task = wait_for(lambda: self.stopped(arn), 30, "the task's end", 0.02)
         program = self.stamp(arn)
         marks = [began, answered, task["pullStartedAt"], task["pullStoppedAt"], program]
-        for name, at, before in zip(["request answered (durable)", "agent has the order, noted", "network and image ready",
-                                     "shim and container"], marks[1:], marks):
+        for name, at, before in zip(["request answered (durable)", "agent takes the order (from the answer)", "image at hand",
+                                     "network, shim and container"], marks[1:], marks):
             self.steps.setdefault(name, []).append(at - before)
         return began, program
 
