@@ -11,7 +11,7 @@ use gateway::{Body, Endpoint, Peer, bytes};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
-use service::Caller;
+use service::{Caller, Origin};
 
 use crate::admin::Admin;
 
@@ -133,9 +133,13 @@ impl Endpoint for Page {
     fn handle<'a>(
         &'a self,
         request: Request<Incoming>,
-        _: &'a Peer,
+        peer: &'a Peer,
     ) -> Pin<Box<dyn Future<Output = Response<Body>> + Send + 'a>> {
         Box::pin(async move {
+            // Tasks are no operators, and need not see what else runs.
+            if peer.origin != Origin::Operator {
+                return gateway::text(StatusCode::FORBIDDEN, "Forbidden: this is the operator's side\n");
+            }
             if !matches!(*request.method(), Method::GET | Method::HEAD) {
                 return gateway::text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
             }
