@@ -91,7 +91,7 @@ fn run(mut cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Up(args) if args.detach => tokio_runtime()?.block_on(detach::run(&cli.place)),
         Command::Up(args) => {
-            let options = Options::settle(&cli.place, &args, doctor::why_not_linux().is_none())?;
+            let options = Options::settle(&cli.place, &args, doctor::why_not_linux().as_deref())?;
             log(&options)?;
             tokio_runtime()?.block_on(up::run(options, up::Screen { ready: greet, ended: part }))
         }

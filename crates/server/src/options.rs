@@ -122,8 +122,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Settles the options. `can_run_linux` says whether real containers work here.
-    pub fn settle(place: &Place, args: &UpArgs, can_run_linux: bool) -> Result<Options> {
+    /// Settles the options. `why_not_linux` says why real containers cannot run here.
+    pub fn settle(place: &Place, args: &UpArgs, why_not_linux: Option<&str>) -> Result<Options> {
         let file = read(place.config.as_deref())?;
         let listen = place.listen.or(file.listen).unwrap_or_else(cli::default_listen);
         let auth = args.auth.or(file.auth);
@@ -140,7 +140,10 @@ impl Options {
             );
         }
         let asked = args.runtime.or(file.runtime);
-        let fallback = if can_run_linux { RuntimeChoice::Linux } else { RuntimeChoice::Simulated };
+        if let (Some(RuntimeChoice::Linux), Some(why)) = (asked, why_not_linux) {
+            bail!("--runtime linux cannot run here: {why}. `boxship doctor` says how to mend it");
+        }
+        let fallback = if why_not_linux.is_none() { RuntimeChoice::Linux } else { RuntimeChoice::Simulated };
         let asked_mirrors =
             if args.registry_mirror.is_empty() { file.registry_mirror } else { args.registry_mirror.clone() };
         let mut mirrors = Mirrors::default();
@@ -227,7 +230,7 @@ mod tests {
             oci_runtime: Some("sh".into()),
             ..UpArgs::default()
         };
-        let error = Options::settle(&Place::default(), &args, true).unwrap_err();
+        let error = Options::settle(&Place::default(), &args, None).unwrap_err();
         assert!(error.to_string().contains("--oci-runtime"), "{error:#}");
     }
 }
