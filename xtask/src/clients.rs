@@ -20,7 +20,7 @@ pub fn run_with(
     variables: &[(&str, &str)],
     left_out: &mut Vec<&'static str>,
 ) -> Result<()> {
-    let home = root.join("target/clients");
+    let home = crate::target(root).join("clients");
     let Some(python) = environment(&home.join("python"), &["-r", "conformance/requirements.txt"], root)?
     else {
         left_out
@@ -33,7 +33,7 @@ pub fn run_with(
     pytest
         .args(["conformance", "-q", "-rs", "--no-header", "-p", "no:cacheprovider"])
         .args(arguments)
-        .env("BOXSHIP", root.join("target/debug/boxship"))
+        .env("BOXSHIP", crate::target(root).join("debug/boxship"))
         .env("HELLO", hello)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .envs(variables.iter().copied())

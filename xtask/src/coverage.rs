@@ -18,8 +18,10 @@ const END: &str = "<!-- /coverage -->";
 /// Writes both, or (`is_check`) fails where they are not as they would be written.
 pub fn run(root: &Path, is_check: bool) -> Result<()> {
     crate::check::cargo(root, &["build", "--quiet", "--bin", "boxship"])?;
-    let listed =
-        Command::new(root.join("target/debug/boxship")).arg("operations").output().context("boxship")?;
+    let listed = Command::new(crate::target(root).join("debug/boxship"))
+        .arg("operations")
+        .output()
+        .context("boxship")?;
     let (known, built) = (known(&root.join("crates/aws"))?, built(&String::from_utf8_lossy(&listed.stdout))?);
     let readme = fs::read_to_string(root.join("README.md"))?;
     let (head, rest) = readme.split_once(BEGIN).context("README.md has no place for the coverage table")?;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
     crate::check::cargo(root, &["build", "--release", "--bin", "boxship"])?;
     let hello = hello(root)?;
-    let status = Command::new(root.join("target/release/boxship"))
+    let status = Command::new(crate::target(root).join("release/boxship"))
         .args(arguments)
         .arg("demo")
         .arg("--binary")
@@ -36,5 +36,5 @@ pub fn hello(root: &Path) -> Result<std::path::PathBuf> {
     if !status.success() {
         bail!("the example does not build ({status})");
     }
-    Ok(root.join("target").join(target).join("release/hello"))
+    Ok(crate::target(root).join(target).join("release/hello"))
 }

@@ -41,7 +41,7 @@ fn build(root: &Path, target: &str) -> Result<PathBuf> {
     if !status.success() {
         bail!("the static binary does not build ({status})");
     }
-    let binary = root.join("target").join(target).join("release/boxship");
+    let binary = crate::target(root).join(target).join("release/boxship");
     let program = fs::read(&binary)?;
     if program.windows(15).any(|bytes| bytes == b"/lib64/ld-linux") {
         bail!("{} wants a dynamic loader: it is not static", binary.display());

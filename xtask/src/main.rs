@@ -56,6 +56,12 @@ fn print(text: &str) -> Result<()> {
     Ok(std::io::stdout().write_all(text.as_bytes())?)
 }
 
+/// Where cargo builds: as the user says, or below the workspace.
+#[expect(clippy::disallowed_methods, reason = "cargo's own variable")]
+fn target(root: &Path) -> PathBuf {
+    std::env::var("CARGO_TARGET_DIR").map_or_else(|_| root.join("target"), |said| root.join(said))
+}
+
 /// The workspace's directory.
 fn root() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));

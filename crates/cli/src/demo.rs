@@ -13,6 +13,7 @@ use crate::commands::logs::Follower;
 use crate::commands::ps::address;
 use crate::commands::run::{LOG_GROUP, RunArgs, Running, start, until_running};
 use crate::http;
+use crate::place::listen_option;
 use crate::push::push;
 use crate::screen::Steps;
 
@@ -93,7 +94,7 @@ async fn log(client: &Client, running: &Running, steps: &Steps) -> Result<()> {
 
 fn next(client: &Client, id: &str, at: Option<&str>) {
     let port = client.address().port();
-    let listen = if port == 4566 { String::new() } else { format!(" --listen 127.0.0.1:{port}") };
+    let listen = listen_option(port);
     println!("\nThe server goes on at http://localhost:{port}/. To try next:");
     if let Some(at) = at {
         println!("  curl http://{at}/");

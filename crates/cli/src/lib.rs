@@ -18,5 +18,5 @@ pub use client::{Client, Refused};
 pub use commands::{Command, run};
 pub use demo::demo;
 pub use http::{get, post};
-pub use place::{DEFAULT_LISTEN, Place, RunFile, default_listen, invoking_user};
+pub use place::{DEFAULT_LISTEN, Place, RunFile, default_listen, invoking_user, listen_option};
 pub use screen::Steps;

@@ -81,6 +81,11 @@ fn loopback(like: SocketAddr) -> std::net::IpAddr {
     if like.is_ipv4() { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() }
 }
 
+/// The option that finds a server on `port`, with a space before it; empty for the usual port.
+pub fn listen_option(port: u16) -> String {
+    if port == default_listen().port() { String::new() } else { format!(" --listen 127.0.0.1:{port}") }
+}
+
 pub fn default_listen() -> SocketAddr {
     DEFAULT_LISTEN.parse().expect("the default is an address")
 }

@@ -28,3 +28,4 @@ pub use contract::{
 pub use linux::{Limits, Linux, LinuxOptions};
 pub use plan::{ContainerPlan, ImageDefaults, Output, Signal, TaskSandbox};
 pub use simulated::Simulated;
+pub use sys::close_inherited;

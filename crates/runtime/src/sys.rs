@@ -27,7 +27,7 @@ pub(crate) fn trim_heap() {
 
 /// Closes what the server's own starter left open in it, a lock or a pipe: whoever waits for its end
 /// is not to wait for the tasks. To be called before this process opens anything.
-pub(crate) fn close_inherited() {
+pub fn close_inherited() {
     // SAFETY: nothing in this process owns a descriptor above 2 yet; a kernel that refuses changes
     // nothing.
     unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) };

@@ -21,6 +21,7 @@ mod sweep;
 mod up;
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -77,7 +78,13 @@ fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|first| first == "oci") {
         return oci_runtime::run(&arguments[2..]);
     }
-    match run(Cli::parse()) {
+    end_with_the_reader();
+    let cli = Cli::parse();
+    if matches!(cli.command, Command::Up(_) | Command::Demo { .. }) {
+        // A server outlives who started it, and must not keep its locks and pipes.
+        runtime::close_inherited();
+    }
+    match run(cli) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("boxship: {error:#}");
@@ -107,13 +114,29 @@ fn run(mut cli: Cli) -> Result<ExitCode> {
     }
 }
 
+/// A reader that has seen enough (`boxship ps | head -1`) is no reason to panic: `println!` has no
+/// other way to say that its output is closed.
+fn end_with_the_reader() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if text.starts_with("failed printing to std") {
+            std::process::exit(0);
+        }
+        default(panic);
+    }));
+}
+
 fn tokio_runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }
 
 fn log(options: &Options) -> Result<()> {
     let filter = EnvFilter::try_new(&options.log)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     if options.log_json {
         builder.json().init();
     } else {
@@ -126,7 +149,8 @@ fn log(options: &Options) -> Result<()> {
 fn greet(run: &cli::RunFile) {
     let port = run.listen.port();
     println!("Boxship {} is ready on http://localhost:{port} ({} runtime)", run.version, run.runtime);
-    println!("  in another terminal:  eval \"$(boxship env)\"   then   aws ecs list-clusters");
+    let listen = cli::listen_option(port);
+    println!("  in another terminal:  eval \"$(boxship{listen} env)\"   then   aws ecs list-clusters");
     println!("  Ctrl-C ends the server and leaves tasks running; `boxship down` ends both");
 }
 

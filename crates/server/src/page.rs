@@ -120,6 +120,7 @@ impl Page {
             .collect();
         include_str!("page.html")
             .replace("{{version}}", env!("CARGO_PKG_VERSION"))
+            .replace("{{listen}}", &cli::listen_option(options.listen.port()))
             .replace("{{port}}", &options.listen.port().to_string())
             .replace("{{runtime}}", options.runtime.name())
             .replace("{{data}}", &escape(&options.data_dir.display().to_string()))

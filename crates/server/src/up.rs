@@ -1,7 +1,8 @@
 //! `boxship up`: everything in one process.
 
+use std::fs::Permissions;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -127,6 +128,7 @@ fn open(options: &Options) -> Result<Data> {
         .mode(0o700)
         .create(dir)
         .with_context(|| format!("cannot make the data directory {}", dir.display()))?;
+    keep_private(dir).with_context(|| format!("cannot keep {} private", dir.display()))?;
     let mut backend = Sqlite::open(&dir.join("records.db")).map_err(|error| explain(dir, error))?;
     // Before anything else in the directory is touched: it may be another server's.
     backend.hold_lease().map_err(|error| explain(dir, error))?;
@@ -148,6 +150,26 @@ fn open(options: &Options) -> Result<Data> {
     })?;
     let offset = store.snapshot().meta(clock::OFFSET).and_then(|text| text.parse().ok()).unwrap_or_default();
     Ok(Data { store, blobs, logs, clock: Clock::new(Duration::from_micros(offset)), ecr })
+}
+
+/// What lies in the directory is its owner's alone, whoever made the directory and with what mode:
+/// records hold environments, the journal holds logs. The directory itself stays as it is: it may
+/// be one that others use.
+fn keep_private(dir: &Path) -> std::io::Result<()> {
+    for name in ["blobs", "journal", "tasks", "agent", "content"] {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir.join(name))?;
+        std::fs::set_permissions(dir.join(name), Permissions::from_mode(0o700))?;
+    }
+    // SQLite gives its other files the mode of the first.
+    let database = dir.join("records.db");
+    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&database)?;
+    for name in ["records.db", "records.db-wal", "records.db-shm", "boxship.log"] {
+        match std::fs::set_permissions(dir.join(name), Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn explain(dir: &Path, error: BackendError) -> anyhow::Error {

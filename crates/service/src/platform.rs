@@ -8,7 +8,7 @@ use base::clock::Clock;
 use base::{Chance, Fault};
 use link::Observed;
 use store::{Kinds, Store, Transaction, WriteError};
-use wire::{OperationDefinition, Shape};
+use wire::{OperationDefinition, Parts, Protocol, Shape};
 
 use crate::caller::Caller;
 use crate::operation::{Answer, BoxShape, Operation, Run, Service};
@@ -100,7 +100,8 @@ impl Platform {
         Chance::new(own.next() ^ nth.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    /// Runs an operation of a generated API. Durable when it answers.
+    /// Runs an operation of a generated API, under the same constraints as a request that came over
+    /// the wire. Durable when it answers.
     pub async fn call<O: wire::Operation>(
         &self,
         caller: Caller,
@@ -109,6 +110,7 @@ impl Platform {
         let Some((service, operation)) = self.find(O::DEFINITION) else {
             return Err(absent(O::DEFINITION.name));
         };
+        check(service, operation, &input)?;
         let output = self.run(service, operation, caller, Box::new(input)).await?;
         Ok(*output.into_any().downcast::<O::Output>().expect("an operation answers with its own output"))
     }
@@ -224,6 +226,19 @@ fn refuse_unknown(service: &Service, operation: &Operation, input: &dyn Shape) -
         Some(path) => Err((service.refuse)(&path)),
         None => Ok(()),
     }
+}
+
+/// The model's constraints, which readers of requests check on their way: what is made in this
+/// process takes that way, too, so that nothing is stored that no request could name again.
+fn check(service: &Service, operation: &Operation, input: &dyn Shape) -> Result<(), Fault> {
+    let unreadable = |error: wire::ResponseError| Fault::server("InternalFailure", error);
+    let request = wire::encode_request(Protocol::AwsJson11, service.api, operation.definition, input);
+    let body = request.map_err(unreadable)?.body;
+    let headers = http::HeaderMap::new();
+    let parts = Parts { path: "/", query: "", headers: &headers };
+    let read =
+        wire::decode(Protocol::AwsJson11, operation.definition, &parts, &body, (operation.input)().as_mut());
+    read.map_err(|fault| fault.fault(service.api))
 }
 
 fn absent(name: &str) -> Fault {

@@ -76,6 +76,12 @@ pub fn make(args: &MakeArgs) -> Result<()> {
     let name = args.binary.file_name().and_then(|name| name.to_str()).context("the binary has no name")?;
     let binary =
         std::fs::read(&args.binary).with_context(|| format!("cannot read {}", args.binary.display()))?;
+    if !is_static(&binary) {
+        bail!(
+            "{} is no static Linux program: in an image of its own it finds neither loader nor library",
+            args.binary.display()
+        );
+    }
     let recipe =
         Recipe { ports: args.port.iter().map(|port| format!("{port}/tcp")).collect(), ..Recipe::default() };
     let image = from_binary(name, &binary, &[], &Platform::host(), &recipe);
@@ -83,6 +89,30 @@ pub fn make(args: &MakeArgs) -> Result<()> {
         File::create(&args.archive).with_context(|| format!("cannot write {}", args.archive.display()))?;
     write_layout(&image, &format!("{name}:latest"), archive)?;
     Ok(())
+}
+
+/// Whether a file is an ELF program that names no loader.
+fn is_static(file: &[u8]) -> bool {
+    const INTERPRETER: u32 = 3;
+    let number = |at: usize, bytes: usize| -> Option<u64> {
+        let field = file.get(at..at.checked_add(bytes)?)?;
+        Some(field.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    };
+    let headers = || -> Option<bool> {
+        // 64-bit, little-endian: what this program runs on, too.
+        if !file.starts_with(b"\x7fELF\x02\x01") {
+            return None;
+        }
+        let (table, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+        for nth in 0..count {
+            let at = usize::try_from(table + nth * size).ok()?;
+            if number(at, 4)? == u64::from(INTERPRETER) {
+                return Some(false);
+            }
+        }
+        Some(count > 0)
+    };
+    headers().unwrap_or(false)
 }
 
 async fn load(client: &Client, args: &LoadArgs) -> Result<()> {
@@ -139,5 +169,26 @@ impl Body for FileBody {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.remaining)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_static;
+
+    #[test]
+    fn only_programs_without_a_loader_are_static() {
+        let own = std::fs::read(std::env::current_exe().expect("this test")).expect("a program");
+        assert!(!is_static(&own), "tests are linked dynamically");
+        // One program header of type LOAD, then the same as an INTERP.
+        let mut file = vec![0; 120];
+        file[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        (file[32], file[54], file[56], file[64]) = (64, 56, 1, 1);
+        assert!(is_static(&file));
+        file[64] = 3;
+        assert!(!is_static(&file));
+        for text in [&b""[..], b"#!/bin/sh\n", b"\x7fELF"] {
+            assert!(!is_static(text));
+        }
     }
 }

@@ -104,8 +104,9 @@ pub async fn run(client: &Client, args: RunArgs) -> Result<ExitCode> {
         println!("{}", task.id());
         return Ok(outcome(&state));
     }
+    let mut following = std::pin::pin!(follow(client, &args, &task, &steps));
     tokio::select! {
-        outcome = follow(client, &args, &task, &steps) => outcome,
+        outcome = &mut following => outcome,
         _ = tokio::signal::ctrl_c() => {
             steps.end();
             eprintln!("stopping {} …", task.id());
@@ -115,8 +116,8 @@ pub async fn run(client: &Client, args: RunArgs) -> Result<ExitCode> {
                 reason: Some(String::from("boxship run was interrupted")),
             };
             client.call::<StopTask>(request).await?;
-            let state = wait(client, &task, &Steps::new(args.quiet), |status| status == "STOPPED").await?;
-            Ok(outcome(&state))
+            // Its last words still come.
+            following.await
         }
     }
 }
@@ -129,9 +130,10 @@ pub async fn until_running(client: &Client, task: &Running, steps: &Steps) -> Re
 /// Makes what the task needs, and starts it.
 pub async fn start(client: &Client, args: &RunArgs, steps: &Steps) -> Result<Running> {
     steps.now("preparing the cluster, the execution role and the task definition");
-    let cluster =
-        ecs::CreateClusterRequest { cluster_name: Some(args.cluster.clone()), ..Default::default() };
-    client.call::<CreateCluster>(cluster).await?;
+    // The default one is made where it is missing, as AWS's console does; any other must exist.
+    if args.cluster == "default" {
+        client.call::<CreateCluster>(ecs::CreateClusterRequest::default()).await?;
+    }
     let role = execution_role(client).await?;
     let definition =
         client.call::<RegisterTaskDefinition>(definition(args, &role, client.region().as_str())?).await?;
@@ -257,7 +259,9 @@ async fn follow(client: &Client, args: &RunArgs, task: &Running, steps: &Steps) 
         // Once more after the end: the last lines come before the state does.
         log.print(client).await?;
         if is_over {
-            if !args.quiet {
+            // Quiet is for programs that ran: one that did not says why.
+            let has_run = state.containers.iter().flatten().any(|container| container.exit_code.is_some());
+            if !args.quiet || !has_run {
                 eprintln!("{}", ending(&state));
             }
             return Ok(outcome(&state));

@@ -25,7 +25,7 @@ pub async fn run(client: &Client) -> Result<ExitCode> {
     println!("  data      {}", text("data_dir"));
     println!("  services  {}", list(&health["services"]));
     let tasks = &health["tasks"];
-    println!("  tasks     {} running, {} stopped", tasks["running"], tasks["stopped"]);
+    println!("  tasks     {} running, {} pending", tasks["running"], tasks["pending"]);
     for warning in health["warnings"].as_array().into_iter().flatten() {
         println!("  warning   {}", warning.as_str().unwrap_or_default());
     }
