@@ -32,7 +32,7 @@ pub struct Admin {
     pub host: Arc<Host>,
     pub engine: Engine,
     pub loader: Loader,
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 fn answer(status: StatusCode, value: &Value) -> Response<Body> {
@@ -58,6 +58,11 @@ async fn body(request: Request<Incoming>) -> Result<Value, Response<Body>> {
 }
 
 impl Admin {
+    /// What was to say at start, and what has shown itself since.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.iter().cloned().chain(self.host.warning()).collect()
+    }
+
     /// How many tasks run and have stopped, in the default account and region.
     pub async fn tasks(&self) -> (i64, i64) {
         let caller = || Caller::platform("boxship", AccountId::default_account(), Region::default_region());
@@ -88,7 +93,7 @@ impl Admin {
                 "data_dir": self.options.data_dir,
                 "services": services,
                 "tasks": { "running": running, "pending": pending },
-                "warnings": self.warnings,
+                "warnings": self.warnings(),
             }),
         )
     }

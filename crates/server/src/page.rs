@@ -105,7 +105,7 @@ impl Page {
         let options = &self.admin.options;
         let warnings: String = self
             .admin
-            .warnings
+            .warnings()
             .iter()
             .map(|warning| format!("<p class=\"warning\">{}</p>", escape(warning)))
             .collect();

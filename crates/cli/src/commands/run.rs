@@ -311,6 +311,8 @@ fn ending(task: &ecs::Task) -> String {
     let code = container.and_then(|container| container.exit_code);
     let reason = container.and_then(|container| container.reason.clone());
     let stopped = task.stopped_reason.clone().unwrap_or_default();
+    // A failure to start is told for the task and for the container.
+    let reason = reason.filter(|reason| !stopped.contains(reason.as_str()));
     let code = code.map_or_else(String::new, |code| format!(", exit code {code}"));
     let reason = reason.map_or_else(String::new, |reason| format!(", {reason}"));
     format!("stopped: {stopped}{code}{reason}")

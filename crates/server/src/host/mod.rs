@@ -162,6 +162,11 @@ impl Host {
         }
     }
 
+    /// What an operator should know about the host.
+    pub fn warning(&self) -> Option<String> {
+        self.network.as_ref()?.warning()
+    }
+
     /// Whether no order and no report is under way, and every task waits for something to happen.
     pub fn is_idle(&self) -> bool {
         self.orders.capacity() == self.orders.max_capacity()

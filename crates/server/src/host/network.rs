@@ -26,6 +26,8 @@ pub struct VpcNetwork {
     stop: watch::Receiver<bool>,
     /// VPCs whose listeners this process has opened. Held while they are opened.
     open: Mutex<HashSet<VpcKey>>,
+    /// Why the host does not reach the VPC that it should, where that is so.
+    unreachable: std::sync::Mutex<Option<String>>,
     scope: std::sync::Mutex<JoinSet<()>>,
 }
 
@@ -45,6 +47,7 @@ impl VpcNetwork {
             gateway: OnceLock::new(),
             stop,
             open: Mutex::default(),
+            unreachable: std::sync::Mutex::default(),
             scope: std::sync::Mutex::default(),
         })
     }
@@ -55,11 +58,21 @@ impl VpcNetwork {
         let _ = self.gateway.set(gateway);
     }
 
+    /// What an operator should know about the network.
+    pub fn warning(&self) -> Option<String> {
+        self.unreachable.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
     async fn open(&self, spec: VpcSpec) -> Result<(), NetworkError> {
         let mut open = self.open.lock().await;
         let key = spec.key.clone();
         let ensured = self.vpcs.ensure(spec.clone()).await.map_err(failed)?;
         if let vpc::HostRoute::Taken(why) = &ensured.host_route {
+            let shown = format!(
+                "tasks' addresses are not reachable from the host, which has another route or address there \
+                 ({why}): another Boxship, perhaps"
+            );
+            *self.unreachable.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(shown);
             tracing::warn!(vpc = %key, why, "the host does not reach this VPC by a route");
         }
         if open.contains(&key) && !ensured.is_new {
