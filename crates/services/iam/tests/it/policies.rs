@@ -60,7 +60,7 @@ async fn what_cannot_be_attached_is_told_why() {
     );
     let linked = "arn:aws:iam::aws:policy/aws-service-role/AmazonECSServiceRolePolicy";
     assert_eq!(scene.fault::<op::AttachRolePolicy>(attach(linked)).await.0, "PolicyNotAttachableException");
-    assert_eq!(scene.fault::<op::AttachRolePolicy>(attach("nonsense")).await.0, "InvalidInputException");
+    assert_eq!(scene.fault::<op::AttachRolePolicy>(attach("nonsense")).await.0, "ValidationError");
     for name in [
         "AdministratorAccess",
         "AmazonS3FullAccess",
