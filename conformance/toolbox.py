@@ -78,7 +78,11 @@ def start(server, script, family="script", task=None, run=None, **container):
 
 
 def printed(server, script, family="script", exit_code=0, **members):
-    """What a script prints, as lines, once its task has ended."""
+    """What a script prints, as lines, once its task has ended.
+
+    Output and errors go through one pipe: two pipes have no order between them that anyone could tell.
+    """
+    script = None if script is None else f"exec 2>&1\n{script}"
     arn = start(server, script, family, **members)
     task = stopped(server, arn)
     lines = log(server, family, arn) if "exitCode" in task["containers"][0] else []
