@@ -19,7 +19,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::note::{Goal, Note, Notes};
-use crate::seams::{Images, LogSink, Network};
+use crate::seams::{Endpoint, Images, LogSink, Network, Secrets};
 use crate::task::Task;
 
 /// What an agent is made of.
@@ -32,6 +32,8 @@ pub struct Parts {
     pub network: Arc<dyn Network>,
     pub images: Arc<dyn Images>,
     pub logs: Arc<dyn LogSink>,
+    pub endpoint: Arc<dyn Endpoint>,
+    pub secrets: Arc<dyn Secrets>,
     /// Where observations go.
     pub up: mpsc::Sender<Observed>,
     /// How many tasks are started at the same time.

@@ -20,6 +20,6 @@ mod task;
 
 pub use agent::{Agent, Parts};
 pub use seams::{
-    Attached, Images, LogBatch, LogEvent, LogSink, LogSource, Network, NetworkError, PullError, Pulled,
-    SinkError, Wanted,
+    Attached, Endpoint, Images, LogBatch, LogEvent, LogSink, LogSource, Network, NetworkError, NoEndpoint,
+    NoSecrets, Own, PullError, Pulled, SecretError, Secrets, SinkError, Wanted,
 };

@@ -1,12 +1,13 @@
 //! What the agent needs of its surroundings, as traits: the server wires them to `vpc`, `oci` and
 //! the platform, tests to fakes.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use base::Timestamp;
-use core_lifecycle::{Assignment, LogTarget, PullAs};
-use runtime::{ImageDefaults, Pending};
+use core_lifecycle::{Assignment, Binding, LogTarget, Observation, PullAs};
+use runtime::{ImageDefaults, Pending, Place};
 
 /// Network interfaces of tasks. Every call may be repeated.
 pub trait Network: Send + Sync {
@@ -21,19 +22,87 @@ pub trait Network: Send + Sync {
 /// A task's network, ready to be joined.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Attached {
-    /// `None`: a namespace of its own with nothing in it (simulated, or no interface).
-    pub netns: Option<PathBuf>,
+    /// Of the task's interface, where it has one.
     pub address: Option<Ipv4Addr>,
-    pub hostname: String,
-    /// Contents of `/etc/resolv.conf` and `/etc/hosts`.
-    pub resolv_conf: String,
-    pub hosts: String,
+    /// Of every container that `own` does not name.
+    pub shared: Place,
+    /// By container, where each has a network of its own (`bridge`).
+    pub own: BTreeMap<String, Own>,
+    /// Ports of the host, by container.
+    pub bindings: BTreeMap<String, Vec<Binding>>,
+}
+
+/// One container's network.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Own {
+    pub place: Place,
+    pub address: Option<Ipv4Addr>,
 }
 
 /// The interface could not be made. Becomes the task's `ResourceInitializationError`.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct NetworkError(pub String);
+
+/// What tasks can ask at 169.254.170.2: metadata, credentials and the rest. Every call may be
+/// repeated, and after a restart is.
+pub trait Endpoint: Send + Sync {
+    /// Makes the task known, before its containers start. Answers what it adds to the environment
+    /// of each container, by name; the definition's own variables win.
+    fn open(&self, task: &Assignment, attached: &Attached) -> BTreeMap<String, BTreeMap<String, String>>;
+
+    /// The newest that the host knows of the task.
+    fn observe(&self, task: &Assignment, observation: &Observation);
+
+    /// Nothing of the task runs any more.
+    fn close(&self, task_id: &str);
+}
+
+/// Values that services keep for tasks: parameters, secrets, files of variables, registry
+/// credentials.
+pub trait Secrets: Send + Sync {
+    /// The value that an ARN or a parameter's name means, read as the execution role. For
+    /// Secrets Manager the ARN may carry a JSON key, a version stage and a version id.
+    fn value<'a>(
+        &'a self,
+        task: &'a Assignment,
+        value_from: &'a str,
+    ) -> Pending<'a, Result<String, SecretError>>;
+
+    /// The text of a file of variables, by its ARN.
+    fn file<'a>(&'a self, task: &'a Assignment, arn: &'a str) -> Pending<'a, Result<String, SecretError>>;
+}
+
+/// Tasks are told nothing.
+pub struct NoEndpoint;
+
+impl Endpoint for NoEndpoint {
+    fn open(&self, _: &Assignment, _: &Attached) -> BTreeMap<String, BTreeMap<String, String>> {
+        BTreeMap::new()
+    }
+
+    fn observe(&self, _: &Assignment, _: &Observation) {}
+
+    fn close(&self, _: &str) {}
+}
+
+/// No service keeps values for tasks.
+pub struct NoSecrets;
+
+impl Secrets for NoSecrets {
+    fn value<'a>(&'a self, _: &'a Assignment, from: &'a str) -> Pending<'a, Result<String, SecretError>> {
+        Box::pin(async move { Err(SecretError(format!("no service here keeps {from}"))) })
+    }
+
+    fn file<'a>(&'a self, _: &'a Assignment, arn: &'a str) -> Pending<'a, Result<String, SecretError>> {
+        Box::pin(async move { Err(SecretError(format!("no service here keeps {arn}"))) })
+    }
+}
+
+/// A value cannot be had. Becomes the task's `ResourceInitializationError`.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct SecretError(pub String);
 
 /// Images, pulled once and unpacked.
 pub trait Images: Send + Sync {

@@ -1,5 +1,6 @@
 //! The trait that every runtime implements, what it tells, and how it fails.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -7,9 +8,10 @@ use std::time::Duration;
 use base::Timestamp;
 use core_lifecycle::Exit;
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
-use crate::plan::{ContainerPlan, Signal, TaskSandbox};
+use crate::plan::{ContainerPlan, ExecPlan, Signal, TaskSandbox, TerminalSize};
 use crate::spool::Position;
 
 /// A boxed future, so that the trait stays object safe.
@@ -33,6 +35,29 @@ pub trait Runtime: Send + Sync {
         task: &'a str,
         plan: ContainerPlan,
     ) -> Pending<'a, Result<ContainerRecord, RuntimeError>>;
+
+    /// Starts a container that has ended again, with the plan and the files that it had. Its record
+    /// counts the restart, has a new start and no exit.
+    ///
+    /// # Errors
+    /// It was never started, or still runs.
+    fn restart_container<'a>(
+        &'a self,
+        task: &'a str,
+        container: &'a str,
+    ) -> Pending<'a, Result<ContainerRecord, RuntimeError>>;
+
+    /// Runs a process in a running container, confined as the container is. It ends with this
+    /// process, with the container, or when it likes.
+    fn exec<'a>(
+        &'a self,
+        task: &'a str,
+        container: &'a str,
+        plan: ExecPlan,
+    ) -> Pending<'a, Result<Exec, RuntimeError>>;
+
+    /// What the containers that run use now, by the kernel's count.
+    fn stats<'a>(&'a self, task: &'a str) -> Pending<'a, Result<Vec<ContainerStats>, RuntimeError>>;
 
     /// Sends a signal to a container's first process. One that has ended takes it silently.
     fn signal<'a>(
@@ -87,6 +112,75 @@ pub trait Runtime: Send + Sync {
     fn close(&self) -> Pending<'_, ()>;
 }
 
+/// A process in a container, and the way to it. Dropping it leaves the process running until its
+/// streams close; [`ExecControl::signal`] ends it.
+pub struct Exec {
+    /// Where [`crate::ExecPlan::has_input`] asked for it. Closing it is the end of its input.
+    pub input: Option<Box<dyn AsyncWrite + Send + Unpin>>,
+    /// Standard output, or everything that its terminal shows.
+    pub output: Box<dyn AsyncRead + Send + Unpin>,
+    /// `None` with a terminal.
+    pub errors: Option<Box<dyn AsyncRead + Send + Unpin>>,
+    pub control: Box<dyn ExecControl>,
+}
+
+/// What can be done to a process in a container.
+pub trait ExecControl: Send + Sync {
+    /// Without a terminal nothing happens.
+    fn resize(&self, size: TerminalSize);
+    /// One that has ended takes it silently.
+    fn signal(&self, signal: Signal);
+    /// Its exit code, as a shell reports it. May be asked again.
+    fn wait(&self) -> Pending<'_, Result<i32, RuntimeError>>;
+}
+
+/// What a container uses: counters since its start, and states.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ContainerStats {
+    pub name: String,
+    pub read_at: Timestamp,
+    /// Of all processors, in nanoseconds.
+    pub cpu_ns: u64,
+    pub cpu_user_ns: u64,
+    pub cpu_system_ns: u64,
+    /// By processor, where the kernel tells.
+    pub cpu_per_core_ns: Vec<u64>,
+    /// Of the whole machine, and how many processors it has.
+    pub host_cpu_ns: u64,
+    pub cores: u32,
+    pub throttled_periods: u64,
+    pub periods: u64,
+    pub throttled_ns: u64,
+    /// Bytes, page cache included.
+    pub memory_bytes: u64,
+    /// Page cache that may go at once: what Docker subtracts.
+    pub memory_inactive_file_bytes: u64,
+    pub memory_max_bytes: u64,
+    /// The limit in force, the task's included.
+    pub memory_limit_bytes: u64,
+    /// The kernel's own breakdown (`memory.stat`).
+    pub memory_detail: BTreeMap<String, u64>,
+    pub pids: u64,
+    pub pids_limit: Option<u64>,
+    /// Read and written, of block devices.
+    pub disk_read_bytes: u64,
+    pub disk_written_bytes: u64,
+    /// By interface, of the container's network namespace; empty for the host's.
+    pub networks: BTreeMap<String, InterfaceStats>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct InterfaceStats {
+    pub received_bytes: u64,
+    pub received_packets: u64,
+    pub received_errors: u64,
+    pub received_dropped: u64,
+    pub sent_bytes: u64,
+    pub sent_packets: u64,
+    pub sent_errors: u64,
+    pub sent_dropped: u64,
+}
+
 /// What happened in a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
@@ -138,6 +232,9 @@ pub struct ContainerRecord {
     pub pid: u32,
     pub started_at: Timestamp,
     pub exit: Option<Exit>,
+    /// How often it was started again.
+    #[serde(default)]
+    pub restarts: u32,
     /// Why the exit is what it is, where the code alone does not say (the shim died).
     pub exit_reason: Option<String>,
     /// Defaults that this host could not grant, clamped: `nofile 65535 lowered to 20000`.
@@ -169,6 +266,9 @@ pub enum RuntimeError {
     /// The shim died or does not answer; what it did is in the record.
     #[error("the task's shim is gone: {0}")]
     ShimLost(String),
+    /// This runtime does not do it (the simulated one runs no program).
+    #[error("{0}")]
+    Unsupported(String),
     /// The host failed: disk, kernel.
     #[error("{doing}: {cause}")]
     Host { doing: String, cause: String },

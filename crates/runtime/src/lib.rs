@@ -23,9 +23,13 @@ pub mod spool;
 mod sys;
 
 pub use contract::{
-    ContainerRecord, Event, OutputState, Pending, Runtime, RuntimeError, SandboxPhase, SandboxRecord,
+    ContainerRecord, ContainerStats, Event, Exec, ExecControl, InterfaceStats, OutputState, Pending, Runtime,
+    RuntimeError, SandboxPhase, SandboxRecord,
 };
 pub use linux::{Limits, Linux, LinuxOptions};
-pub use plan::{ContainerPlan, ImageDefaults, Output, Signal, TaskSandbox};
+pub use plan::{
+    ContainerPlan, ExecPlan, ImageDefaults, MountPlan, MountSource, Network, Output, Place, Signal,
+    TaskSandbox, TerminalSize,
+};
 pub use simulated::Simulated;
 pub use sys::close_inherited;

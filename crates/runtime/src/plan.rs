@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use core_lifecycle::Ulimit;
+use core_lifecycle::{LinuxSettings, Namespace, Ulimit};
 use serde::{Deserialize, Serialize};
 
 /// What the containers of one task share: its network, its host name, its limits.
@@ -12,12 +12,15 @@ use serde::{Deserialize, Serialize};
 pub struct TaskSandbox {
     /// 32 hexadecimal digits; names the task's directory and its cgroup.
     pub task: String,
-    /// A network namespace by path; `None` gives the task an empty one (loopback only).
-    pub netns: Option<PathBuf>,
-    pub hostname: String,
-    /// Contents of `/etc/resolv.conf` and `/etc/hosts`.
-    pub resolv_conf: String,
-    pub hosts: String,
+    /// The network of every container that has none of its own.
+    pub place: Place,
+    #[serde(default)]
+    pub pid_mode: Namespace,
+    #[serde(default)]
+    pub ipc_mode: Namespace,
+    /// Room on disk for what the task's containers write, their volumes included; `None`: no bound.
+    #[serde(default)]
+    pub storage_gib: Option<u32>,
     /// Hard limits of the task as a whole. 1024 units are one vCPU.
     pub cpu_units: Option<u32>,
     pub memory_mib: Option<u32>,
@@ -28,14 +31,35 @@ impl TaskSandbox {
     pub fn empty(task: &str) -> Self {
         TaskSandbox {
             task: task.to_owned(),
-            netns: None,
-            hostname: "localhost".to_owned(),
-            resolv_conf: String::new(),
-            hosts: String::new(),
+            place: Place { hostname: "localhost".to_owned(), ..Place::default() },
+            pid_mode: Namespace::Container,
+            ipc_mode: Namespace::Container,
+            storage_gib: None,
             cpu_units: None,
             memory_mib: None,
         }
     }
+}
+
+/// Where a container is in the network.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Place {
+    pub network: Network,
+    pub hostname: String,
+    /// Contents of `/etc/resolv.conf` and `/etc/hosts`.
+    pub resolv_conf: String,
+    pub hosts: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Network {
+    /// An empty namespace of its own: loopback only.
+    #[default]
+    Empty,
+    /// The namespace at this path.
+    Join(PathBuf),
+    /// The host's.
+    Host,
 }
 
 /// One container, ready to start.
@@ -63,8 +87,37 @@ pub struct ContainerPlan {
     pub readonly_root: bool,
     pub ulimits: Vec<Ulimit>,
     pub output: Output,
+    /// A network of its own; `None`: the sandbox's.
+    #[serde(default)]
+    pub place: Option<Place>,
+    /// In the order in which they are mounted. The image's own volumes come on top, where none of
+    /// these is mounted at their path.
+    #[serde(default)]
+    pub mounts: Vec<MountPlan>,
+    #[serde(default)]
+    pub linux: LinuxSettings,
     /// For the simulated runtime's directions (`boxship.simulate`).
     pub labels: BTreeMap<String, String>,
+}
+
+/// Something to mount into a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountPlan {
+    pub source: MountSource,
+    /// Absolute, in the container.
+    pub target: String,
+    pub is_read_only: bool,
+}
+
+/// Docker's rule holds for the first two: an empty one first gets what the image has at its path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MountSource {
+    /// A directory of the task's, by name; removed with the task.
+    Task(String),
+    /// A named volume of this host, which outlives the task. `is_provisioned`: made where missing.
+    Shared { name: String, is_provisioned: bool },
+    /// A file or directory of the host; a directory is made where it is missing.
+    Host(PathBuf),
 }
 
 /// What an image's configuration says about running it.
@@ -78,6 +131,27 @@ pub struct ImageDefaults {
     pub user: Option<String>,
     /// `SIGTERM`, `TERM` or a number.
     pub stop_signal: Option<String>,
+    /// Paths of `VOLUME`.
+    #[serde(default)]
+    pub volumes: Vec<String>,
+}
+
+/// A process to run in a container beside its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ExecPlan {
+    /// Program and arguments; the program is looked for on the container's `PATH`.
+    pub command: Vec<String>,
+    /// `None`: as the container's own process.
+    pub user: Option<String>,
+    /// A terminal of this size: its output is one stream.
+    pub terminal: Option<TerminalSize>,
+    pub has_input: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TerminalSize {
+    pub columns: u16,
+    pub rows: u16,
 }
 
 /// What becomes of a container's standard output and standard error.

@@ -18,10 +18,11 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use crate::contract::{
-    ContainerRecord, Event, OutputState, Pending, Runtime, RuntimeError, SandboxPhase, SandboxRecord,
+    ContainerRecord, ContainerStats, Event, Exec, OutputState, Pending, Runtime, RuntimeError, SandboxPhase,
+    SandboxRecord,
 };
 use crate::linux::{Listeners, lock, remove_tree, task_names};
-use crate::plan::{ContainerPlan, Signal, TaskSandbox};
+use crate::plan::{ContainerPlan, ExecPlan, Signal, TaskSandbox};
 use crate::record::{self, Keep, TaskDir, read_json, write_json};
 use crate::spool::Position;
 
@@ -181,6 +182,7 @@ impl Shared {
             pid: 0,
             started_at: now,
             exit: None,
+            restarts: 0,
             exit_reason: None,
             warnings: Vec::new(),
         };
@@ -237,6 +239,22 @@ fn ended(record: &SandboxRecord, container: &str) -> bool {
 }
 
 impl Runtime for Simulated {
+    fn restart_container<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+    ) -> Pending<'a, Result<ContainerRecord, RuntimeError>> {
+        Box::pin(async { Err(RuntimeError::Unsupported("containers are not restarted yet".to_owned())) })
+    }
+
+    fn exec<'a>(&'a self, _: &'a str, _: &'a str, _: ExecPlan) -> Pending<'a, Result<Exec, RuntimeError>> {
+        Box::pin(async { Err(RuntimeError::Unsupported("there is no exec yet".to_owned())) })
+    }
+
+    fn stats<'a>(&'a self, _: &'a str) -> Pending<'a, Result<Vec<ContainerStats>, RuntimeError>> {
+        Box::pin(async { Err(RuntimeError::Unsupported("there are no figures yet".to_owned())) })
+    }
+
     fn create_sandbox(&self, sandbox: TaskSandbox) -> Pending<'_, Result<(), RuntimeError>> {
         Box::pin(async move { self.shared.create(sandbox) })
     }

@@ -12,7 +12,7 @@ use oci_spec::runtime::{
 };
 
 use crate::contract::RuntimeError;
-use crate::plan::{ContainerPlan, TaskSandbox};
+use crate::plan::{ContainerPlan, Network, TaskSandbox};
 
 /// One period of the processor quota, in microseconds: the kernel's default.
 const PERIOD_US: u64 = 100_000;
@@ -38,13 +38,14 @@ pub fn translate(
     files: &Path,
     cgroup: &Path,
 ) -> Result<Spec, RuntimeError> {
-    let mut spec = defaults::spec(root, arguments(plan)?, sandbox.netns.as_deref());
+    let place = plan.place.as_ref().unwrap_or(&sandbox.place);
+    let mut spec = defaults::spec(root, arguments(plan)?, netns(&place.network));
     if let Some(root) = spec.root_mut() {
         root.set_readonly(Some(plan.readonly_root));
     }
-    spec.set_hostname(Some(sandbox.hostname.clone()));
+    spec.set_hostname(Some(place.hostname.clone()));
     if let Some(process) = spec.process_mut() {
-        process.set_env(Some(environment(sandbox, plan)));
+        process.set_env(Some(environment(&place.hostname, plan)));
         process.set_cwd(working_directory(plan).into());
     }
     if let Some(mounts) = spec.mounts_mut() {
@@ -60,6 +61,13 @@ pub fn translate(
         linux.set_resources(Some(resources));
     }
     Ok(spec)
+}
+
+fn netns(network: &Network) -> Option<&Path> {
+    match network {
+        Network::Join(path) => Some(path),
+        Network::Empty | Network::Host => None,
+    }
 }
 
 /// What the container executes. As Docker has it: an entry point of the plan's drops the image's
@@ -79,11 +87,11 @@ fn arguments(plan: &ContainerPlan) -> Result<Vec<String>, RuntimeError> {
 }
 
 /// Image's variables under the plan's, with the two that every container has.
-fn environment(sandbox: &TaskSandbox, plan: &ContainerPlan) -> Vec<String> {
+fn environment(hostname: &str, plan: &ContainerPlan) -> Vec<String> {
     let name_of = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
     let mut entries = vec![
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
-        format!("HOSTNAME={}", sandbox.hostname),
+        format!("HOSTNAME={hostname}"),
     ];
     let own = plan.environment.iter().map(|(name, value)| format!("{name}={value}"));
     for entry in plan.image.environment.iter().cloned().chain(own) {

@@ -150,7 +150,7 @@ impl Life {
     fn ship(&mut self, container: &str, runtime_id: &str) {
         let Some(assignment) = &self.note.assignment else { return };
         let spec = assignment.containers.iter().find(|spec| spec.name == container);
-        let Some(target) = spec.and_then(|spec| spec.log.clone()) else { return };
+        let Some(target) = spec.and_then(|spec| spec.logging.awslogs().cloned()) else { return };
         if self.shipping.iter().any(|known| known == container) {
             return;
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::Timestamp;
-use core_lifecycle::{Assignment, ContainerSpec, Failure};
+use core_lifecycle::{Assignment, ContainerSpec, Failure, LogDriver};
 use runtime::{ContainerPlan, Output, TaskSandbox};
 use tokio::sync::Mutex;
 
@@ -149,7 +149,7 @@ impl Life {
 
     async fn open_streams(&self, assignment: &Assignment, missing: &[&ContainerSpec]) -> Result<(), Failed> {
         let opens = missing.iter().filter_map(|spec| {
-            let target = spec.log.as_ref()?;
+            let target = spec.logging.awslogs()?;
             let source = source(assignment, &spec.name, &runtime_id(&self.id, &spec.name));
             Some(Box::pin(async move {
                 let opened = self.shared.parts.logs.open(&source, target).await;
@@ -179,22 +179,20 @@ async fn try_all(mut work: Vec<runtime::Pending<'_, Result<(), Failed>>>) -> Res
 fn sandbox(assignment: &Assignment, attached: Attached) -> TaskSandbox {
     TaskSandbox {
         task: assignment.task_id.clone(),
-        netns: attached.netns,
-        hostname: attached.hostname.trim().to_owned(),
-        resolv_conf: attached.resolv_conf,
-        hosts: attached.hosts,
+        place: attached.shared,
+        pid_mode: assignment.pid_mode,
+        ipc_mode: assignment.ipc_mode,
+        storage_gib: assignment.ephemeral_storage_gib,
         cpu_units: assignment.cpu_units,
         memory_mib: assignment.memory_mib,
     }
 }
 
 fn plan(assignment: &Assignment, spec: &ContainerSpec, image: &Pulled) -> ContainerPlan {
-    let output = match spec.log.as_ref() {
-        None => Output::Discard,
-        Some(log) => match log.buffer_bytes {
-            None => Output::Blocking { limit_bytes: SPOOL_BYTES },
-            Some(limit_bytes) => Output::Dropping { limit_bytes },
-        },
+    let output = match (&spec.logging.driver, spec.logging.buffer_bytes) {
+        (LogDriver::None, _) => Output::Discard,
+        (_, None) => Output::Blocking { limit_bytes: SPOOL_BYTES },
+        (_, Some(limit_bytes)) => Output::Dropping { limit_bytes },
     };
     ContainerPlan {
         name: spec.name.clone(),
@@ -212,6 +210,9 @@ fn plan(assignment: &Assignment, spec: &ContainerSpec, image: &Pulled) -> Contai
         readonly_root: spec.readonly_root,
         ulimits: spec.ulimits.clone(),
         output,
+        place: None,
+        mounts: Vec::new(),
+        linux: spec.linux.clone(),
         labels: spec.labels.clone(),
     }
 }

@@ -6,15 +6,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use agent::{
-    Agent, Attached, Images, LogBatch, LogSink, LogSource, Network, NetworkError, Parts, PullError, Pulled,
-    SinkError, Wanted,
+    Agent, Attached, Images, LogBatch, LogSink, LogSource, Network, NetworkError, NoEndpoint, NoSecrets,
+    Parts, PullError, Pulled, SinkError, Wanted,
 };
 use base::clock::Clock;
 use core_lifecycle::simulate::LABEL;
-use core_lifecycle::{Assignment, ContainerSpec, LogTarget, Observation, Phase, PullAs};
+use core_lifecycle::{Assignment, ContainerSpec, LogDriver, LogTarget, Logging, Observation, Phase, PullAs};
 use link::{Desired, HostId, Observed, Order};
 use runtime::spool::{Position, Reader, Stream, Writer};
-use runtime::{ImageDefaults, OutputState, Pending, Runtime, Simulated};
+use runtime::{
+    ContainerRecord, ContainerStats, Exec, ExecPlan, ImageDefaults, OutputState, Pending, Place, Runtime,
+    RuntimeError, Simulated,
+};
 use tokio::sync::{Notify, mpsc};
 
 /// Interfaces by task id.
@@ -31,7 +34,8 @@ impl Network for FakeNetwork {
                 return Err(NetworkError("no address is left".to_owned()));
             }
             self.attached.lock().unwrap().insert(task.task_id.clone());
-            Ok(Attached { hostname: "ip-172-31-0-5".to_owned(), ..Attached::default() })
+            let shared = Place { hostname: "ip-172-31-0-5".to_owned(), ..Place::default() };
+            Ok(Attached { shared, ..Attached::default() })
         })
     }
 
@@ -199,6 +203,22 @@ impl Chatty {
 }
 
 impl Runtime for Chatty {
+    fn restart_container<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+    ) -> Pending<'a, Result<ContainerRecord, RuntimeError>> {
+        Box::pin(async { Err(RuntimeError::Unsupported("containers are not restarted yet".to_owned())) })
+    }
+
+    fn exec<'a>(&'a self, _: &'a str, _: &'a str, _: ExecPlan) -> Pending<'a, Result<Exec, RuntimeError>> {
+        Box::pin(async { Err(RuntimeError::Unsupported("there is no exec yet".to_owned())) })
+    }
+
+    fn stats<'a>(&'a self, _: &'a str) -> Pending<'a, Result<Vec<ContainerStats>, RuntimeError>> {
+        Box::pin(async { Err(RuntimeError::Unsupported("there are no figures yet".to_owned())) })
+    }
+
     fn create_sandbox(
         &self,
         sandbox: runtime::TaskSandbox,
@@ -323,6 +343,8 @@ impl Host {
             network: network.clone(),
             images: images.clone(),
             logs: logs.clone(),
+            endpoint: Arc::new(NoEndpoint),
+            secrets: Arc::new(NoSecrets),
             up,
             parallel_starts: 2,
         };
@@ -394,10 +416,8 @@ pub fn assignment(task: &str, containers: &[(&str, bool, &str)]) -> Assignment {
         architecture: "X86_64".to_owned(),
         cpu_units: Some(256),
         memory_mib: Some(512),
-        interface: None,
         containers: containers.iter().map(|(name, essential, label)| spec(name, *essential, label)).collect(),
-        execution_role: None,
-        task_role: None,
+        ..Assignment::default()
     }
 }
 
@@ -407,29 +427,18 @@ fn spec(name: &str, essential: bool, label: &str) -> ContainerSpec {
         image: "web".to_owned(),
         pull_as: PullAs { account: "000000000000".to_owned(), region: "us-east-1".to_owned() },
         essential,
-        entry_point: None,
-        command: None,
-        environment: BTreeMap::new(),
-        working_directory: None,
-        user: None,
-        cpu_units: 0,
-        memory_mib: None,
-        memory_reservation_mib: None,
-        readonly_root: false,
         stop_timeout: Duration::from_secs(30),
-        ulimits: Vec::new(),
-        ports: Vec::new(),
-        log: None,
         labels: BTreeMap::from([(LABEL.to_owned(), label.to_owned())]),
+        ..ContainerSpec::default()
     }
 }
 
-pub fn log() -> Option<LogTarget> {
-    Some(LogTarget {
+pub fn log() -> Logging {
+    let target = LogTarget {
         group: "/ecs/web".to_owned(),
         region: "us-east-1".to_owned(),
         stream: "ecs/web/1".to_owned(),
-        create_group: false,
-        buffer_bytes: None,
-    })
+        ..LogTarget::default()
+    };
+    Logging { driver: LogDriver::Awslogs(target), ..Logging::default() }
 }

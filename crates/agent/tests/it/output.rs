@@ -5,7 +5,7 @@ use crate::fakes::{Host, StoredStream, TASK, Trouble, assignment, log};
 
 fn logging() -> Assignment {
     let mut task = assignment(TASK, &[("web", true, "")]);
-    task.containers[0].log = log();
+    task.containers[0].logging = log();
     task
 }
 

@@ -60,7 +60,7 @@ async fn a_log_group_that_is_not_there() {
     let mut host = Host::new().await;
     host.logs.trouble.lock().unwrap().push(Trouble::NoGroup);
     let mut task = assignment(TASK, &[("web", true, "")]);
-    task.containers[0].log = log();
+    task.containers[0].logging = log();
     host.run(task);
     let seen = host.phase(TASK, Phase::Stopped).await;
     let text = seen.failure.expect("the task failed").text();

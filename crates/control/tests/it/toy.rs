@@ -154,18 +154,9 @@ fn assignment(task: &Task) -> Assignment {
     Assignment {
         task_arn: task.name.clone(),
         task_id: task.name.clone(),
-        account: String::new(),
-        region: String::new(),
-        cluster: String::new(),
-        family: String::new(),
         revision: 1,
-        architecture: String::new(),
-        cpu_units: None,
-        memory_mib: None,
         interface: Some(interface),
-        containers: Vec::new(),
-        execution_role: None,
-        task_role: None,
+        ..Assignment::default()
     }
 }
 

@@ -9,11 +9,21 @@
 
 mod assignment;
 mod container;
+mod logging;
 mod observation;
 pub mod simulate;
+mod supervision;
 mod task;
 
-pub use assignment::{Assignment, ContainerSpec, Interface, LogTarget, PortMapping, PullAs, Ulimit};
+pub use assignment::{
+    Assignment, ContainerSpec, Device, Interface, LaunchType, Link, LinuxSettings, Mount, Names, Namespace,
+    NetworkMode, PortMapping, PortRange, PullAs, SecretReference, Tmpfs, Ulimit, Volume, VolumeSource,
+    VolumesFrom,
+};
 pub use container::{Container, OUT_OF_MEMORY};
-pub use observation::{ContainerObservation, Exit, Failure, Observation, Phase};
+pub use logging::{LogDriver, LogTarget, Logging, Multiline};
+pub use observation::{
+    Binding, ContainerObservation, Exit, Failure, Health, HealthStatus, Observation, Phase,
+};
+pub use supervision::{Condition, Dependency, HealthCheck, RestartPolicy};
 pub use task::{Event, Facts, Goal, Milestones, Stop, StopCode, Task, status_of};

@@ -43,6 +43,44 @@ pub struct ContainerObservation {
     pub exit: Option<Exit>,
     /// Why it could not be pulled, created or started.
     pub failure: Option<Failure>,
+    /// Of a container with a health check, once it runs.
+    #[serde(default)]
+    pub health: Option<Health>,
+    /// Ports of the host that lead to it.
+    #[serde(default)]
+    pub bindings: Vec<Binding>,
+    /// How often its restart policy started it again; `started_at` and `exit` are of the last run.
+    #[serde(default)]
+    pub restarts: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    pub status: HealthStatus,
+    pub since: Timestamp,
+    /// The last check's exit code and the first bytes that it printed.
+    pub exit_code: Option<i32>,
+    pub output: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub enum HealthStatus {
+    #[default]
+    Unknown,
+    Healthy,
+    Unhealthy,
+}
+
+/// A port of the host that leads to a container's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binding {
+    pub bind_ip: String,
+    pub container_port: u16,
+    pub host_port: u16,
+    pub protocol: String,
+    /// Last ports, where this stands for a range.
+    #[serde(default)]
+    pub last: Option<(u16, u16)>,
 }
 
 /// How a container's first process ended.

@@ -20,9 +20,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::contract::{
-    ContainerRecord, Event, OutputState, Pending, Runtime, RuntimeError, SandboxPhase, SandboxRecord,
+    ContainerRecord, ContainerStats, Event, Exec, OutputState, Pending, Runtime, RuntimeError, SandboxPhase,
+    SandboxRecord,
 };
-use crate::plan::{ContainerPlan, Signal, TaskSandbox};
+use crate::plan::{ContainerPlan, ExecPlan, Signal, TaskSandbox};
 use crate::record::{self, TaskDir};
 use crate::shim::Config;
 use crate::spool::Position;
@@ -285,6 +286,22 @@ pub(crate) async fn remove_tree(path: PathBuf) -> Result<(), RuntimeError> {
 }
 
 impl Runtime for Linux {
+    fn restart_container<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+    ) -> Pending<'a, Result<ContainerRecord, RuntimeError>> {
+        Box::pin(async { Err(RuntimeError::Unsupported("containers are not restarted yet".to_owned())) })
+    }
+
+    fn exec<'a>(&'a self, _: &'a str, _: &'a str, _: ExecPlan) -> Pending<'a, Result<Exec, RuntimeError>> {
+        Box::pin(async { Err(RuntimeError::Unsupported("there is no exec yet".to_owned())) })
+    }
+
+    fn stats<'a>(&'a self, _: &'a str) -> Pending<'a, Result<Vec<ContainerStats>, RuntimeError>> {
+        Box::pin(async { Err(RuntimeError::Unsupported("there are no figures yet".to_owned())) })
+    }
+
     fn expect(&self) {
         let Some(hierarchies) = self.shared.hierarchies.clone() else { return };
         self.shared.spawn(async move {

@@ -317,8 +317,12 @@ fn unexpected() -> RuntimeError {
 fn lay_out(dir: &TaskDir, config: &Config) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(&dir.path)?;
     let sandbox = &config.sandbox;
-    let hostname = format!("{}\n", sandbox.hostname);
-    let files = [("resolv.conf", &sandbox.resolv_conf), ("hosts", &sandbox.hosts), ("hostname", &hostname)];
+    let hostname = format!("{}\n", sandbox.place.hostname);
+    let files = [
+        ("resolv.conf", &sandbox.place.resolv_conf),
+        ("hosts", &sandbox.place.hosts),
+        ("hostname", &hostname),
+    ];
     for (name, content) in files {
         let path = dir.path.join(name);
         std::fs::write(&path, content)?;
@@ -418,6 +422,7 @@ mod tests {
             pid: 1,
             started_at: Timestamp::EPOCH,
             exit: None,
+            restarts: 0,
             exit_reason: None,
             warnings: Vec::new(),
         };

@@ -369,6 +369,7 @@ impl Shim {
             pid: container.pid(),
             started_at: clock::wall(),
             exit: None,
+            restarts: 0,
             exit_reason: None,
             warnings: container.warnings.clone(),
         };

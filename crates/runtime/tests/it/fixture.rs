@@ -5,10 +5,11 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use base::clock::Clock;
+use core_lifecycle::LinuxSettings;
 use runtime::spool::{Position, Reader};
 use runtime::{
-    ContainerPlan, ImageDefaults, Limits, Linux, LinuxOptions, Output, OutputState, Runtime, Simulated,
-    TaskSandbox,
+    ContainerPlan, ImageDefaults, Limits, Linux, LinuxOptions, Output, OutputState, Place, Runtime,
+    Simulated, TaskSandbox,
 };
 
 /// A runtime, and what must outlive it.
@@ -105,7 +106,8 @@ pub const TASK: &str = "0123456789abcdef0123456789abcdef";
 
 impl Fixture {
     pub fn sandbox(&self) -> TaskSandbox {
-        TaskSandbox { hostname: "ip-10-0-0-7".to_owned(), ..TaskSandbox::empty(TASK) }
+        let place = Place { hostname: "ip-10-0-0-7".to_owned(), ..Place::default() };
+        TaskSandbox { place, ..TaskSandbox::empty(TASK) }
     }
 
     /// A container that runs `script` with the shell.
@@ -126,6 +128,9 @@ impl Fixture {
             readonly_root: false,
             ulimits: Vec::new(),
             output: Output::Blocking { limit_bytes: 1 << 20 },
+            place: None,
+            mounts: Vec::new(),
+            linux: LinuxSettings::default(),
             labels: BTreeMap::new(),
         }
     }

@@ -12,7 +12,7 @@ fn translated(change: impl FnOnce(&Fixture, &mut ContainerPlan)) -> Result<Spec,
     let mut plan = fixture.plan("main", "true");
     change(&fixture, &mut plan);
     let mut sandbox = fixture.sandbox();
-    sandbox.netns = Some("/run/netns/x".into());
+    sandbox.place.network = runtime::Network::Join("/run/netns/x".into());
     spec::translate(&sandbox, &plan, Path::new("/root"), Path::new("/task"), Path::new("boxship/t/main"))
         .map_err(|e| e.to_string())
 }

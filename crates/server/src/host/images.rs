@@ -181,6 +181,7 @@ fn defaults(image: &Image) -> ImageDefaults {
         working_directory: text(config.working_dir()),
         user: text(config.user()),
         stop_signal: text(config.stop_signal()),
+        volumes: list(config.volumes()),
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use agent::{Agent, Images, LogSink, Network, Parts};
+use agent::{Agent, Images, LogSink, Network, NoEndpoint, NoSecrets, Parts};
 use anyhow::{Context, Result};
 use base::{AccountId, Region};
 use gateway::Gateway;
@@ -215,6 +215,8 @@ async fn open_agent(
         network,
         images: up.images.clone(),
         logs: up.logs.clone(),
+        endpoint: Arc::new(NoEndpoint),
+        secrets: Arc::new(NoSecrets),
         up: sender,
         parallel_starts: PARALLEL_STARTS,
     };

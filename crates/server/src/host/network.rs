@@ -9,7 +9,7 @@ use base::Region;
 use core_addresses::{Cidr, resolver_of};
 use core_lifecycle::{Assignment, Interface};
 use gateway::Gateway;
-use runtime::Pending;
+use runtime::{Pending, Place};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use vpc::dns::{Names, Resolver, Zone, name_servers};
@@ -157,13 +157,13 @@ impl Network for VpcNetwork {
             let netns = attached.await.map_err(failed)?.netns;
             let region = Region::parse(&task.region).unwrap_or_else(Region::default_region);
             let files = vpc::task_files(vpc_cidr, interface.address, &region);
-            Ok(Attached {
-                netns: Some(netns),
-                address: Some(interface.address),
+            let shared = Place {
+                network: runtime::Network::Join(netns),
                 hostname: files.hostname.trim().to_owned(),
                 resolv_conf: files.resolv_conf,
                 hosts: files.hosts,
-            })
+            };
+            Ok(Attached { address: Some(interface.address), shared, ..Attached::default() })
         })
     }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use core_lifecycle::{Assignment, ContainerSpec, Interface, PortMapping, PullAs, Ulimit};
+use core_lifecycle::{
+    Assignment, ContainerSpec, Interface, LaunchType, LinuxSettings, Names, Namespace, NetworkMode,
+    PortMapping, PullAs, Ulimit,
+};
 
 use super::container::protocol_of;
 use super::{logs, size};
@@ -26,6 +29,16 @@ pub fn assign(at: &TaskId, family: &str, revision: u32, spec: &Spec, interface: 
         family: String::from(family),
         revision,
         architecture: String::from(architecture(spec)),
+        launch_type: LaunchType::Fargate,
+        zone: String::new(),
+        container_instance: None,
+        network_mode: NetworkMode::Awsvpc,
+        pid_mode: Namespace::Container,
+        ipc_mode: Namespace::Container,
+        volumes: Vec::new(),
+        ephemeral_storage_gib: None,
+        enable_fault_injection: false,
+        enable_execute_command: false,
         cpu_units: spec.cpu.as_deref().and_then(size::cpu_units),
         memory_mib: spec.memory.as_deref().and_then(size::memory_mib),
         interface: Some(interface),
@@ -64,8 +77,23 @@ fn container(at: &TaskId, c: &ContainerDefinition) -> ContainerSpec {
             .map_or(STOP_TIMEOUT, |secs| Duration::from_secs(u64::from(unsigned(secs)))),
         ulimits: ulimits(c),
         ports: c.port_mappings.iter().flatten().filter_map(port).collect(),
-        log: c.log_configuration.as_ref().map(|log| logs::target(log, at.region.as_str(), c.name(), &at.id)),
+        logging: c
+            .log_configuration
+            .as_ref()
+            .map(|log| logs::logging(log, at.region.as_str(), c.name(), &at.id))
+            .unwrap_or_default(),
         labels: c.docker_labels.clone().unwrap_or_default(),
+        depends_on: Vec::new(),
+        start_timeout: None,
+        health_check: None,
+        restart: None,
+        mounts: Vec::new(),
+        volumes_from: Vec::new(),
+        names: Names::default(),
+        linux: LinuxSettings::default(),
+        secrets: Vec::new(),
+        environment_files: Vec::new(),
+        repository_credentials: None,
     }
 }
 
@@ -97,5 +125,6 @@ fn port(mapping: &crate::state::container::PortMapping) -> Option<PortMapping> {
         container_port,
         host_port: host_port.unwrap_or(container_port),
         protocol: String::from(protocol_of(mapping)),
+        range: None,
     })
 }

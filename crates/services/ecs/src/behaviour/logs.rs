@@ -1,6 +1,6 @@
 //! The `awslogs` driver's options.
 
-use core_lifecycle::LogTarget;
+use core_lifecycle::{LogDriver, LogTarget, Logging};
 
 use crate::state::container::LogConfiguration;
 
@@ -18,21 +18,23 @@ pub const KNOWN: [&str; 6] = [
 ];
 
 /// Where the output of `container` of the task `task_id` goes. The options have been checked.
-pub fn target(log: &LogConfiguration, region: &str, container: &str, task_id: &str) -> LogTarget {
+pub fn logging(log: &LogConfiguration, region: &str, container: &str, task_id: &str) -> Logging {
     let option = |name: &str| log.options.as_ref().and_then(|options| options.get(name)).map(String::as_str);
     let stream = match option("awslogs-stream-prefix") {
         Some(prefix) => format!("{prefix}/{container}/{task_id}"),
         None => format!("{container}/{task_id}"),
     };
     let buffer = option("max-buffer-size").and_then(size).unwrap_or(DEFAULT_BUFFER);
-    LogTarget {
+    let target = LogTarget {
         group: option("awslogs-group").map(String::from).unwrap_or_default(),
         region: option("awslogs-region").unwrap_or(region).to_owned(),
         stream,
         create_group: option("awslogs-create-group").is_some_and(|text| text.eq_ignore_ascii_case("true")),
-        // AWS: non-blocking is the default since June 2025.
-        buffer_bytes: (option("mode") != Some("blocking")).then_some(buffer),
-    }
+        multiline: None,
+    };
+    // AWS: non-blocking is the default since June 2025.
+    let buffer_bytes = (option("mode") != Some("blocking")).then_some(buffer);
+    Logging { driver: LogDriver::Awslogs(target), buffer_bytes, secret_options: Vec::new() }
 }
 
 /// What is wrong with an option's value, if anything.

@@ -327,9 +327,9 @@ fn the_assignment_holds_every_choice() {
     assert_eq!(environment, ["A=1", "B=3", "C=4"]);
     assert_eq!(web.memory_mib, Some(128));
     assert_eq!(web.stop_timeout.as_secs(), 7);
-    let log = web.log.as_ref().unwrap();
+    let log = web.logging.awslogs().unwrap();
     assert_eq!(log.stream, format!("pre/web/{}", assignment.task_id));
-    assert_eq!((log.group.as_str(), log.create_group, log.buffer_bytes), ("/full", true, Some(4 << 20)));
+    assert_eq!((log.group.as_str(), log.create_group, web.logging.buffer_bytes), ("/full", true, Some(4 << 20)));
     let files = &web.ulimits[0];
     assert_eq!((files.soft, files.hard, files.is_explicit), (65_535, 65_535, false));
     let files = &assignment.containers[1].ulimits[0];
