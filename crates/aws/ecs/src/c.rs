@@ -438,6 +438,107 @@ impl wire::Shape for ContainerDependency {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ContainerInstance {
+    pub container_instance_arn: Option<String>,
+    pub ec2_instance_id: Option<String>,
+    pub capacity_provider_name: Option<String>,
+    pub version: Option<i64>,
+    pub version_info: Option<crate::VersionInfo>,
+    pub remaining_resources: Option<Vec<crate::Resource>>,
+    pub registered_resources: Option<Vec<crate::Resource>>,
+    pub status: Option<String>,
+    pub status_reason: Option<String>,
+    pub agent_connected: Option<bool>,
+    pub running_tasks_count: Option<i32>,
+    pub pending_tasks_count: Option<i32>,
+    pub agent_update_status: Option<String>,
+    pub attributes: Option<Vec<crate::Attribute>>,
+    pub registered_at: Option<wire::Timestamp>,
+    pub attachments: Option<Vec<crate::Attachment>>,
+    pub tags: Option<Vec<crate::Tag>>,
+    pub health_status: Option<crate::ContainerInstanceHealthStatus>,
+    pub gpu_devices: Option<Vec<crate::GpuDevice>>,
+}
+
+impl wire::Shape for ContainerInstance {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CONTAINER_INSTANCE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.container_instance_arn),
+            1 => from.read(&mut self.ec2_instance_id),
+            2 => from.read(&mut self.capacity_provider_name),
+            3 => from.read(&mut self.version),
+            4 => from.read(&mut self.version_info),
+            5 => from.read(&mut self.remaining_resources),
+            6 => from.read(&mut self.registered_resources),
+            7 => from.read(&mut self.status),
+            8 => from.read(&mut self.status_reason),
+            9 => from.read(&mut self.agent_connected),
+            10 => from.read(&mut self.running_tasks_count),
+            11 => from.read(&mut self.pending_tasks_count),
+            12 => from.read(&mut self.agent_update_status),
+            13 => from.read(&mut self.attributes),
+            14 => from.read(&mut self.registered_at),
+            15 => from.read(&mut self.attachments),
+            16 => from.read(&mut self.tags),
+            17 => from.read(&mut self.health_status),
+            18 => from.read(&mut self.gpu_devices),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.container_instance_arn);
+        to.write(1, &self.ec2_instance_id);
+        to.write(2, &self.capacity_provider_name);
+        to.write(3, &self.version);
+        to.write(4, &self.version_info);
+        to.write(5, &self.remaining_resources);
+        to.write(6, &self.registered_resources);
+        to.write(7, &self.status);
+        to.write(8, &self.status_reason);
+        to.write(9, &self.agent_connected);
+        to.write(10, &self.running_tasks_count);
+        to.write(11, &self.pending_tasks_count);
+        to.write(12, &self.agent_update_status);
+        to.write(13, &self.attributes);
+        to.write(14, &self.registered_at);
+        to.write(15, &self.attachments);
+        to.write(16, &self.tags);
+        to.write(17, &self.health_status);
+        to.write(18, &self.gpu_devices);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ContainerInstanceHealthStatus {
+    pub overall_status: Option<String>,
+    pub details: Option<Vec<crate::InstanceHealthCheckResult>>,
+}
+
+impl wire::Shape for ContainerInstanceHealthStatus {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CONTAINER_INSTANCE_HEALTH_STATUS
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.overall_status),
+            1 => from.read(&mut self.details),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.overall_status);
+        to.write(1, &self.details);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ContainerOverride {
     pub name: Option<String>,
     pub command: Option<Vec<String>>,
@@ -580,6 +681,8 @@ wire::values!(
     Container,
     ContainerDefinition,
     ContainerDependency,
+    ContainerInstance,
+    ContainerInstanceHealthStatus,
     ContainerOverride,
     ContainerRestartPolicy,
     CreateClusterRequest,

@@ -3,6 +3,100 @@
 use crate::schema;
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteAccountSettingRequest {
+    pub name: String,
+    pub principal_arn: Option<String>,
+}
+
+impl wire::Shape for DeleteAccountSettingRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DELETE_ACCOUNT_SETTING_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.name),
+            1 => from.read(&mut self.principal_arn),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.name);
+        to.write(1, &self.principal_arn);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteAccountSettingResponse {
+    pub setting: Option<crate::Setting>,
+}
+
+impl wire::Shape for DeleteAccountSettingResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DELETE_ACCOUNT_SETTING_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.setting),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.setting);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteAttributesRequest {
+    pub cluster: Option<String>,
+    pub attributes: Vec<crate::Attribute>,
+}
+
+impl wire::Shape for DeleteAttributesRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DELETE_ATTRIBUTES_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cluster),
+            1 => from.read(&mut self.attributes),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cluster);
+        to.write(1, &self.attributes);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteAttributesResponse {
+    pub attributes: Option<Vec<crate::Attribute>>,
+}
+
+impl wire::Shape for DeleteAttributesResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DELETE_ATTRIBUTES_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.attributes),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.attributes);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteClusterRequest {
     pub cluster: String,
 }
@@ -90,6 +184,56 @@ impl wire::Shape for DeleteTaskDefinitionsResponse {
     fn write_members(&self, to: &mut wire::Sink<'_>) {
         to.write(0, &self.task_definitions);
         to.write(1, &self.failures);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeregisterContainerInstanceRequest {
+    pub cluster: Option<String>,
+    pub container_instance: String,
+    pub force: Option<bool>,
+}
+
+impl wire::Shape for DeregisterContainerInstanceRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DEREGISTER_CONTAINER_INSTANCE_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cluster),
+            1 => from.read(&mut self.container_instance),
+            2 => from.read(&mut self.force),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cluster);
+        to.write(1, &self.container_instance);
+        to.write(2, &self.force);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeregisterContainerInstanceResponse {
+    pub container_instance: Option<crate::ContainerInstance>,
+}
+
+impl wire::Shape for DeregisterContainerInstanceResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DEREGISTER_CONTAINER_INSTANCE_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.container_instance),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.container_instance);
     }
 }
 
@@ -183,6 +327,59 @@ impl wire::Shape for DescribeClustersResponse {
 
     fn write_members(&self, to: &mut wire::Sink<'_>) {
         to.write(0, &self.clusters);
+        to.write(1, &self.failures);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeContainerInstancesRequest {
+    pub cluster: Option<String>,
+    pub container_instances: Vec<String>,
+    pub include: Option<Vec<String>>,
+}
+
+impl wire::Shape for DescribeContainerInstancesRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_CONTAINER_INSTANCES_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cluster),
+            1 => from.read(&mut self.container_instances),
+            2 => from.read(&mut self.include),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cluster);
+        to.write(1, &self.container_instances);
+        to.write(2, &self.include);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeContainerInstancesResponse {
+    pub container_instances: Option<Vec<crate::ContainerInstance>>,
+    pub failures: Option<Vec<crate::Failure>>,
+}
+
+impl wire::Shape for DescribeContainerInstancesResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_CONTAINER_INSTANCES_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.container_instances),
+            1 => from.read(&mut self.failures),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.container_instances);
         to.write(1, &self.failures);
     }
 }
@@ -353,14 +550,22 @@ impl wire::Shape for DockerVolumeConfiguration {
 }
 
 wire::values!(
+    DeleteAccountSettingRequest,
+    DeleteAccountSettingResponse,
+    DeleteAttributesRequest,
+    DeleteAttributesResponse,
     DeleteClusterRequest,
     DeleteClusterResponse,
     DeleteTaskDefinitionsRequest,
     DeleteTaskDefinitionsResponse,
+    DeregisterContainerInstanceRequest,
+    DeregisterContainerInstanceResponse,
     DeregisterTaskDefinitionRequest,
     DeregisterTaskDefinitionResponse,
     DescribeClustersRequest,
     DescribeClustersResponse,
+    DescribeContainerInstancesRequest,
+    DescribeContainerInstancesResponse,
     DescribeTaskDefinitionRequest,
     DescribeTaskDefinitionResponse,
     DescribeTasksRequest,

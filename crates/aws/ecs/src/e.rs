@@ -198,6 +198,77 @@ impl wire::Shape for ExecuteCommandLogConfiguration {
     }
 }
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExecuteCommandRequest {
+    pub cluster: Option<String>,
+    pub container: Option<String>,
+    pub command: String,
+    pub interactive: bool,
+    pub task: String,
+}
+
+impl wire::Shape for ExecuteCommandRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::EXECUTE_COMMAND_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cluster),
+            1 => from.read(&mut self.container),
+            2 => from.read(&mut self.command),
+            3 => from.read(&mut self.interactive),
+            4 => from.read(&mut self.task),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cluster);
+        to.write(1, &self.container);
+        to.write(2, &self.command);
+        to.write(3, &self.interactive);
+        to.write(4, &self.task);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ExecuteCommandResponse {
+    pub cluster_arn: Option<String>,
+    pub container_arn: Option<String>,
+    pub container_name: Option<String>,
+    pub interactive: Option<bool>,
+    pub session: Option<crate::Session>,
+    pub task_arn: Option<String>,
+}
+
+impl wire::Shape for ExecuteCommandResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::EXECUTE_COMMAND_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cluster_arn),
+            1 => from.read(&mut self.container_arn),
+            2 => from.read(&mut self.container_name),
+            3 => from.read(&mut self.interactive),
+            4 => from.read(&mut self.session),
+            5 => from.read(&mut self.task_arn),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cluster_arn);
+        to.write(1, &self.container_arn);
+        to.write(2, &self.container_name);
+        to.write(3, &self.interactive);
+        to.write(4, &self.session);
+        to.write(5, &self.task_arn);
+    }
+}
+
 wire::values!(
     EBSTagSpecification,
     EFSAuthorizationConfig,
@@ -205,5 +276,7 @@ wire::values!(
     EnvironmentFile,
     EphemeralStorage,
     ExecuteCommandConfiguration,
-    ExecuteCommandLogConfiguration
+    ExecuteCommandLogConfiguration,
+    ExecuteCommandRequest,
+    ExecuteCommandResponse
 );

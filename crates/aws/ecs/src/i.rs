@@ -52,4 +52,38 @@ impl wire::Shape for InferenceAcceleratorOverride {
     }
 }
 
-wire::values!(InferenceAccelerator, InferenceAcceleratorOverride);
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceHealthCheckResult {
+    pub r#type: Option<String>,
+    pub status: Option<String>,
+    pub status_reason: Option<String>,
+    pub last_updated: Option<wire::Timestamp>,
+    pub last_status_change: Option<wire::Timestamp>,
+}
+
+impl wire::Shape for InstanceHealthCheckResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE_HEALTH_CHECK_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.r#type),
+            1 => from.read(&mut self.status),
+            2 => from.read(&mut self.status_reason),
+            3 => from.read(&mut self.last_updated),
+            4 => from.read(&mut self.last_status_change),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.r#type);
+        to.write(1, &self.status);
+        to.write(2, &self.status_reason);
+        to.write(3, &self.last_updated);
+        to.write(4, &self.last_status_change);
+    }
+}
+
+wire::values!(InferenceAccelerator, InferenceAcceleratorOverride, InstanceHealthCheckResult);

@@ -43,6 +43,130 @@ impl wire::Shape for LinuxParameters {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListAccountSettingsRequest {
+    pub name: Option<String>,
+    pub value: Option<String>,
+    pub principal_arn: Option<String>,
+    pub effective_settings: Option<bool>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+}
+
+impl wire::Shape for ListAccountSettingsRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::LIST_ACCOUNT_SETTINGS_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.name),
+            1 => from.read(&mut self.value),
+            2 => from.read(&mut self.principal_arn),
+            3 => from.read(&mut self.effective_settings),
+            4 => from.read(&mut self.next_token),
+            5 => from.read(&mut self.max_results),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.name);
+        to.write(1, &self.value);
+        to.write(2, &self.principal_arn);
+        to.write(3, &self.effective_settings);
+        to.write(4, &self.next_token);
+        to.write(5, &self.max_results);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListAccountSettingsResponse {
+    pub settings: Option<Vec<crate::Setting>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for ListAccountSettingsResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::LIST_ACCOUNT_SETTINGS_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.settings),
+            1 => from.read(&mut self.next_token),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.settings);
+        to.write(1, &self.next_token);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListAttributesRequest {
+    pub cluster: Option<String>,
+    pub target_type: String,
+    pub attribute_name: Option<String>,
+    pub attribute_value: Option<String>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+}
+
+impl wire::Shape for ListAttributesRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::LIST_ATTRIBUTES_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cluster),
+            1 => from.read(&mut self.target_type),
+            2 => from.read(&mut self.attribute_name),
+            3 => from.read(&mut self.attribute_value),
+            4 => from.read(&mut self.next_token),
+            5 => from.read(&mut self.max_results),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cluster);
+        to.write(1, &self.target_type);
+        to.write(2, &self.attribute_name);
+        to.write(3, &self.attribute_value);
+        to.write(4, &self.next_token);
+        to.write(5, &self.max_results);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListAttributesResponse {
+    pub attributes: Option<Vec<crate::Attribute>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for ListAttributesResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::LIST_ATTRIBUTES_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.attributes),
+            1 => from.read(&mut self.next_token),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.attributes);
+        to.write(1, &self.next_token);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ListClustersRequest {
     pub next_token: Option<String>,
     pub max_results: Option<i32>,
@@ -88,6 +212,65 @@ impl wire::Shape for ListClustersResponse {
 
     fn write_members(&self, to: &mut wire::Sink<'_>) {
         to.write(0, &self.cluster_arns);
+        to.write(1, &self.next_token);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListContainerInstancesRequest {
+    pub cluster: Option<String>,
+    pub filter: Option<String>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+    pub status: Option<String>,
+}
+
+impl wire::Shape for ListContainerInstancesRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::LIST_CONTAINER_INSTANCES_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cluster),
+            1 => from.read(&mut self.filter),
+            2 => from.read(&mut self.next_token),
+            3 => from.read(&mut self.max_results),
+            4 => from.read(&mut self.status),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cluster);
+        to.write(1, &self.filter);
+        to.write(2, &self.next_token);
+        to.write(3, &self.max_results);
+        to.write(4, &self.status);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListContainerInstancesResponse {
+    pub container_instance_arns: Option<Vec<String>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for ListContainerInstancesResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::LIST_CONTAINER_INSTANCES_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.container_instance_arns),
+            1 => from.read(&mut self.next_token),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.container_instance_arns);
         to.write(1, &self.next_token);
     }
 }
@@ -355,8 +538,14 @@ impl wire::Shape for LogConfiguration {
 
 wire::values!(
     LinuxParameters,
+    ListAccountSettingsRequest,
+    ListAccountSettingsResponse,
+    ListAttributesRequest,
+    ListAttributesResponse,
     ListClustersRequest,
     ListClustersResponse,
+    ListContainerInstancesRequest,
+    ListContainerInstancesResponse,
     ListTagsForResourceRequest,
     ListTagsForResourceResponse,
     ListTaskDefinitionFamiliesRequest,

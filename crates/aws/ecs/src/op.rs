@@ -28,6 +28,51 @@ pub(crate) static CREATE_CLUSTER: OperationDefinition = OperationDefinition {
 };
 
 #[derive(Debug, Clone, Copy)]
+pub struct DeleteAccountSetting;
+
+impl Operation for DeleteAccountSetting {
+    type Input = crate::DeleteAccountSettingRequest;
+    type Output = crate::DeleteAccountSettingResponse;
+    const DEFINITION: &'static OperationDefinition = &DELETE_ACCOUNT_SETTING;
+}
+
+pub(crate) static DELETE_ACCOUNT_SETTING: OperationDefinition = OperationDefinition {
+    name: "DeleteAccountSetting",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DELETE_ACCOUNT_SETTING_REQUEST,
+    output: &crate::schema::DELETE_ACCOUNT_SETTING_RESPONSE,
+    result_wrapper: "",
+    errors: &["AccessDeniedException", "ClientException", "InvalidParameterException", "ServerException"],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteAttributes;
+
+impl Operation for DeleteAttributes {
+    type Input = crate::DeleteAttributesRequest;
+    type Output = crate::DeleteAttributesResponse;
+    const DEFINITION: &'static OperationDefinition = &DELETE_ATTRIBUTES;
+}
+
+pub(crate) static DELETE_ATTRIBUTES: OperationDefinition = OperationDefinition {
+    name: "DeleteAttributes",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DELETE_ATTRIBUTES_REQUEST,
+    output: &crate::schema::DELETE_ATTRIBUTES_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "InvalidParameterException",
+        "ServerException",
+        "TargetNotFoundException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
 pub struct DeleteCluster;
 
 impl Operation for DeleteCluster {
@@ -77,6 +122,31 @@ pub(crate) static DELETE_TASK_DEFINITIONS: OperationDefinition = OperationDefini
 };
 
 #[derive(Debug, Clone, Copy)]
+pub struct DeregisterContainerInstance;
+
+impl Operation for DeregisterContainerInstance {
+    type Input = crate::DeregisterContainerInstanceRequest;
+    type Output = crate::DeregisterContainerInstanceResponse;
+    const DEFINITION: &'static OperationDefinition = &DEREGISTER_CONTAINER_INSTANCE;
+}
+
+pub(crate) static DEREGISTER_CONTAINER_INSTANCE: OperationDefinition = OperationDefinition {
+    name: "DeregisterContainerInstance",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DEREGISTER_CONTAINER_INSTANCE_REQUEST,
+    output: &crate::schema::DEREGISTER_CONTAINER_INSTANCE_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "InvalidParameterException",
+        "ServerException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
 pub struct DeregisterTaskDefinition;
 
 impl Operation for DeregisterTaskDefinition {
@@ -112,6 +182,31 @@ pub(crate) static DESCRIBE_CLUSTERS: OperationDefinition = OperationDefinition {
     output: &crate::schema::DESCRIBE_CLUSTERS_RESPONSE,
     result_wrapper: "",
     errors: &["AccessDeniedException", "ClientException", "InvalidParameterException", "ServerException"],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct DescribeContainerInstances;
+
+impl Operation for DescribeContainerInstances {
+    type Input = crate::DescribeContainerInstancesRequest;
+    type Output = crate::DescribeContainerInstancesResponse;
+    const DEFINITION: &'static OperationDefinition = &DESCRIBE_CONTAINER_INSTANCES;
+}
+
+pub(crate) static DESCRIBE_CONTAINER_INSTANCES: OperationDefinition = OperationDefinition {
+    name: "DescribeContainerInstances",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DESCRIBE_CONTAINER_INSTANCES_REQUEST,
+    output: &crate::schema::DESCRIBE_CONTAINER_INSTANCES_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "InvalidParameterException",
+        "ServerException",
+    ],
 };
 
 #[derive(Debug, Clone, Copy)]
@@ -159,6 +254,103 @@ pub(crate) static DESCRIBE_TASKS: OperationDefinition = OperationDefinition {
 };
 
 #[derive(Debug, Clone, Copy)]
+pub struct ExecuteCommand;
+
+impl Operation for ExecuteCommand {
+    type Input = crate::ExecuteCommandRequest;
+    type Output = crate::ExecuteCommandResponse;
+    const DEFINITION: &'static OperationDefinition = &EXECUTE_COMMAND;
+}
+
+pub(crate) static EXECUTE_COMMAND: OperationDefinition = OperationDefinition {
+    name: "ExecuteCommand",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::EXECUTE_COMMAND_REQUEST,
+    output: &crate::schema::EXECUTE_COMMAND_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "InvalidParameterException",
+        "ServerException",
+        "TargetNotConnectedException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct GetTaskProtection;
+
+impl Operation for GetTaskProtection {
+    type Input = crate::GetTaskProtectionRequest;
+    type Output = crate::GetTaskProtectionResponse;
+    const DEFINITION: &'static OperationDefinition = &GET_TASK_PROTECTION;
+}
+
+pub(crate) static GET_TASK_PROTECTION: OperationDefinition = OperationDefinition {
+    name: "GetTaskProtection",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::GET_TASK_PROTECTION_REQUEST,
+    output: &crate::schema::GET_TASK_PROTECTION_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "InvalidParameterException",
+        "ResourceNotFoundException",
+        "ServerException",
+        "UnsupportedFeatureException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListAccountSettings;
+
+impl Operation for ListAccountSettings {
+    type Input = crate::ListAccountSettingsRequest;
+    type Output = crate::ListAccountSettingsResponse;
+    const DEFINITION: &'static OperationDefinition = &LIST_ACCOUNT_SETTINGS;
+}
+
+pub(crate) static LIST_ACCOUNT_SETTINGS: OperationDefinition = OperationDefinition {
+    name: "ListAccountSettings",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::LIST_ACCOUNT_SETTINGS_REQUEST,
+    output: &crate::schema::LIST_ACCOUNT_SETTINGS_RESPONSE,
+    result_wrapper: "",
+    errors: &["AccessDeniedException", "ClientException", "InvalidParameterException", "ServerException"],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListAttributes;
+
+impl Operation for ListAttributes {
+    type Input = crate::ListAttributesRequest;
+    type Output = crate::ListAttributesResponse;
+    const DEFINITION: &'static OperationDefinition = &LIST_ATTRIBUTES;
+}
+
+pub(crate) static LIST_ATTRIBUTES: OperationDefinition = OperationDefinition {
+    name: "ListAttributes",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::LIST_ATTRIBUTES_REQUEST,
+    output: &crate::schema::LIST_ATTRIBUTES_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "InvalidParameterException",
+        "ServerException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
 pub struct ListClusters;
 
 impl Operation for ListClusters {
@@ -175,6 +367,31 @@ pub(crate) static LIST_CLUSTERS: OperationDefinition = OperationDefinition {
     output: &crate::schema::LIST_CLUSTERS_RESPONSE,
     result_wrapper: "",
     errors: &["AccessDeniedException", "ClientException", "InvalidParameterException", "ServerException"],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListContainerInstances;
+
+impl Operation for ListContainerInstances {
+    type Input = crate::ListContainerInstancesRequest;
+    type Output = crate::ListContainerInstancesResponse;
+    const DEFINITION: &'static OperationDefinition = &LIST_CONTAINER_INSTANCES;
+}
+
+pub(crate) static LIST_CONTAINER_INSTANCES: OperationDefinition = OperationDefinition {
+    name: "ListContainerInstances",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::LIST_CONTAINER_INSTANCES_REQUEST,
+    output: &crate::schema::LIST_CONTAINER_INSTANCES_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "InvalidParameterException",
+        "ServerException",
+    ],
 };
 
 #[derive(Debug, Clone, Copy)]
@@ -267,6 +484,96 @@ pub(crate) static LIST_TASKS: OperationDefinition = OperationDefinition {
 };
 
 #[derive(Debug, Clone, Copy)]
+pub struct PutAccountSetting;
+
+impl Operation for PutAccountSetting {
+    type Input = crate::PutAccountSettingRequest;
+    type Output = crate::PutAccountSettingResponse;
+    const DEFINITION: &'static OperationDefinition = &PUT_ACCOUNT_SETTING;
+}
+
+pub(crate) static PUT_ACCOUNT_SETTING: OperationDefinition = OperationDefinition {
+    name: "PutAccountSetting",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::PUT_ACCOUNT_SETTING_REQUEST,
+    output: &crate::schema::PUT_ACCOUNT_SETTING_RESPONSE,
+    result_wrapper: "",
+    errors: &["AccessDeniedException", "ClientException", "InvalidParameterException", "ServerException"],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct PutAccountSettingDefault;
+
+impl Operation for PutAccountSettingDefault {
+    type Input = crate::PutAccountSettingDefaultRequest;
+    type Output = crate::PutAccountSettingDefaultResponse;
+    const DEFINITION: &'static OperationDefinition = &PUT_ACCOUNT_SETTING_DEFAULT;
+}
+
+pub(crate) static PUT_ACCOUNT_SETTING_DEFAULT: OperationDefinition = OperationDefinition {
+    name: "PutAccountSettingDefault",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::PUT_ACCOUNT_SETTING_DEFAULT_REQUEST,
+    output: &crate::schema::PUT_ACCOUNT_SETTING_DEFAULT_RESPONSE,
+    result_wrapper: "",
+    errors: &["AccessDeniedException", "ClientException", "InvalidParameterException", "ServerException"],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct PutAttributes;
+
+impl Operation for PutAttributes {
+    type Input = crate::PutAttributesRequest;
+    type Output = crate::PutAttributesResponse;
+    const DEFINITION: &'static OperationDefinition = &PUT_ATTRIBUTES;
+}
+
+pub(crate) static PUT_ATTRIBUTES: OperationDefinition = OperationDefinition {
+    name: "PutAttributes",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::PUT_ATTRIBUTES_REQUEST,
+    output: &crate::schema::PUT_ATTRIBUTES_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "AttributeLimitExceededException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "InvalidParameterException",
+        "ServerException",
+        "TargetNotFoundException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct RegisterContainerInstance;
+
+impl Operation for RegisterContainerInstance {
+    type Input = crate::RegisterContainerInstanceRequest;
+    type Output = crate::RegisterContainerInstanceResponse;
+    const DEFINITION: &'static OperationDefinition = &REGISTER_CONTAINER_INSTANCE;
+}
+
+pub(crate) static REGISTER_CONTAINER_INSTANCE: OperationDefinition = OperationDefinition {
+    name: "RegisterContainerInstance",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::REGISTER_CONTAINER_INSTANCE_REQUEST,
+    output: &crate::schema::REGISTER_CONTAINER_INSTANCE_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "InvalidParameterException",
+        "ServerException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
 pub struct RegisterTaskDefinition;
 
 impl Operation for RegisterTaskDefinition {
@@ -316,6 +623,33 @@ pub(crate) static RUN_TASK: OperationDefinition = OperationDefinition {
         "InvalidParameterException",
         "PlatformTaskDefinitionIncompatibilityException",
         "PlatformUnknownException",
+        "ServerException",
+        "UnsupportedFeatureException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct StartTask;
+
+impl Operation for StartTask {
+    type Input = crate::StartTaskRequest;
+    type Output = crate::StartTaskResponse;
+    const DEFINITION: &'static OperationDefinition = &START_TASK;
+}
+
+pub(crate) static START_TASK: OperationDefinition = OperationDefinition {
+    name: "StartTask",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::START_TASK_REQUEST,
+    output: &crate::schema::START_TASK_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "InvalidParameterException",
+        "NamespaceNotFoundException",
         "ServerException",
         "UnsupportedFeatureException",
     ],
@@ -396,5 +730,109 @@ pub(crate) static UNTAG_RESOURCE: OperationDefinition = OperationDefinition {
         "InvalidParameterException",
         "ResourceNotFoundException",
         "ServerException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct UpdateCluster;
+
+impl Operation for UpdateCluster {
+    type Input = crate::UpdateClusterRequest;
+    type Output = crate::UpdateClusterResponse;
+    const DEFINITION: &'static OperationDefinition = &UPDATE_CLUSTER;
+}
+
+pub(crate) static UPDATE_CLUSTER: OperationDefinition = OperationDefinition {
+    name: "UpdateCluster",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::UPDATE_CLUSTER_REQUEST,
+    output: &crate::schema::UPDATE_CLUSTER_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "InvalidParameterException",
+        "NamespaceNotFoundException",
+        "ServerException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct UpdateClusterSettings;
+
+impl Operation for UpdateClusterSettings {
+    type Input = crate::UpdateClusterSettingsRequest;
+    type Output = crate::UpdateClusterSettingsResponse;
+    const DEFINITION: &'static OperationDefinition = &UPDATE_CLUSTER_SETTINGS;
+}
+
+pub(crate) static UPDATE_CLUSTER_SETTINGS: OperationDefinition = OperationDefinition {
+    name: "UpdateClusterSettings",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::UPDATE_CLUSTER_SETTINGS_REQUEST,
+    output: &crate::schema::UPDATE_CLUSTER_SETTINGS_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "InvalidParameterException",
+        "ServerException",
+        "UpdateInProgressException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct UpdateContainerInstancesState;
+
+impl Operation for UpdateContainerInstancesState {
+    type Input = crate::UpdateContainerInstancesStateRequest;
+    type Output = crate::UpdateContainerInstancesStateResponse;
+    const DEFINITION: &'static OperationDefinition = &UPDATE_CONTAINER_INSTANCES_STATE;
+}
+
+pub(crate) static UPDATE_CONTAINER_INSTANCES_STATE: OperationDefinition = OperationDefinition {
+    name: "UpdateContainerInstancesState",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::UPDATE_CONTAINER_INSTANCES_STATE_REQUEST,
+    output: &crate::schema::UPDATE_CONTAINER_INSTANCES_STATE_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "InvalidParameterException",
+        "ServerException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct UpdateTaskProtection;
+
+impl Operation for UpdateTaskProtection {
+    type Input = crate::UpdateTaskProtectionRequest;
+    type Output = crate::UpdateTaskProtectionResponse;
+    const DEFINITION: &'static OperationDefinition = &UPDATE_TASK_PROTECTION;
+}
+
+pub(crate) static UPDATE_TASK_PROTECTION: OperationDefinition = OperationDefinition {
+    name: "UpdateTaskProtection",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::UPDATE_TASK_PROTECTION_REQUEST,
+    output: &crate::schema::UPDATE_TASK_PROTECTION_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "InvalidParameterException",
+        "ResourceNotFoundException",
+        "ServerException",
+        "UnsupportedFeatureException",
     ],
 };

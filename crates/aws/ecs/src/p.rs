@@ -53,6 +53,31 @@ impl wire::Shape for PlacementStrategy {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct PlatformDevice {
+    pub id: String,
+    pub r#type: String,
+}
+
+impl wire::Shape for PlatformDevice {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::PLATFORM_DEVICE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.id),
+            1 => from.read(&mut self.r#type),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.id);
+        to.write(1, &self.r#type);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct PortMapping {
     pub container_port: Option<i32>,
     pub host_port: Option<i32>,
@@ -90,6 +115,34 @@ impl wire::Shape for PortMapping {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProtectedTask {
+    pub task_arn: Option<String>,
+    pub protection_enabled: Option<bool>,
+    pub expiration_date: Option<wire::Timestamp>,
+}
+
+impl wire::Shape for ProtectedTask {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::PROTECTED_TASK
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.task_arn),
+            1 => from.read(&mut self.protection_enabled),
+            2 => from.read(&mut self.expiration_date),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.task_arn);
+        to.write(1, &self.protection_enabled);
+        to.write(2, &self.expiration_date);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProxyConfiguration {
     pub r#type: Option<String>,
     pub container_name: String,
@@ -117,4 +170,161 @@ impl wire::Shape for ProxyConfiguration {
     }
 }
 
-wire::values!(PlacementConstraint, PlacementStrategy, PortMapping, ProxyConfiguration);
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutAccountSettingDefaultRequest {
+    pub name: String,
+    pub value: String,
+}
+
+impl wire::Shape for PutAccountSettingDefaultRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::PUT_ACCOUNT_SETTING_DEFAULT_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.name),
+            1 => from.read(&mut self.value),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.name);
+        to.write(1, &self.value);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutAccountSettingDefaultResponse {
+    pub setting: Option<crate::Setting>,
+}
+
+impl wire::Shape for PutAccountSettingDefaultResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::PUT_ACCOUNT_SETTING_DEFAULT_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.setting),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.setting);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutAccountSettingRequest {
+    pub name: String,
+    pub value: String,
+    pub principal_arn: Option<String>,
+}
+
+impl wire::Shape for PutAccountSettingRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::PUT_ACCOUNT_SETTING_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.name),
+            1 => from.read(&mut self.value),
+            2 => from.read(&mut self.principal_arn),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.name);
+        to.write(1, &self.value);
+        to.write(2, &self.principal_arn);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutAccountSettingResponse {
+    pub setting: Option<crate::Setting>,
+}
+
+impl wire::Shape for PutAccountSettingResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::PUT_ACCOUNT_SETTING_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.setting),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.setting);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutAttributesRequest {
+    pub cluster: Option<String>,
+    pub attributes: Vec<crate::Attribute>,
+}
+
+impl wire::Shape for PutAttributesRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::PUT_ATTRIBUTES_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cluster),
+            1 => from.read(&mut self.attributes),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cluster);
+        to.write(1, &self.attributes);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PutAttributesResponse {
+    pub attributes: Option<Vec<crate::Attribute>>,
+}
+
+impl wire::Shape for PutAttributesResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::PUT_ATTRIBUTES_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.attributes),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.attributes);
+    }
+}
+
+wire::values!(
+    PlacementConstraint,
+    PlacementStrategy,
+    PlatformDevice,
+    PortMapping,
+    ProtectedTask,
+    ProxyConfiguration,
+    PutAccountSettingDefaultRequest,
+    PutAccountSettingDefaultResponse,
+    PutAccountSettingRequest,
+    PutAccountSettingResponse,
+    PutAttributesRequest,
+    PutAttributesResponse
+);

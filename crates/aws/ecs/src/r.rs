@@ -3,6 +3,74 @@
 use crate::schema;
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct RegisterContainerInstanceRequest {
+    pub cluster: Option<String>,
+    pub instance_identity_document: Option<String>,
+    pub instance_identity_document_signature: Option<String>,
+    pub total_resources: Option<Vec<crate::Resource>>,
+    pub version_info: Option<crate::VersionInfo>,
+    pub container_instance_arn: Option<String>,
+    pub attributes: Option<Vec<crate::Attribute>>,
+    pub platform_devices: Option<Vec<crate::PlatformDevice>>,
+    pub tags: Option<Vec<crate::Tag>>,
+}
+
+impl wire::Shape for RegisterContainerInstanceRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::REGISTER_CONTAINER_INSTANCE_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cluster),
+            1 => from.read(&mut self.instance_identity_document),
+            2 => from.read(&mut self.instance_identity_document_signature),
+            3 => from.read(&mut self.total_resources),
+            4 => from.read(&mut self.version_info),
+            5 => from.read(&mut self.container_instance_arn),
+            6 => from.read(&mut self.attributes),
+            7 => from.read(&mut self.platform_devices),
+            8 => from.read(&mut self.tags),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cluster);
+        to.write(1, &self.instance_identity_document);
+        to.write(2, &self.instance_identity_document_signature);
+        to.write(3, &self.total_resources);
+        to.write(4, &self.version_info);
+        to.write(5, &self.container_instance_arn);
+        to.write(6, &self.attributes);
+        to.write(7, &self.platform_devices);
+        to.write(8, &self.tags);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RegisterContainerInstanceResponse {
+    pub container_instance: Option<crate::ContainerInstance>,
+}
+
+impl wire::Shape for RegisterContainerInstanceResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::REGISTER_CONTAINER_INSTANCE_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.container_instance),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.container_instance);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct RegisterTaskDefinitionRequest {
     pub family: String,
     pub task_role_arn: Option<String>,
@@ -122,6 +190,43 @@ impl wire::Shape for RepositoryCredentials {
 
     fn write_members(&self, to: &mut wire::Sink<'_>) {
         to.write(0, &self.credentials_parameter);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Resource {
+    pub name: Option<String>,
+    pub r#type: Option<String>,
+    pub double_value: Option<f64>,
+    pub long_value: Option<i64>,
+    pub integer_value: Option<i32>,
+    pub string_set_value: Option<Vec<String>>,
+}
+
+impl wire::Shape for Resource {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::RESOURCE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.name),
+            1 => from.read(&mut self.r#type),
+            2 => from.read(&mut self.double_value),
+            3 => from.read(&mut self.long_value),
+            4 => from.read(&mut self.integer_value),
+            5 => from.read(&mut self.string_set_value),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.name);
+        to.write(1, &self.r#type);
+        to.write(2, &self.double_value);
+        to.write(3, &self.long_value);
+        to.write(4, &self.integer_value);
+        to.write(5, &self.string_set_value);
     }
 }
 
@@ -280,9 +385,12 @@ impl wire::Shape for RuntimePlatform {
 }
 
 wire::values!(
+    RegisterContainerInstanceRequest,
+    RegisterContainerInstanceResponse,
     RegisterTaskDefinitionRequest,
     RegisterTaskDefinitionResponse,
     RepositoryCredentials,
+    Resource,
     ResourceRequirement,
     RunTaskRequest,
     RunTaskResponse,

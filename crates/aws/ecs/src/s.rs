@@ -59,6 +59,65 @@ impl wire::Shape for Secret {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct Session {
+    pub session_id: Option<String>,
+    pub stream_url: Option<String>,
+    pub token_value: Option<String>,
+}
+
+impl wire::Shape for Session {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SESSION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.session_id),
+            1 => from.read(&mut self.stream_url),
+            2 => from.read(&mut self.token_value),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.session_id);
+        to.write(1, &self.stream_url);
+        to.write(2, &self.token_value);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Setting {
+    pub name: Option<String>,
+    pub value: Option<String>,
+    pub principal_arn: Option<String>,
+    pub r#type: Option<String>,
+}
+
+impl wire::Shape for Setting {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SETTING
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.name),
+            1 => from.read(&mut self.value),
+            2 => from.read(&mut self.principal_arn),
+            3 => from.read(&mut self.r#type),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.name);
+        to.write(1, &self.value);
+        to.write(2, &self.principal_arn);
+        to.write(3, &self.r#type);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SharingStrategy {
     pub nvidia_mps: Option<crate::NvidiaMpsAllocation>,
 }
@@ -77,6 +136,89 @@ impl wire::Shape for SharingStrategy {
 
     fn write_members(&self, to: &mut wire::Sink<'_>) {
         to.write(0, &self.nvidia_mps);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StartTaskRequest {
+    pub cluster: Option<String>,
+    pub container_instances: Vec<String>,
+    pub enable_ecs_managed_tags: Option<bool>,
+    pub enable_execute_command: Option<bool>,
+    pub group: Option<String>,
+    pub network_configuration: Option<crate::NetworkConfiguration>,
+    pub overrides: Option<crate::TaskOverride>,
+    pub propagate_tags: Option<String>,
+    pub reference_id: Option<String>,
+    pub started_by: Option<String>,
+    pub tags: Option<Vec<crate::Tag>>,
+    pub task_definition: String,
+    pub volume_configurations: Option<Vec<crate::TaskVolumeConfiguration>>,
+}
+
+impl wire::Shape for StartTaskRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::START_TASK_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cluster),
+            1 => from.read(&mut self.container_instances),
+            2 => from.read(&mut self.enable_ecs_managed_tags),
+            3 => from.read(&mut self.enable_execute_command),
+            4 => from.read(&mut self.group),
+            5 => from.read(&mut self.network_configuration),
+            6 => from.read(&mut self.overrides),
+            7 => from.read(&mut self.propagate_tags),
+            8 => from.read(&mut self.reference_id),
+            9 => from.read(&mut self.started_by),
+            10 => from.read(&mut self.tags),
+            11 => from.read(&mut self.task_definition),
+            12 => from.read(&mut self.volume_configurations),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cluster);
+        to.write(1, &self.container_instances);
+        to.write(2, &self.enable_ecs_managed_tags);
+        to.write(3, &self.enable_execute_command);
+        to.write(4, &self.group);
+        to.write(5, &self.network_configuration);
+        to.write(6, &self.overrides);
+        to.write(7, &self.propagate_tags);
+        to.write(8, &self.reference_id);
+        to.write(9, &self.started_by);
+        to.write(10, &self.tags);
+        to.write(11, &self.task_definition);
+        to.write(12, &self.volume_configurations);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StartTaskResponse {
+    pub tasks: Option<Vec<crate::Task>>,
+    pub failures: Option<Vec<crate::Failure>>,
+}
+
+impl wire::Shape for StartTaskResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::START_TASK_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.tasks),
+            1 => from.read(&mut self.failures),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.tasks);
+        to.write(1, &self.failures);
     }
 }
 
@@ -158,7 +300,11 @@ impl wire::Shape for SystemControl {
 wire::values!(
     S3FilesVolumeConfiguration,
     Secret,
+    Session,
+    Setting,
     SharingStrategy,
+    StartTaskRequest,
+    StartTaskResponse,
     StopTaskRequest,
     StopTaskResponse,
     SystemControl

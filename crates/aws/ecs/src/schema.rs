@@ -29,7 +29,7 @@ pub static ATTRIBUTE: Schema = Schema::new(
     Kind::Structure(&[
         Member::new("name", &plain::STRING).required(),
         Member::new("value", &plain::STRING),
-        Member::new("targetType", &plain::STRING),
+        Member::new("targetType", &TARGET_TYPE),
         Member::new("targetId", &plain::STRING),
     ]),
 );
@@ -228,6 +228,51 @@ pub static CONTAINER_DEPENDENCY: Schema = Schema::new(
     ]),
 );
 
+pub static CONTAINER_INSTANCE: Schema = Schema::new(
+    "ContainerInstance",
+    Kind::Structure(&[
+        Member::new("containerInstanceArn", &plain::STRING),
+        Member::new("ec2InstanceId", &plain::STRING),
+        Member::new("capacityProviderName", &plain::STRING),
+        Member::new("version", &plain::LONG),
+        Member::new("versionInfo", &VERSION_INFO),
+        Member::new("remainingResources", &RESOURCES),
+        Member::new("registeredResources", &RESOURCES),
+        Member::new("status", &plain::STRING),
+        Member::new("statusReason", &plain::STRING),
+        Member::new("agentConnected", &plain::BOOLEAN),
+        Member::new("runningTasksCount", &plain::INTEGER),
+        Member::new("pendingTasksCount", &plain::INTEGER),
+        Member::new("agentUpdateStatus", &plain::STRING),
+        Member::new("attributes", &ATTRIBUTES),
+        Member::new("registeredAt", &plain::TIMESTAMP),
+        Member::new("attachments", &ATTACHMENTS),
+        Member::new("tags", &TAGS),
+        Member::new("healthStatus", &CONTAINER_INSTANCE_HEALTH_STATUS),
+        Member::new("gpuDevices", &GPU_DEVICES),
+    ]),
+);
+
+pub static CONTAINER_INSTANCE_FIELD: Schema =
+    Schema::new("ContainerInstanceField", Kind::String).values(&["TAGS", "CONTAINER_INSTANCE_HEALTH"]);
+
+pub static CONTAINER_INSTANCE_FIELD_LIST: Schema =
+    Schema::new("ContainerInstanceFieldList", Kind::List(&Member::new("member", &CONTAINER_INSTANCE_FIELD)));
+
+pub static CONTAINER_INSTANCE_HEALTH_STATUS: Schema = Schema::new(
+    "ContainerInstanceHealthStatus",
+    Kind::Structure(&[
+        Member::new("overallStatus", &plain::STRING),
+        Member::new("details", &INSTANCE_HEALTH_CHECK_RESULT_LIST),
+    ]),
+);
+
+pub static CONTAINER_INSTANCE_STATUS: Schema = Schema::new("ContainerInstanceStatus", Kind::String)
+    .values(&["ACTIVE", "DRAINING", "REGISTERING", "DEREGISTERING", "REGISTRATION_FAILED"]);
+
+pub static CONTAINER_INSTANCES: Schema =
+    Schema::new("ContainerInstances", Kind::List(&Member::new("member", &CONTAINER_INSTANCE)));
+
 pub static CONTAINER_OVERRIDE: Schema = Schema::new(
     "ContainerOverride",
     Kind::Structure(&[
@@ -272,6 +317,28 @@ pub static CREATE_CLUSTER_REQUEST: Schema = Schema::new(
 pub static CREATE_CLUSTER_RESPONSE: Schema =
     Schema::new("CreateClusterResponse", Kind::Structure(&[Member::new("cluster", &CLUSTER)]));
 
+pub static DELETE_ACCOUNT_SETTING_REQUEST: Schema = Schema::new(
+    "DeleteAccountSettingRequest",
+    Kind::Structure(&[
+        Member::new("name", &SETTING_NAME).required(),
+        Member::new("principalArn", &plain::STRING),
+    ]),
+);
+
+pub static DELETE_ACCOUNT_SETTING_RESPONSE: Schema =
+    Schema::new("DeleteAccountSettingResponse", Kind::Structure(&[Member::new("setting", &SETTING)]));
+
+pub static DELETE_ATTRIBUTES_REQUEST: Schema = Schema::new(
+    "DeleteAttributesRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &plain::STRING),
+        Member::new("attributes", &ATTRIBUTES).required(),
+    ]),
+);
+
+pub static DELETE_ATTRIBUTES_RESPONSE: Schema =
+    Schema::new("DeleteAttributesResponse", Kind::Structure(&[Member::new("attributes", &ATTRIBUTES)]));
+
 pub static DELETE_CLUSTER_REQUEST: Schema = Schema::new(
     "DeleteClusterRequest",
     Kind::Structure(&[Member::new("cluster", &plain::STRING).required()]),
@@ -293,6 +360,20 @@ pub static DELETE_TASK_DEFINITIONS_RESPONSE: Schema = Schema::new(
     ]),
 );
 
+pub static DEREGISTER_CONTAINER_INSTANCE_REQUEST: Schema = Schema::new(
+    "DeregisterContainerInstanceRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &plain::STRING),
+        Member::new("containerInstance", &plain::STRING).required(),
+        Member::new("force", &plain::BOOLEAN),
+    ]),
+);
+
+pub static DEREGISTER_CONTAINER_INSTANCE_RESPONSE: Schema = Schema::new(
+    "DeregisterContainerInstanceResponse",
+    Kind::Structure(&[Member::new("containerInstance", &CONTAINER_INSTANCE)]),
+);
+
 pub static DEREGISTER_TASK_DEFINITION_REQUEST: Schema = Schema::new(
     "DeregisterTaskDefinitionRequest",
     Kind::Structure(&[Member::new("taskDefinition", &plain::STRING).required()]),
@@ -311,6 +392,23 @@ pub static DESCRIBE_CLUSTERS_REQUEST: Schema = Schema::new(
 pub static DESCRIBE_CLUSTERS_RESPONSE: Schema = Schema::new(
     "DescribeClustersResponse",
     Kind::Structure(&[Member::new("clusters", &CLUSTERS), Member::new("failures", &FAILURES)]),
+);
+
+pub static DESCRIBE_CONTAINER_INSTANCES_REQUEST: Schema = Schema::new(
+    "DescribeContainerInstancesRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &plain::STRING),
+        Member::new("containerInstances", &STRING_LIST).required(),
+        Member::new("include", &CONTAINER_INSTANCE_FIELD_LIST),
+    ]),
+);
+
+pub static DESCRIBE_CONTAINER_INSTANCES_RESPONSE: Schema = Schema::new(
+    "DescribeContainerInstancesResponse",
+    Kind::Structure(&[
+        Member::new("containerInstances", &CONTAINER_INSTANCES),
+        Member::new("failures", &FAILURES),
+    ]),
 );
 
 pub static DESCRIBE_TASK_DEFINITION_REQUEST: Schema = Schema::new(
@@ -457,6 +555,29 @@ pub static EXECUTE_COMMAND_LOG_CONFIGURATION: Schema = Schema::new(
 pub static EXECUTE_COMMAND_LOGGING: Schema =
     Schema::new("ExecuteCommandLogging", Kind::String).values(&["NONE", "DEFAULT", "OVERRIDE"]);
 
+pub static EXECUTE_COMMAND_REQUEST: Schema = Schema::new(
+    "ExecuteCommandRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &plain::STRING),
+        Member::new("container", &plain::STRING),
+        Member::new("command", &plain::STRING).required(),
+        Member::new("interactive", &plain::BOOLEAN).required(),
+        Member::new("task", &plain::STRING).required(),
+    ]),
+);
+
+pub static EXECUTE_COMMAND_RESPONSE: Schema = Schema::new(
+    "ExecuteCommandResponse",
+    Kind::Structure(&[
+        Member::new("clusterArn", &plain::STRING),
+        Member::new("containerArn", &plain::STRING),
+        Member::new("containerName", &plain::STRING),
+        Member::new("interactive", &plain::BOOLEAN),
+        Member::new("session", &SESSION),
+        Member::new("taskArn", &plain::STRING),
+    ]),
+);
+
 pub static F_SX_WINDOWS_FILE_SERVER_AUTHORIZATION_CONFIG: Schema = Schema::new(
     "FSxWindowsFileServerAuthorizationConfig",
     Kind::Structure(&[
@@ -500,6 +621,29 @@ pub static FIRELENS_CONFIGURATION_OPTIONS_MAP: Schema = Schema::new(
 
 pub static FIRELENS_CONFIGURATION_TYPE: Schema =
     Schema::new("FirelensConfigurationType", Kind::String).values(&["fluentd", "fluentbit"]);
+
+pub static GET_TASK_PROTECTION_REQUEST: Schema = Schema::new(
+    "GetTaskProtectionRequest",
+    Kind::Structure(&[Member::new("cluster", &plain::STRING).required(), Member::new("tasks", &STRING_LIST)]),
+);
+
+pub static GET_TASK_PROTECTION_RESPONSE: Schema = Schema::new(
+    "GetTaskProtectionResponse",
+    Kind::Structure(&[Member::new("protectedTasks", &PROTECTED_TASKS), Member::new("failures", &FAILURES)]),
+);
+
+pub static GPU_DEVICE: Schema = Schema::new(
+    "GpuDevice",
+    Kind::Structure(&[
+        Member::new("gpuId", &plain::STRING),
+        Member::new("sharingMode", &plain::STRING),
+        Member::new("totalMemoryInMiB", &plain::INTEGER),
+        Member::new("remainingMemoryInMiB", &plain::INTEGER),
+        Member::new("containerCount", &plain::INTEGER),
+    ]),
+);
+
+pub static GPU_DEVICES: Schema = Schema::new("GpuDevices", Kind::List(&Member::new("member", &GPU_DEVICE)));
 
 pub static GPU_IDS: Schema = Schema::new("GpuIds", Kind::List(&Member::new("member", &plain::STRING)));
 
@@ -549,6 +693,22 @@ pub static INFERENCE_ACCELERATOR_OVERRIDES: Schema = Schema::new(
 pub static INFERENCE_ACCELERATORS: Schema =
     Schema::new("InferenceAccelerators", Kind::List(&Member::new("member", &INFERENCE_ACCELERATOR)));
 
+pub static INSTANCE_HEALTH_CHECK_RESULT: Schema = Schema::new(
+    "InstanceHealthCheckResult",
+    Kind::Structure(&[
+        Member::new("type", &plain::STRING),
+        Member::new("status", &plain::STRING),
+        Member::new("statusReason", &plain::STRING),
+        Member::new("lastUpdated", &plain::TIMESTAMP),
+        Member::new("lastStatusChange", &plain::TIMESTAMP),
+    ]),
+);
+
+pub static INSTANCE_HEALTH_CHECK_RESULT_LIST: Schema = Schema::new(
+    "InstanceHealthCheckResultList",
+    Kind::List(&Member::new("member", &INSTANCE_HEALTH_CHECK_RESULT)),
+);
+
 pub static INTEGER_LIST: Schema =
     Schema::new("IntegerList", Kind::List(&Member::new("member", &plain::INTEGER)));
 
@@ -586,6 +746,40 @@ pub static LINUX_PARAMETERS: Schema = Schema::new(
     ]),
 );
 
+pub static LIST_ACCOUNT_SETTINGS_REQUEST: Schema = Schema::new(
+    "ListAccountSettingsRequest",
+    Kind::Structure(&[
+        Member::new("name", &SETTING_NAME),
+        Member::new("value", &plain::STRING),
+        Member::new("principalArn", &plain::STRING),
+        Member::new("effectiveSettings", &plain::BOOLEAN),
+        Member::new("nextToken", &plain::STRING),
+        Member::new("maxResults", &plain::INTEGER),
+    ]),
+);
+
+pub static LIST_ACCOUNT_SETTINGS_RESPONSE: Schema = Schema::new(
+    "ListAccountSettingsResponse",
+    Kind::Structure(&[Member::new("settings", &SETTINGS), Member::new("nextToken", &plain::STRING)]),
+);
+
+pub static LIST_ATTRIBUTES_REQUEST: Schema = Schema::new(
+    "ListAttributesRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &plain::STRING),
+        Member::new("targetType", &TARGET_TYPE).required(),
+        Member::new("attributeName", &plain::STRING),
+        Member::new("attributeValue", &plain::STRING),
+        Member::new("nextToken", &plain::STRING),
+        Member::new("maxResults", &plain::INTEGER),
+    ]),
+);
+
+pub static LIST_ATTRIBUTES_RESPONSE: Schema = Schema::new(
+    "ListAttributesResponse",
+    Kind::Structure(&[Member::new("attributes", &ATTRIBUTES), Member::new("nextToken", &plain::STRING)]),
+);
+
 pub static LIST_CLUSTERS_REQUEST: Schema = Schema::new(
     "ListClustersRequest",
     Kind::Structure(&[Member::new("nextToken", &plain::STRING), Member::new("maxResults", &plain::INTEGER)]),
@@ -594,6 +788,25 @@ pub static LIST_CLUSTERS_REQUEST: Schema = Schema::new(
 pub static LIST_CLUSTERS_RESPONSE: Schema = Schema::new(
     "ListClustersResponse",
     Kind::Structure(&[Member::new("clusterArns", &STRING_LIST), Member::new("nextToken", &plain::STRING)]),
+);
+
+pub static LIST_CONTAINER_INSTANCES_REQUEST: Schema = Schema::new(
+    "ListContainerInstancesRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &plain::STRING),
+        Member::new("filter", &plain::STRING),
+        Member::new("nextToken", &plain::STRING),
+        Member::new("maxResults", &plain::INTEGER),
+        Member::new("status", &CONTAINER_INSTANCE_STATUS),
+    ]),
+);
+
+pub static LIST_CONTAINER_INSTANCES_RESPONSE: Schema = Schema::new(
+    "ListContainerInstancesResponse",
+    Kind::Structure(&[
+        Member::new("containerInstanceArns", &STRING_LIST),
+        Member::new("nextToken", &plain::STRING),
+    ]),
 );
 
 pub static LIST_TAGS_FOR_RESOURCE_REQUEST: Schema = Schema::new(
@@ -809,6 +1022,20 @@ pub static PLACEMENT_STRATEGY: Schema = Schema::new(
 pub static PLACEMENT_STRATEGY_TYPE: Schema =
     Schema::new("PlacementStrategyType", Kind::String).values(&["random", "spread", "binpack"]);
 
+pub static PLATFORM_DEVICE: Schema = Schema::new(
+    "PlatformDevice",
+    Kind::Structure(&[
+        Member::new("id", &plain::STRING).required(),
+        Member::new("type", &PLATFORM_DEVICE_TYPE).required(),
+    ]),
+);
+
+pub static PLATFORM_DEVICE_TYPE: Schema =
+    Schema::new("PlatformDeviceType", Kind::String).values(&["GPU", "NEURON_DEVICE"]);
+
+pub static PLATFORM_DEVICES: Schema =
+    Schema::new("PlatformDevices", Kind::List(&Member::new("member", &PLATFORM_DEVICE)));
+
 pub static PORT_MAPPING: Schema = Schema::new(
     "PortMapping",
     Kind::Structure(&[
@@ -827,6 +1054,18 @@ pub static PORT_MAPPING_LIST: Schema =
 pub static PROPAGATE_TAGS: Schema =
     Schema::new("PropagateTags", Kind::String).values(&["TASK_DEFINITION", "SERVICE", "NONE"]);
 
+pub static PROTECTED_TASK: Schema = Schema::new(
+    "ProtectedTask",
+    Kind::Structure(&[
+        Member::new("taskArn", &plain::STRING),
+        Member::new("protectionEnabled", &plain::BOOLEAN),
+        Member::new("expirationDate", &plain::TIMESTAMP),
+    ]),
+);
+
+pub static PROTECTED_TASKS: Schema =
+    Schema::new("ProtectedTasks", Kind::List(&Member::new("member", &PROTECTED_TASK)));
+
 pub static PROXY_CONFIGURATION: Schema = Schema::new(
     "ProxyConfiguration",
     Kind::Structure(&[
@@ -841,6 +1080,60 @@ pub static PROXY_CONFIGURATION_PROPERTIES: Schema =
 
 pub static PROXY_CONFIGURATION_TYPE: Schema =
     Schema::new("ProxyConfigurationType", Kind::String).values(&["APPMESH"]);
+
+pub static PUT_ACCOUNT_SETTING_DEFAULT_REQUEST: Schema = Schema::new(
+    "PutAccountSettingDefaultRequest",
+    Kind::Structure(&[
+        Member::new("name", &SETTING_NAME).required(),
+        Member::new("value", &plain::STRING).required(),
+    ]),
+);
+
+pub static PUT_ACCOUNT_SETTING_DEFAULT_RESPONSE: Schema =
+    Schema::new("PutAccountSettingDefaultResponse", Kind::Structure(&[Member::new("setting", &SETTING)]));
+
+pub static PUT_ACCOUNT_SETTING_REQUEST: Schema = Schema::new(
+    "PutAccountSettingRequest",
+    Kind::Structure(&[
+        Member::new("name", &SETTING_NAME).required(),
+        Member::new("value", &plain::STRING).required(),
+        Member::new("principalArn", &plain::STRING),
+    ]),
+);
+
+pub static PUT_ACCOUNT_SETTING_RESPONSE: Schema =
+    Schema::new("PutAccountSettingResponse", Kind::Structure(&[Member::new("setting", &SETTING)]));
+
+pub static PUT_ATTRIBUTES_REQUEST: Schema = Schema::new(
+    "PutAttributesRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &plain::STRING),
+        Member::new("attributes", &ATTRIBUTES).required(),
+    ]),
+);
+
+pub static PUT_ATTRIBUTES_RESPONSE: Schema =
+    Schema::new("PutAttributesResponse", Kind::Structure(&[Member::new("attributes", &ATTRIBUTES)]));
+
+pub static REGISTER_CONTAINER_INSTANCE_REQUEST: Schema = Schema::new(
+    "RegisterContainerInstanceRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &plain::STRING),
+        Member::new("instanceIdentityDocument", &plain::STRING),
+        Member::new("instanceIdentityDocumentSignature", &plain::STRING),
+        Member::new("totalResources", &RESOURCES),
+        Member::new("versionInfo", &VERSION_INFO),
+        Member::new("containerInstanceArn", &plain::STRING),
+        Member::new("attributes", &ATTRIBUTES),
+        Member::new("platformDevices", &PLATFORM_DEVICES),
+        Member::new("tags", &TAGS),
+    ]),
+);
+
+pub static REGISTER_CONTAINER_INSTANCE_RESPONSE: Schema = Schema::new(
+    "RegisterContainerInstanceResponse",
+    Kind::Structure(&[Member::new("containerInstance", &CONTAINER_INSTANCE)]),
+);
 
 pub static REGISTER_TASK_DEFINITION_REQUEST: Schema = Schema::new(
     "RegisterTaskDefinitionRequest",
@@ -880,6 +1173,18 @@ pub static REPOSITORY_CREDENTIALS: Schema = Schema::new(
 pub static REQUIRES_ATTRIBUTES: Schema =
     Schema::new("RequiresAttributes", Kind::List(&Member::new("member", &ATTRIBUTE)));
 
+pub static RESOURCE: Schema = Schema::new(
+    "Resource",
+    Kind::Structure(&[
+        Member::new("name", &plain::STRING),
+        Member::new("type", &plain::STRING),
+        Member::new("doubleValue", &plain::DOUBLE),
+        Member::new("longValue", &plain::LONG),
+        Member::new("integerValue", &plain::INTEGER),
+        Member::new("stringSetValue", &STRING_LIST),
+    ]),
+);
+
 pub static RESOURCE_REQUIREMENT: Schema = Schema::new(
     "ResourceRequirement",
     Kind::Structure(&[
@@ -894,6 +1199,8 @@ pub static RESOURCE_REQUIREMENTS: Schema =
 
 pub static RESOURCE_TYPE: Schema =
     Schema::new("ResourceType", Kind::String).values(&["GPU", "InferenceAccelerator", "NeuronDevice"]);
+
+pub static RESOURCES: Schema = Schema::new("Resources", Kind::List(&Member::new("member", &RESOURCE)));
 
 pub static RUN_TASK_REQUEST: Schema = Schema::new(
     "RunTaskRequest",
@@ -955,10 +1262,69 @@ pub static SECRET: Schema = Schema::new(
 
 pub static SECRET_LIST: Schema = Schema::new("SecretList", Kind::List(&Member::new("member", &SECRET)));
 
+pub static SESSION: Schema = Schema::new(
+    "Session",
+    Kind::Structure(&[
+        Member::new("sessionId", &plain::STRING),
+        Member::new("streamUrl", &plain::STRING),
+        Member::new("tokenValue", &plain::STRING),
+    ]),
+);
+
+pub static SETTING: Schema = Schema::new(
+    "Setting",
+    Kind::Structure(&[
+        Member::new("name", &SETTING_NAME),
+        Member::new("value", &plain::STRING),
+        Member::new("principalArn", &plain::STRING),
+        Member::new("type", &plain::STRING),
+    ]),
+);
+
+pub static SETTING_NAME: Schema = Schema::new("SettingName", Kind::String).values(&[
+    "serviceLongArnFormat",
+    "taskLongArnFormat",
+    "containerInstanceLongArnFormat",
+    "awsvpcTrunking",
+    "containerInsights",
+    "fargateFIPSMode",
+    "tagResourceAuthorization",
+    "fargateTaskRetirementWaitPeriod",
+    "guardDutyActivate",
+    "defaultLogDriverMode",
+    "fargateEventWindows",
+]);
+
+pub static SETTINGS: Schema = Schema::new("Settings", Kind::List(&Member::new("member", &SETTING)));
+
 pub static SHARING_STRATEGY: Schema =
     Schema::new("SharingStrategy", Kind::Union(&[Member::new("nvidiaMps", &NVIDIA_MPS_ALLOCATION)]));
 
 pub static SORT_ORDER: Schema = Schema::new("SortOrder", Kind::String).values(&["ASC", "DESC"]);
+
+pub static START_TASK_REQUEST: Schema = Schema::new(
+    "StartTaskRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &plain::STRING),
+        Member::new("containerInstances", &STRING_LIST).required(),
+        Member::new("enableECSManagedTags", &plain::BOOLEAN),
+        Member::new("enableExecuteCommand", &plain::BOOLEAN),
+        Member::new("group", &plain::STRING),
+        Member::new("networkConfiguration", &NETWORK_CONFIGURATION),
+        Member::new("overrides", &TASK_OVERRIDE),
+        Member::new("propagateTags", &PROPAGATE_TAGS),
+        Member::new("referenceId", &plain::STRING),
+        Member::new("startedBy", &plain::STRING),
+        Member::new("tags", &TAGS),
+        Member::new("taskDefinition", &plain::STRING).required(),
+        Member::new("volumeConfigurations", &TASK_VOLUME_CONFIGURATIONS),
+    ]),
+);
+
+pub static START_TASK_RESPONSE: Schema = Schema::new(
+    "StartTaskResponse",
+    Kind::Structure(&[Member::new("tasks", &TASKS), Member::new("failures", &FAILURES)]),
+);
 
 pub static STATISTICS: Schema =
     Schema::new("Statistics", Kind::List(&Member::new("member", &KEY_VALUE_PAIR)));
@@ -1011,6 +1377,8 @@ pub static TAG_RESOURCE_RESPONSE: Schema = Schema::new("TagResourceResponse", Ki
 pub static TAG_VALUE: Schema = Schema::new("TagValue", Kind::String).min(0).max(256).pattern(&PATTERN_1);
 
 pub static TAGS: Schema = Schema::new("Tags", Kind::List(&Member::new("member", &TAG))).min(0).max(50);
+
+pub static TARGET_TYPE: Schema = Schema::new("TargetType", Kind::String).values(&["container-instance"]);
 
 pub static TASK: Schema = Schema::new(
     "Task",
@@ -1250,8 +1618,73 @@ pub static UNTAG_RESOURCE_REQUEST: Schema = Schema::new(
 
 pub static UNTAG_RESOURCE_RESPONSE: Schema = Schema::new("UntagResourceResponse", Kind::Structure(&[]));
 
+pub static UPDATE_CLUSTER_REQUEST: Schema = Schema::new(
+    "UpdateClusterRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &plain::STRING).required(),
+        Member::new("settings", &CLUSTER_SETTINGS),
+        Member::new("configuration", &CLUSTER_CONFIGURATION),
+        Member::new("serviceConnectDefaults", &CLUSTER_SERVICE_CONNECT_DEFAULTS_REQUEST),
+    ]),
+);
+
+pub static UPDATE_CLUSTER_RESPONSE: Schema =
+    Schema::new("UpdateClusterResponse", Kind::Structure(&[Member::new("cluster", &CLUSTER)]));
+
+pub static UPDATE_CLUSTER_SETTINGS_REQUEST: Schema = Schema::new(
+    "UpdateClusterSettingsRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &plain::STRING).required(),
+        Member::new("settings", &CLUSTER_SETTINGS).required(),
+    ]),
+);
+
+pub static UPDATE_CLUSTER_SETTINGS_RESPONSE: Schema =
+    Schema::new("UpdateClusterSettingsResponse", Kind::Structure(&[Member::new("cluster", &CLUSTER)]));
+
+pub static UPDATE_CONTAINER_INSTANCES_STATE_REQUEST: Schema = Schema::new(
+    "UpdateContainerInstancesStateRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &plain::STRING),
+        Member::new("containerInstances", &STRING_LIST).required(),
+        Member::new("status", &CONTAINER_INSTANCE_STATUS).required(),
+    ]),
+);
+
+pub static UPDATE_CONTAINER_INSTANCES_STATE_RESPONSE: Schema = Schema::new(
+    "UpdateContainerInstancesStateResponse",
+    Kind::Structure(&[
+        Member::new("containerInstances", &CONTAINER_INSTANCES),
+        Member::new("failures", &FAILURES),
+    ]),
+);
+
+pub static UPDATE_TASK_PROTECTION_REQUEST: Schema = Schema::new(
+    "UpdateTaskProtectionRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &plain::STRING).required(),
+        Member::new("tasks", &STRING_LIST).required(),
+        Member::new("protectionEnabled", &plain::BOOLEAN).required(),
+        Member::new("expiresInMinutes", &plain::INTEGER),
+    ]),
+);
+
+pub static UPDATE_TASK_PROTECTION_RESPONSE: Schema = Schema::new(
+    "UpdateTaskProtectionResponse",
+    Kind::Structure(&[Member::new("protectedTasks", &PROTECTED_TASKS), Member::new("failures", &FAILURES)]),
+);
+
 pub static VERSION_CONSISTENCY: Schema =
     Schema::new("VersionConsistency", Kind::String).values(&["enabled", "disabled"]);
+
+pub static VERSION_INFO: Schema = Schema::new(
+    "VersionInfo",
+    Kind::Structure(&[
+        Member::new("agentVersion", &plain::STRING),
+        Member::new("agentHash", &plain::STRING),
+        Member::new("dockerVersion", &plain::STRING),
+    ]),
+);
 
 pub static VOLUME: Schema = Schema::new(
     "Volume",

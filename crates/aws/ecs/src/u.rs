@@ -70,4 +70,225 @@ impl wire::Shape for UntagResourceResponse {
     fn write_members(&self, _: &mut wire::Sink<'_>) {}
 }
 
-wire::values!(Ulimit, UntagResourceRequest, UntagResourceResponse);
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateClusterRequest {
+    pub cluster: String,
+    pub settings: Option<Vec<crate::ClusterSetting>>,
+    pub configuration: Option<crate::ClusterConfiguration>,
+    pub service_connect_defaults: Option<crate::ClusterServiceConnectDefaultsRequest>,
+}
+
+impl wire::Shape for UpdateClusterRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::UPDATE_CLUSTER_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cluster),
+            1 => from.read(&mut self.settings),
+            2 => from.read(&mut self.configuration),
+            3 => from.read(&mut self.service_connect_defaults),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cluster);
+        to.write(1, &self.settings);
+        to.write(2, &self.configuration);
+        to.write(3, &self.service_connect_defaults);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateClusterResponse {
+    pub cluster: Option<crate::Cluster>,
+}
+
+impl wire::Shape for UpdateClusterResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::UPDATE_CLUSTER_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cluster),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cluster);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateClusterSettingsRequest {
+    pub cluster: String,
+    pub settings: Vec<crate::ClusterSetting>,
+}
+
+impl wire::Shape for UpdateClusterSettingsRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::UPDATE_CLUSTER_SETTINGS_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cluster),
+            1 => from.read(&mut self.settings),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cluster);
+        to.write(1, &self.settings);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateClusterSettingsResponse {
+    pub cluster: Option<crate::Cluster>,
+}
+
+impl wire::Shape for UpdateClusterSettingsResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::UPDATE_CLUSTER_SETTINGS_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cluster),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cluster);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateContainerInstancesStateRequest {
+    pub cluster: Option<String>,
+    pub container_instances: Vec<String>,
+    pub status: String,
+}
+
+impl wire::Shape for UpdateContainerInstancesStateRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::UPDATE_CONTAINER_INSTANCES_STATE_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cluster),
+            1 => from.read(&mut self.container_instances),
+            2 => from.read(&mut self.status),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cluster);
+        to.write(1, &self.container_instances);
+        to.write(2, &self.status);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateContainerInstancesStateResponse {
+    pub container_instances: Option<Vec<crate::ContainerInstance>>,
+    pub failures: Option<Vec<crate::Failure>>,
+}
+
+impl wire::Shape for UpdateContainerInstancesStateResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::UPDATE_CONTAINER_INSTANCES_STATE_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.container_instances),
+            1 => from.read(&mut self.failures),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.container_instances);
+        to.write(1, &self.failures);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateTaskProtectionRequest {
+    pub cluster: String,
+    pub tasks: Vec<String>,
+    pub protection_enabled: bool,
+    pub expires_in_minutes: Option<i32>,
+}
+
+impl wire::Shape for UpdateTaskProtectionRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::UPDATE_TASK_PROTECTION_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cluster),
+            1 => from.read(&mut self.tasks),
+            2 => from.read(&mut self.protection_enabled),
+            3 => from.read(&mut self.expires_in_minutes),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cluster);
+        to.write(1, &self.tasks);
+        to.write(2, &self.protection_enabled);
+        to.write(3, &self.expires_in_minutes);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateTaskProtectionResponse {
+    pub protected_tasks: Option<Vec<crate::ProtectedTask>>,
+    pub failures: Option<Vec<crate::Failure>>,
+}
+
+impl wire::Shape for UpdateTaskProtectionResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::UPDATE_TASK_PROTECTION_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.protected_tasks),
+            1 => from.read(&mut self.failures),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.protected_tasks);
+        to.write(1, &self.failures);
+    }
+}
+
+wire::values!(
+    Ulimit,
+    UntagResourceRequest,
+    UntagResourceResponse,
+    UpdateClusterRequest,
+    UpdateClusterResponse,
+    UpdateClusterSettingsRequest,
+    UpdateClusterSettingsResponse,
+    UpdateContainerInstancesStateRequest,
+    UpdateContainerInstancesStateResponse,
+    UpdateTaskProtectionRequest,
+    UpdateTaskProtectionResponse
+);

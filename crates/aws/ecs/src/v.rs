@@ -3,6 +3,34 @@
 use crate::schema;
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct VersionInfo {
+    pub agent_version: Option<String>,
+    pub agent_hash: Option<String>,
+    pub docker_version: Option<String>,
+}
+
+impl wire::Shape for VersionInfo {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::VERSION_INFO
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.agent_version),
+            1 => from.read(&mut self.agent_hash),
+            2 => from.read(&mut self.docker_version),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.agent_version);
+        to.write(1, &self.agent_hash);
+        to.write(2, &self.docker_version);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Volume {
     pub name: Option<String>,
     pub host: Option<crate::HostVolumeProperties>,
@@ -67,4 +95,4 @@ impl wire::Shape for VolumeFrom {
     }
 }
 
-wire::values!(Volume, VolumeFrom);
+wire::values!(VersionInfo, Volume, VolumeFrom);
