@@ -44,7 +44,15 @@ pub(crate) fn pull(error: &PullError) -> Failure {
 }
 
 pub(crate) fn network(error: &NetworkError) -> Failure {
-    failure("ResourceInitializationError", format!("failed to configure the task's network: {error}"))
+    match error {
+        NetworkError::Interface(cause) => {
+            failure("ResourceInitializationError", format!("failed to configure the task's network: {cause}"))
+        }
+        // AWS: Docker publishes a container's ports when it starts it; the agent passes its words on.
+        NetworkError::Port { cause, .. } => {
+            failure("CannotStartContainerError", format!("Error response from daemon: {cause}"))
+        }
+    }
 }
 
 /// AWS: the text of a log driver that could not make its stream.

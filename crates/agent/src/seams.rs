@@ -39,10 +39,27 @@ pub struct Own {
     pub address: Option<Ipv4Addr>,
 }
 
-/// The interface could not be made. Becomes the task's `ResourceInitializationError`.
+/// Why a task has no network.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub struct NetworkError(pub String);
+pub enum NetworkError {
+    /// The interface could not be made. Becomes the task's `ResourceInitializationError`.
+    #[error("{0}")]
+    Interface(String),
+    /// A port of the host could not be had for a container. Becomes its
+    /// `CannotStartContainerError`; `cause` is in Docker's words.
+    #[error("{cause}")]
+    Port { container: String, cause: String },
+}
+
+impl NetworkError {
+    /// The container that it is about, if it is about one.
+    pub fn container(&self) -> Option<&str> {
+        match self {
+            NetworkError::Interface(_) => None,
+            NetworkError::Port { container, .. } => Some(container),
+        }
+    }
+}
 
 /// What tasks can ask at 169.254.170.2: metadata, credentials and the rest. Every call may be
 /// repeated, and after a restart is.

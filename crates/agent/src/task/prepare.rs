@@ -44,7 +44,7 @@ impl Life {
             let network = async {
                 let attached = life.shared.parts.network.attach(&assignment).await;
                 tracing::debug!(task = life.id, "the network is attached");
-                attached.map_err(|e| (None, failure::network(&e)))
+                attached.map_err(|e| (e.container().map(str::to_owned), failure::network(&e)))
             };
             let pulls = life.pull_all(&assignment, &missing);
             let streams = life.open_streams(&assignment, &missing);

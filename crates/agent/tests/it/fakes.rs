@@ -31,7 +31,7 @@ impl Network for FakeNetwork {
     fn attach<'a>(&'a self, task: &'a Assignment) -> Pending<'a, Result<Attached, NetworkError>> {
         Box::pin(async move {
             if *self.is_broken.lock().unwrap() {
-                return Err(NetworkError("no address is left".to_owned()));
+                return Err(NetworkError::Interface("no address is left".to_owned()));
             }
             self.attached.lock().unwrap().insert(task.task_id.clone());
             let shared = Place { hostname: "ip-172-31-0-5".to_owned(), ..Place::default() };

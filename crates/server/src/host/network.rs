@@ -92,7 +92,7 @@ impl VpcNetwork {
     fn spawn_gateway(&self, listener: std::net::TcpListener, key: &VpcKey) -> Result<(), NetworkError> {
         let Some(gateway) = self.gateway.get().cloned() else { return Ok(()) };
         let listener =
-            tokio::net::TcpListener::from_std(listener).map_err(|e| NetworkError(e.to_string()))?;
+            tokio::net::TcpListener::from_std(listener).map_err(|e| NetworkError::Interface(e.to_string()))?;
         let (name, stop) = (key.to_string(), self.stop.clone());
         self.spawn(async move { gateway.serve_vpc(listener, &name, stop).await });
         Ok(())
@@ -125,7 +125,7 @@ impl VpcNetwork {
 
 /// The error with its causes: the kernel's own word is in the last.
 fn failed(error: vpc::VpcError) -> NetworkError {
-    NetworkError(format!("{:#}", anyhow::Error::new(error)))
+    NetworkError::Interface(format!("{:#}", anyhow::Error::new(error)))
 }
 
 fn key(task: &Assignment, interface: &Interface) -> VpcKey {
@@ -133,7 +133,7 @@ fn key(task: &Assignment, interface: &Interface) -> VpcKey {
 }
 
 fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, NetworkError> {
-    text.parse().map_err(|_| NetworkError(format!("'{text}' is not a network address")))
+    text.parse().map_err(|_| NetworkError::Interface(format!("'{text}' is not a network address")))
 }
 
 impl Network for VpcNetwork {
