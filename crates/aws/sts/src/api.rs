@@ -12,7 +12,12 @@ pub static API: Api = Api {
     api_version: "2011-06-15",
     xml_namespace: "https://sts.amazonaws.com/doc/2011-06-15/",
     protocols: &[Protocol::Query],
-    operations: &[&op::GET_CALLER_IDENTITY],
+    operations: &[
+        &op::ASSUME_ROLE,
+        &op::GET_ACCESS_KEY_INFO,
+        &op::GET_CALLER_IDENTITY,
+        &op::GET_SESSION_TOKEN,
+    ],
     known: &[
         "AssumeRole",
         "AssumeRoleWithSAML",

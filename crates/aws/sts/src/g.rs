@@ -3,6 +3,50 @@
 use crate::schema;
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetAccessKeyInfoRequest {
+    pub access_key_id: String,
+}
+
+impl wire::Shape for GetAccessKeyInfoRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::GET_ACCESS_KEY_INFO_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.access_key_id),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.access_key_id);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetAccessKeyInfoResponse {
+    pub account: Option<String>,
+}
+
+impl wire::Shape for GetAccessKeyInfoResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::GET_ACCESS_KEY_INFO_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.account),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.account);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct GetCallerIdentityRequest {}
 
 impl wire::Shape for GetCallerIdentityRequest {
@@ -45,4 +89,70 @@ impl wire::Shape for GetCallerIdentityResponse {
     }
 }
 
-wire::values!(GetCallerIdentityRequest, GetCallerIdentityResponse);
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetSessionTokenRequest {
+    pub duration_seconds: Option<i32>,
+    pub serial_number: Option<String>,
+    pub token_code: Option<String>,
+    pub minimum_session_token_size: Option<i32>,
+}
+
+impl wire::Shape for GetSessionTokenRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::GET_SESSION_TOKEN_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.duration_seconds),
+            1 => from.read(&mut self.serial_number),
+            2 => from.read(&mut self.token_code),
+            3 => from.read(&mut self.minimum_session_token_size),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.duration_seconds);
+        to.write(1, &self.serial_number);
+        to.write(2, &self.token_code);
+        to.write(3, &self.minimum_session_token_size);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetSessionTokenResponse {
+    pub credentials: Option<crate::Credentials>,
+    pub session_token_utilization: Option<i32>,
+    pub session_token_size: Option<i32>,
+}
+
+impl wire::Shape for GetSessionTokenResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::GET_SESSION_TOKEN_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.credentials),
+            1 => from.read(&mut self.session_token_utilization),
+            2 => from.read(&mut self.session_token_size),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.credentials);
+        to.write(1, &self.session_token_utilization);
+        to.write(2, &self.session_token_size);
+    }
+}
+
+wire::values!(
+    GetAccessKeyInfoRequest,
+    GetAccessKeyInfoResponse,
+    GetCallerIdentityRequest,
+    GetCallerIdentityResponse,
+    GetSessionTokenRequest,
+    GetSessionTokenResponse
+);

@@ -3,6 +3,49 @@
 use wire::{Operation, OperationDefinition};
 
 #[derive(Debug, Clone, Copy)]
+pub struct AssumeRole;
+
+impl Operation for AssumeRole {
+    type Input = crate::AssumeRoleRequest;
+    type Output = crate::AssumeRoleResponse;
+    const DEFINITION: &'static OperationDefinition = &ASSUME_ROLE;
+}
+
+pub(crate) static ASSUME_ROLE: OperationDefinition = OperationDefinition {
+    name: "AssumeRole",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::ASSUME_ROLE_REQUEST,
+    output: &crate::schema::ASSUME_ROLE_RESPONSE,
+    result_wrapper: "AssumeRoleResult",
+    errors: &[
+        "ExpiredTokenException",
+        "MalformedPolicyDocumentException",
+        "PackedPolicyTooLargeException",
+        "RegionDisabledException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct GetAccessKeyInfo;
+
+impl Operation for GetAccessKeyInfo {
+    type Input = crate::GetAccessKeyInfoRequest;
+    type Output = crate::GetAccessKeyInfoResponse;
+    const DEFINITION: &'static OperationDefinition = &GET_ACCESS_KEY_INFO;
+}
+
+pub(crate) static GET_ACCESS_KEY_INFO: OperationDefinition = OperationDefinition {
+    name: "GetAccessKeyInfo",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::GET_ACCESS_KEY_INFO_REQUEST,
+    output: &crate::schema::GET_ACCESS_KEY_INFO_RESPONSE,
+    result_wrapper: "GetAccessKeyInfoResult",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
 pub struct GetCallerIdentity;
 
 impl Operation for GetCallerIdentity {
@@ -19,4 +62,23 @@ pub(crate) static GET_CALLER_IDENTITY: OperationDefinition = OperationDefinition
     output: &crate::schema::GET_CALLER_IDENTITY_RESPONSE,
     result_wrapper: "GetCallerIdentityResult",
     errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct GetSessionToken;
+
+impl Operation for GetSessionToken {
+    type Input = crate::GetSessionTokenRequest;
+    type Output = crate::GetSessionTokenResponse;
+    const DEFINITION: &'static OperationDefinition = &GET_SESSION_TOKEN;
+}
+
+pub(crate) static GET_SESSION_TOKEN: OperationDefinition = OperationDefinition {
+    name: "GetSessionToken",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::GET_SESSION_TOKEN_REQUEST,
+    output: &crate::schema::GET_SESSION_TOKEN_RESPONSE,
+    result_wrapper: "GetSessionTokenResult",
+    errors: &["RegionDisabledException"],
 };
