@@ -12,7 +12,7 @@ mod container;
 mod logging;
 mod observation;
 pub mod simulate;
-mod supervision;
+pub mod supervision;
 mod task;
 
 pub use assignment::{

@@ -5,3 +5,4 @@ mod container;
 mod life;
 mod properties;
 mod simulate;
+mod supervision;
