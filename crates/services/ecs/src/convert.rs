@@ -1,17 +1,19 @@
 //! Shapes to records and back. The only place where AWS's status texts are spelled.
 
+pub mod instance;
+
 use aws_ecs as aws;
 use base::Tags;
-use core_lifecycle::{Container, Goal, StopCode, Task as State};
+use core_lifecycle::{
+    Binding, Container, ContainerObservation, Goal, HealthStatus, LaunchType, NetworkMode, StopCode,
+    Task as State,
+};
 
 use crate::behaviour::{assign, capability};
 use crate::state::cluster::Cluster;
 use crate::state::definition::{DefinitionStatus, Spec, TaskDefinition};
 use crate::state::kept::Kept;
-use crate::state::task::{Task, TaskContainer, TaskObserved, TaskStatus};
-
-/// AWS: ephemeral storage of a Fargate task that asks for none.
-const STORAGE_GIB: i32 = 20;
+use crate::state::task::{Task, TaskContainer, TaskInterface, TaskObserved, TaskStatus};
 
 pub fn spec_of(request: aws::RegisterTaskDefinitionRequest) -> Spec {
     Spec {
@@ -115,27 +117,32 @@ pub fn task(record: &Task, status: &TaskStatus, seen: Option<&TaskObserved>, wit
     let definition = format_args!("task-definition/{}:{}", record.family, record.revision);
     let (stop_code, stopped_reason) = stop_of(record, state);
     let arn = at.arn().to_string();
+    let is_fargate = record.launch_type == LaunchType::Fargate;
+    // Records of tasks that were started before this was written down have none.
+    let storage = record.storage_gib.or(is_fargate.then_some(assign::FARGATE_STORAGE_GIB));
+    let storage = storage.and_then(|gib| i32::try_from(gib).ok());
     aws::Task {
-        attachments: Some(vec![attachment(record, state)]),
+        attachments: Some(record.interface.iter().map(|it| attachment(it, state)).collect()),
         attributes: Some(vec![architecture(record)]),
         availability_zone: Some(record.zone.clone()),
         cluster_arn: Some(Cluster::arn_of(&at.account, &at.region, &at.cluster).to_string()),
         connectivity: milestones.connected_at.map(|_| String::from("CONNECTED")),
         connectivity_at: milestones.connected_at,
+        container_instance_arn: record.container_instance.clone(),
         containers: Some(record.containers.iter().map(|c| container(record, c, state, seen)).collect()),
         cpu: Some(record.cpu.clone()),
         created_at: Some(record.created_at),
         desired_status: Some(String::from(desired_status(record, state))),
-        enable_execute_command: Some(false),
+        enable_execute_command: Some(record.enable_execute_command),
         execution_stopped_at: milestones.execution_stopped_at,
         group: Some(record.group.clone()),
-        health_status: Some(String::from("UNKNOWN")),
+        health_status: Some(String::from(health_text(health(record, state, seen)))),
         last_status: Some(String::from(last_status(state))),
-        launch_type: Some(String::from("FARGATE")),
+        launch_type: Some(String::from(launch_type_text(record.launch_type))),
         memory: Some(record.memory.clone()),
         overrides: Some(overrides(record)),
-        platform_version: Some(String::from(PLATFORM_VERSION)),
-        platform_family: Some(String::from("Linux")),
+        platform_version: is_fargate.then(|| String::from(PLATFORM_VERSION)),
+        platform_family: is_fargate.then(|| String::from("Linux")),
         pull_started_at: milestones.pull_started_at,
         pull_stopped_at: milestones.pull_stopped_at,
         started_at: milestones.started_at,
@@ -150,11 +157,10 @@ pub fn task(record: &Task, status: &TaskStatus, seen: Option<&TaskObserved>, wit
             base::Arn::new("ecs", at.region.as_str(), &at.account, definition).to_string(),
         ),
         version: i64::try_from(status.version).ok(),
-        ephemeral_storage: Some(aws::EphemeralStorage { size_in_gi_b: STORAGE_GIB }),
-        fargate_ephemeral_storage: Some(aws::TaskEphemeralStorage {
-            size_in_gi_b: Some(STORAGE_GIB),
-            kms_key_id: None,
-        }),
+        ephemeral_storage: storage.map(|size_in_gi_b| aws::EphemeralStorage { size_in_gi_b }),
+        fargate_ephemeral_storage: storage
+            .filter(|_| is_fargate)
+            .map(|gib| aws::TaskEphemeralStorage { size_in_gi_b: Some(gib), kms_key_id: None }),
         ..Default::default()
     }
 }
@@ -204,7 +210,7 @@ fn stop_of(record: &Task, state: &State) -> (Option<StopCode>, Option<String>) {
     }
 }
 
-fn attachment(record: &Task, state: &State) -> aws::Attachment {
+fn attachment(interface: &TaskInterface, state: &State) -> aws::Attachment {
     let status = match state {
         State::Provisioning => "PRECREATED",
         State::Pending { .. }
@@ -215,7 +221,6 @@ fn attachment(record: &Task, state: &State) -> aws::Attachment {
         State::Deprovisioning { .. } => "DETACHING",
         State::Stopped { .. } => "DELETED",
     };
-    let interface = &record.interface;
     let address = interface.address.to_string();
     let details = [
         ("subnetId", interface.subnet.as_str()),
@@ -262,13 +267,22 @@ fn overrides(record: &Task) -> aws::TaskOverride {
 
 fn container(record: &Task, c: &TaskContainer, state: &State, seen: Option<&TaskObserved>) -> aws::Container {
     let at = &record.at;
-    let seen = seen.and_then(|seen| seen.observation.containers.iter().find(|found| found.name == c.name));
-    let (last_status, exit_code, reason) = match Container::of(seen, state) {
+    let seen = seen_of(c, seen);
+    let found = Container::of(seen, state);
+    let (last_status, exit_code, reason) = match &found {
         Container::Pending => ("PENDING", None, None),
         Container::Running { .. } => ("RUNNING", None, None),
-        Container::Stopped { exit_code, reason } => ("STOPPED", exit_code, reason),
+        Container::Stopped { exit_code, reason } => ("STOPPED", *exit_code, reason.clone()),
     };
     let resource = format_args!("container/{}/{}/{}", at.cluster, at.id, c.id);
+    let interface = record.interface.iter().map(|interface| aws::NetworkInterface {
+        attachment_id: Some(interface.attachment.clone()),
+        private_ipv4_address: Some(interface.address.to_string()),
+        ipv6_address: None,
+    });
+    // AWS: where the task has an address of its own, no port of the host leads to it.
+    let bindings = seen.filter(|_| record.network_mode != NetworkMode::Awsvpc);
+    let bindings = bindings.iter().flat_map(|seen| &seen.bindings).map(binding);
     aws::Container {
         container_arn: Some(base::Arn::new("ecs", at.region.as_str(), &at.account, resource).to_string()),
         task_arn: Some(at.arn().to_string()),
@@ -279,17 +293,93 @@ fn container(record: &Task, c: &TaskContainer, state: &State, seen: Option<&Task
         last_status: Some(String::from(last_status)),
         exit_code,
         reason,
-        network_bindings: Some(Vec::new()),
-        network_interfaces: Some(vec![aws::NetworkInterface {
-            attachment_id: Some(record.interface.attachment.clone()),
-            private_ipv4_address: Some(record.interface.address.to_string()),
-            ipv6_address: None,
-        }]),
-        health_status: Some(String::from("UNKNOWN")),
+        network_bindings: Some(bindings.collect()),
+        network_interfaces: Some(interface.collect()),
+        health_status: Some(String::from(health_text(health_of(c, seen)))),
+        managed_agents: record.enable_execute_command.then(|| vec![execute_command_agent(&found)]),
         cpu: Some(c.cpu.to_string()),
         memory: c.memory.map(|mib| mib.to_string()),
         memory_reservation: c.memory_reservation.map(|mib| mib.to_string()),
+        gpu_ids: (!c.gpus.is_empty()).then(|| c.gpus.clone()),
         ..Default::default()
+    }
+}
+
+fn seen_of<'a>(c: &TaskContainer, seen: Option<&'a TaskObserved>) -> Option<&'a ContainerObservation> {
+    seen?.observation.containers.iter().find(|found| found.name == c.name)
+}
+
+fn binding(binding: &Binding) -> aws::NetworkBinding {
+    let protocol = Some(binding.protocol.clone());
+    let bind_ip = Some(binding.bind_ip.clone());
+    match binding.last {
+        None => aws::NetworkBinding {
+            bind_ip,
+            protocol,
+            container_port: Some(i32::from(binding.container_port)),
+            host_port: Some(i32::from(binding.host_port)),
+            ..Default::default()
+        },
+        Some((container, host)) => aws::NetworkBinding {
+            bind_ip,
+            protocol,
+            container_port_range: Some(format!("{}-{container}", binding.container_port)),
+            host_port_range: Some(format!("{}-{host}", binding.host_port)),
+            ..Default::default()
+        },
+    }
+}
+
+/// AWS: the agent that ExecuteCommand speaks to stands and falls with its container.
+fn execute_command_agent(container: &Container) -> aws::ManagedAgent {
+    let (status, last_started_at) = match container {
+        Container::Pending => ("PENDING", None),
+        Container::Running { started_at } => ("RUNNING", Some(*started_at)),
+        Container::Stopped { .. } => ("STOPPED", None),
+    };
+    aws::ManagedAgent {
+        name: Some(String::from("ExecuteCommandAgent")),
+        last_status: Some(String::from(status)),
+        last_started_at,
+        reason: None,
+    }
+}
+
+fn health_of(c: &TaskContainer, seen: Option<&ContainerObservation>) -> HealthStatus {
+    let health = seen.filter(|_| c.has_health_check).and_then(|seen| seen.health.as_ref());
+    health.map(|health| health.status).unwrap_or_default()
+}
+
+/// AWS: the essential containers that are looked at decide. One that is unwell makes the task so;
+/// it is well when all of them are.
+fn health(record: &Task, state: &State, seen: Option<&TaskObserved>) -> HealthStatus {
+    if state.has_ended() {
+        return HealthStatus::Unknown;
+    }
+    let looked_at = record.containers.iter().filter(|c| c.is_essential && c.has_health_check);
+    let all: Vec<HealthStatus> = looked_at.map(|c| health_of(c, seen_of(c, seen))).collect();
+    if all.contains(&HealthStatus::Unhealthy) {
+        HealthStatus::Unhealthy
+    } else if !all.is_empty() && all.iter().all(|health| *health == HealthStatus::Healthy) {
+        HealthStatus::Healthy
+    } else {
+        HealthStatus::Unknown
+    }
+}
+
+fn health_text(health: HealthStatus) -> &'static str {
+    match health {
+        HealthStatus::Unknown => "UNKNOWN",
+        HealthStatus::Healthy => "HEALTHY",
+        HealthStatus::Unhealthy => "UNHEALTHY",
+    }
+}
+
+pub fn launch_type_text(launch_type: LaunchType) -> &'static str {
+    match launch_type {
+        LaunchType::Fargate => "FARGATE",
+        LaunchType::Ec2 => "EC2",
+        LaunchType::External => "EXTERNAL",
     }
 }
 

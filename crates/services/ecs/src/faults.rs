@@ -4,6 +4,7 @@ use std::fmt;
 
 use base::Fault;
 
+use crate::behaviour::attribute::AttributeFlaw;
 use crate::behaviour::check::Flaw;
 use crate::behaviour::overrides::OverrideFlaw;
 
@@ -113,6 +114,21 @@ pub enum RunError {
     Subnets { ids: String, code: String, message: String },
     #[error("Error retrieving security group information for [{ids}]: {message} (ErrorCode: {code})")]
     SecurityGroups { ids: String, code: String, message: String },
+    #[error("Network Configuration is not valid for the given networkMode of this task definition.")]
+    NetworkMode,
+    #[error("Assign public IP is not supported for this launch type.")]
+    PublicIp,
+    #[error("The platform version must be null when specifying an EC2 launch type.")]
+    PlatformOnInstance,
+    #[error(
+        "The task could not be run because a valid taskRoleArn is not being used. Specify a valid task role in your \
+         task definition and try again."
+    )]
+    NoTaskRole,
+    #[error("referenceId must have at most 1024 characters.")]
+    ReferenceId,
+    #[error("A task may not ask for {0}: only the operator may run what reaches the host.")]
+    FromTask(&'static str),
     #[error("count must be between 1 and 10.")]
     Count,
     #[error("The specified platform does not exist.")]
@@ -145,6 +161,7 @@ impl From<RunError> for Fault {
     fn from(error: RunError) -> Fault {
         match error {
             RunError::Role(_) => client(&error),
+            RunError::FromTask(_) => Fault::caller("AccessDeniedException", &error),
             RunError::Platform => Fault::caller("PlatformUnknownException", &error),
             RunError::TokenReused => Fault::caller("ConflictException", &error),
             RunError::NoInstances
@@ -156,6 +173,11 @@ impl From<RunError> for Fault {
             | RunError::GroupElsewhere { .. }
             | RunError::Subnets { .. }
             | RunError::SecurityGroups { .. }
+            | RunError::NetworkMode
+            | RunError::PublicIp
+            | RunError::PlatformOnInstance
+            | RunError::NoTaskRole
+            | RunError::ReferenceId
             | RunError::Count
             | RunError::StartedBy
             | RunError::Group
@@ -223,6 +245,61 @@ impl From<TagError> for Fault {
             | TagError::NoKey
             | TagError::Reserved
             | TagError::TooMany => invalid(&error),
+        }
+    }
+}
+
+/// What can be wrong with a container instance that a request names or registers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InstanceError {
+    #[error("The referenced container instance was not found.")]
+    Missing,
+    #[error("The referenced container instance was deregistered.")]
+    Inactive,
+    #[error("The container instance is registered by another machine.")]
+    OtherMachine,
+    #[error("Instance identity document is not valid.")]
+    Document,
+    #[error("Found running tasks on the instance.")]
+    HasTasks,
+    #[error("Container instances cannot be empty.")]
+    Empty,
+    #[error("containerInstances can have at most {0} items.")]
+    TooMany(usize),
+    #[error("containerInstanceId length should be one of [32,36]")]
+    Id,
+    #[error("Invalid identifier: Identifier is for cluster {named}. Your cluster is {asked}")]
+    OtherCluster { named: String, asked: String },
+    #[error("Container instance status should be one of [ACTIVE, DRAINING]")]
+    Status,
+    #[error(transparent)]
+    Attribute(#[from] AttributeFlaw),
+    #[error("The attribute name '{0}' is reserved: names that begin with ecs. are the platform's.")]
+    ReservedAttribute(String),
+    #[error("A container instance can have at most 10 attributes of your own.")]
+    TooManyAttributes,
+    #[error("targetType must be container-instance where targetId is no ARN.")]
+    TargetType,
+    #[error("The target container instance was not found.")]
+    Target,
+}
+
+impl From<InstanceError> for Fault {
+    fn from(error: InstanceError) -> Fault {
+        match error {
+            InstanceError::Target => Fault::caller("TargetNotFoundException", &error),
+            InstanceError::TooManyAttributes => Fault::caller("AttributeLimitExceededException", &error),
+            InstanceError::Document | InstanceError::OtherMachine | InstanceError::Inactive => client(&error),
+            InstanceError::Missing
+            | InstanceError::HasTasks
+            | InstanceError::Empty
+            | InstanceError::TooMany(_)
+            | InstanceError::Id
+            | InstanceError::OtherCluster { .. }
+            | InstanceError::Status
+            | InstanceError::Attribute(_)
+            | InstanceError::ReservedAttribute(_)
+            | InstanceError::TargetType => invalid(&error),
         }
     }
 }

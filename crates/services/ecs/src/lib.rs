@@ -37,7 +37,7 @@ pub fn controllers(to: control::Controllers) -> control::Controllers {
 }
 
 fn operations() -> Vec<Operation> {
-    use api::{cluster, run_task, tag, task, task_definition as definition};
+    use api::{attribute, cluster, instance, run_task, tag, task, task_definition as definition};
     use aws_ecs::op;
     vec![
         Operation::write::<op::CreateCluster>(Acts::On(cluster::CREATE), cluster::create),
@@ -54,6 +54,14 @@ fn operations() -> Vec<Operation> {
         Operation::write::<op::StopTask>(Acts::All, task::stop),
         Operation::read::<op::DescribeTasks>(Acts::All, task::describe),
         Operation::read::<op::ListTasks>(Acts::On(task::LIST), task::list),
+        Operation::write::<op::RegisterContainerInstance>(Acts::All, instance::register),
+        Operation::write::<op::DeregisterContainerInstance>(Acts::All, instance::deregister),
+        Operation::read::<op::DescribeContainerInstances>(Acts::All, instance::describe),
+        Operation::read::<op::ListContainerInstances>(Acts::On(instance::LIST), instance::list),
+        Operation::write::<op::UpdateContainerInstancesState>(Acts::All, instance::update_state),
+        Operation::write::<op::PutAttributes>(Acts::All, attribute::put),
+        Operation::write::<op::DeleteAttributes>(Acts::All, attribute::delete),
+        Operation::read::<op::ListAttributes>(Acts::All, attribute::list),
         Operation::write::<op::TagResource>(Acts::All, tag::add),
         Operation::write::<op::UntagResource>(Acts::All, tag::remove),
         Operation::read::<op::ListTagsForResource>(Acts::All, tag::list),

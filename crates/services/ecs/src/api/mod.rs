@@ -1,6 +1,9 @@
 //! Operations, one file per resource. A handler validates, looks up, changes, answers.
 
+pub mod attribute;
 pub mod cluster;
+pub mod instance;
+pub mod launch;
 pub mod network;
 pub mod observe;
 pub mod run_task;

@@ -1,29 +1,27 @@
 //! RunTask: every choice is made here and written down; what follows only carries it out.
 
-use std::sync::Arc;
-
 use aws_ecs as aws;
 use aws_iam::op as iam;
 use base::{Arn, Fault, Tags};
 use core_lifecycle::simulate::{self, Directions};
-use core_lifecycle::{Goal, Task as State};
-use link::HostId;
-use service::{Tx, View};
+use core_lifecycle::{LaunchType, NetworkMode};
+use service::{Origin, Tx, View};
 use sha2::{Digest as _, Sha256};
 
-use super::network::{self, Made, Network};
+use super::launch::{self, Carrier, Run};
+use super::network::{self, Network};
 use super::{cluster, tag, task, task_definition};
-use crate::behaviour::{assign, check, naming, overrides, support};
+use crate::behaviour::{assign, capability, check, logs, naming, overrides, room, support};
 use crate::convert;
 use crate::faults::{self, DefinitionError, RunError};
 use crate::state::cluster::Cluster;
 use crate::state::definition::{Spec, TaskDefinition};
 use crate::state::kept::Kept;
 use crate::state::overrides::TaskOverride;
-use crate::state::task::{Task, TaskAssignment, TaskContainer, TaskId, TaskInterface, TaskStatus};
+use crate::state::task::{Task, TaskId};
 use crate::state::token::ClientToken;
 
-/// What RunTask acts on. `enableExecuteCommand` and a few more are looked at by their values.
+/// What RunTask acts on. A few are looked at by their values.
 pub const ACTS: &[&str] = &[
     "cluster",
     "count",
@@ -38,34 +36,21 @@ pub const ACTS: &[&str] = &[
     "overrides.containerOverrides.cpu",
     "overrides.containerOverrides.memory",
     "overrides.containerOverrides.memoryReservation",
+    "overrides.containerOverrides.environmentFiles",
+    "overrides.containerOverrides.resourceRequirements",
+    "overrides.ephemeralStorage",
     "overrides.cpu",
     "overrides.memory",
     "overrides.executionRoleArn",
     "overrides.taskRoleArn",
     "platformVersion",
     "propagateTags",
+    "referenceId",
     "startedBy",
     "tags",
     "taskDefinition",
     "clientToken",
 ];
-
-/// The one host there is so far: the agent in this process.
-const HOST: &str = "local";
-
-/// A request that can be carried out.
-struct Run {
-    cluster: Arc<Cluster>,
-    definition: Arc<TaskDefinition>,
-    /// The definition with the request's overrides.
-    spec: Spec,
-    overrides: TaskOverride,
-    group: String,
-    started_by: Option<String>,
-    tags: Tags,
-    count: usize,
-    network: Network,
-}
 
 pub fn run(tx: &mut Tx<'_>, request: aws::RunTaskRequest) -> Result<aws::RunTaskResponse, Fault> {
     let token = request.client_token.clone().filter(|token| !token.is_empty());
@@ -79,18 +64,20 @@ pub fn run(tx: &mut Tx<'_>, request: aws::RunTaskRequest) -> Result<aws::RunTask
     let (mut tasks, mut failures, mut arns) = (Vec::new(), Vec::new(), Vec::new());
     let start = usize::try_from(tx.chance.below(16)).unwrap_or(0);
     for nth in 0..run.count {
-        match start_one(tx, &run, start + nth) {
+        let carrier = match carrier(tx, &run)? {
+            Ok(carrier) => carrier,
+            Err(refusals) => {
+                // Tasks of one request are alike: where one finds no room, the next finds none.
+                failures.extend(refusals);
+                break;
+            }
+        };
+        match launch::start_one(tx, &run, start + nth, carrier)? {
             Ok(shape) => {
                 arns.extend(shape.task_arn.clone());
                 tasks.push(shape);
             }
-            // AWS: a subnet without a free address is a failure of the task, not of the request.
-            Err(fault) if fault.code == "InsufficientFreeAddressesInSubnet" => failures.push(aws::Failure {
-                arn: None,
-                reason: Some(String::from("RESOURCE:ENI")),
-                detail: Some(fault.message),
-            }),
-            Err(fault) => return Err(fault),
+            Err(failure) => failures.push(failure),
         }
     }
     if let (Some(token), Some(request)) = (token, said) {
@@ -127,7 +114,17 @@ fn shape_of(view: &View<'_>, arn: &str) -> Option<aws::Task> {
     task::shape(view, &record, true)
 }
 
-fn checked(tx: &mut Tx<'_>, request: aws::RunTaskRequest) -> Result<Run, Fault> {
+/// A host with room for a task of `run`, or why none has it.
+fn carrier(_tx: &mut Tx<'_>, run: &Run) -> Result<Result<Carrier, Vec<aws::Failure>>, Fault> {
+    match run.launch_type {
+        LaunchType::Fargate => Ok(Ok(Carrier::local())),
+        LaunchType::Ec2 | LaunchType::External => Err(RunError::NoInstances.into()),
+    }
+}
+
+/// Looks at everything that a request asks for and can be judged before a host is chosen. A
+/// StartTask is looked at as a RunTask with launch type EC2.
+pub fn checked(tx: &mut Tx<'_>, request: aws::RunTaskRequest) -> Result<Run, Fault> {
     let cluster = cluster::find(tx, tx.caller, request.cluster.as_deref())?;
     let definition =
         task_definition::find(tx, tx.caller, &request.task_definition).ok_or(DefinitionError::Missing)?;
@@ -140,8 +137,8 @@ fn checked(tx: &mut Tx<'_>, request: aws::RunTaskRequest) -> Result<Run, Fault> 
     if started_by.as_deref().is_some_and(|text| !naming::is_started_by(text)) {
         return Err(RunError::StartedBy.into());
     }
-    if request.enable_execute_command == Some(true) {
-        return Err(RunError::NotYet(String::from("enableExecuteCommand")).into());
+    if request.reference_id.is_some_and(|id| id.chars().count() > 1024) {
+        return Err(RunError::ReferenceId.into());
     }
     let group = group(request.group, &definition.family)?;
     let tags = tags(request.tags, request.propagate_tags.as_deref(), &definition)?;
@@ -151,39 +148,92 @@ fn checked(tx: &mut Tx<'_>, request: aws::RunTaskRequest) -> Result<Run, Fault> 
     };
     let changes: TaskOverride = request.overrides.map(Kept::keep).unwrap_or_default();
     let spec = overrides::apply(definition.spec.clone(), &changes)?;
-    launch(request.launch_type.as_deref(), &definition.spec)?;
-    platform(request.platform_version.as_deref())?;
+    let launch_type = launch_type(request.launch_type.as_deref(), &definition.spec)?;
+    platform(request.platform_version.as_deref(), launch_type)?;
+    sound(tx, &definition.family, &spec, launch_type)?;
+    let enable_execute_command = request.enable_execute_command == Some(true);
+    if enable_execute_command && spec.task_role.is_none() {
+        return Err(RunError::NoTaskRole.into());
+    }
     let asked = request.network_configuration.and_then(|network| network.awsvpc_configuration);
-    let asked = asked.ok_or(RunError::NoNetwork)?;
-    // What overrides changed must hold as well as what was registered.
-    check::register(&definition.family, &spec)?;
-    check::fargate(&spec)?;
-    if let Some(what) = support::missing(&spec) {
+    let network = network(tx, asked, &spec, launch_type)?;
+    Ok(Run {
+        cluster,
+        definition,
+        needs: room::needs(&spec),
+        spec,
+        overrides: changes,
+        group,
+        started_by,
+        tags,
+        count,
+        launch_type,
+        network,
+        enable_execute_command,
+        default_log_mode: logs::Mode::default(),
+    })
+}
+
+/// What overrides changed must hold as well as what was registered, and all of it be acted upon.
+fn sound(tx: &mut Tx<'_>, family: &str, spec: &Spec, launch_type: LaunchType) -> Result<(), Fault> {
+    check::register(family, spec)?;
+    if launch_type == LaunchType::Fargate {
+        check::fargate(spec)?;
+    }
+    if let Some(what) = support::missing(spec) {
         return Err(RunError::NotYet(what).into());
     }
-    directions(&spec)?;
+    if let Origin::Task { .. } = tx.caller.origin
+        && let Some(what) = check::host_access(spec)
+    {
+        return Err(RunError::FromTask(what).into());
+    }
+    directions(spec)?;
     for role in spec.execution_role.iter().chain(&spec.task_role) {
         role_exists(tx, role)?;
     }
-    let network = network::check(tx, asked)?;
-    Ok(Run { cluster, definition, spec, overrides: changes, group, started_by, tags, count, network })
+    Ok(())
 }
 
-/// AWS: without a launch type it is EC2, and a cluster without instances has nowhere to put a task.
-fn launch(asked: Option<&str>, spec: &Spec) -> Result<(), RunError> {
-    match asked {
-        None | Some("EC2" | "EXTERNAL" | "MANAGED_INSTANCES") => Err(RunError::NoInstances),
-        Some("FARGATE") => {
-            let supports = spec.needs_fargate() || check::fargate(spec).is_ok();
-            if supports { Ok(()) } else { Err(RunError::LaunchType(String::from("FARGATE"))) }
+fn network(
+    tx: &mut Tx<'_>,
+    asked: Option<aws::AwsVpcConfiguration>,
+    spec: &Spec,
+    launch_type: LaunchType,
+) -> Result<Option<Network>, Fault> {
+    match (assign::network_mode(spec), asked) {
+        (NetworkMode::Awsvpc, None) => Err(RunError::NoNetwork.into()),
+        (NetworkMode::Awsvpc, Some(asked)) => {
+            // AWS: on an instance, the way out is the instance's subnet's.
+            if launch_type != LaunchType::Fargate && asked.assign_public_ip.as_deref() == Some("ENABLED") {
+                return Err(RunError::PublicIp.into());
+            }
+            network::check(tx, asked).map(Some)
         }
-        Some(other) => Err(RunError::LaunchType(String::from(other))),
+        (NetworkMode::Bridge | NetworkMode::Host | NetworkMode::None, None) => Ok(None),
+        (NetworkMode::Bridge | NetworkMode::Host | NetworkMode::None, Some(_)) => {
+            Err(RunError::NetworkMode.into())
+        }
     }
 }
 
-fn platform(asked: Option<&str>) -> Result<(), RunError> {
+/// AWS: without a launch type it is EC2.
+fn launch_type(asked: Option<&str>, spec: &Spec) -> Result<LaunchType, RunError> {
+    let (name, launch_type) = match asked {
+        None | Some("" | "EC2") => ("EC2", LaunchType::Ec2),
+        Some("EXTERNAL") => ("EXTERNAL", LaunchType::External),
+        Some("FARGATE") => ("FARGATE", LaunchType::Fargate),
+        Some(other) => return Err(RunError::LaunchType(String::from(other))),
+    };
+    let supports = capability::compatibilities(spec).contains(&name);
+    if supports { Ok(launch_type) } else { Err(RunError::LaunchType(String::from(name))) }
+}
+
+fn platform(asked: Option<&str>, launch_type: LaunchType) -> Result<(), RunError> {
+    let asked = asked.filter(|version| !version.is_empty());
     match asked {
-        None | Some("" | "LATEST" | convert::PLATFORM_VERSION) => Ok(()),
+        Some(_) if launch_type != LaunchType::Fargate => Err(RunError::PlatformOnInstance),
+        None | Some("LATEST" | convert::PLATFORM_VERSION) => Ok(()),
         Some(old @ ("1.0.0" | "1.1.0" | "1.2.0" | "1.3.0")) => {
             Err(RunError::NotYet(format!("The platform version {old}")))
         }
@@ -219,24 +269,15 @@ fn with_managed(mut tags: Tags, cluster: &Cluster) -> Tags {
     tags
 }
 
-/// The label that directs the simulated runtime must say what that runtime can do.
+/// The label that directs the simulated runtime must be sound.
 fn directions(spec: &Spec) -> Result<(), RunError> {
     for container in &spec.containers {
         let label = container.docker_labels.as_ref().and_then(|labels| labels.get(simulate::LABEL));
         let Some(label) = label else { continue };
-        let directions = Directions::parse(label).map_err(|problem| RunError::Label {
+        Directions::parse(label).map_err(|problem| RunError::Label {
             container: String::from(container.name()),
             problem: problem.to_string(),
         })?;
-        let Directions { exit: _, unhealthy_after, cpu_percent, memory_percent } = directions;
-        let missing = [
-            ("unhealthy", unhealthy_after.is_some()),
-            ("cpu", cpu_percent.is_some()),
-            ("memory", memory_percent.is_some()),
-        ];
-        if let Some((word, _)) = missing.into_iter().find(|(_, is_set)| *is_set) {
-            return Err(RunError::NotYet(format!("{} '{word}'", simulate::LABEL)));
-        }
     }
     Ok(())
 }
@@ -255,63 +296,4 @@ fn role_exists(tx: &mut Tx<'_>, role: &str) -> Result<(), Fault> {
         }
         Err(fault) => Err(fault),
     }
-}
-
-fn start_one(tx: &mut Tx<'_>, run: &Run, nth: usize) -> Result<aws::Task, Fault> {
-    let at = TaskId {
-        account: tx.caller.account.clone(),
-        region: tx.caller.region.clone(),
-        cluster: run.cluster.name.clone(),
-        id: tx.chance.hex(32),
-    };
-    let attachment = tx.chance.uuid();
-    let resource = format_args!("attachment/{attachment}");
-    let description = Arn::new("ecs", at.region.as_str(), &at.account, resource).to_string();
-    let Made { interface, zone } = network::make(tx, &run.network, nth, description)?;
-    let definition = &run.definition;
-    let record = Task {
-        at: at.clone(),
-        family: definition.family.clone(),
-        revision: definition.revision,
-        group: run.group.clone(),
-        started_by: run.started_by.clone(),
-        tags: run.tags.clone(),
-        overrides: run.overrides.clone(),
-        cpu: run.spec.cpu.clone().unwrap_or_default(),
-        memory: run.spec.memory.clone().unwrap_or_default(),
-        architecture: convert::architecture_of(&run.spec),
-        zone,
-        interface: TaskInterface {
-            attachment,
-            subnet: interface.subnet.clone(),
-            eni: interface.eni.clone(),
-            mac: interface.mac.clone(),
-            private_dns_name: interface.private_dns_name.clone(),
-            address: interface.address,
-        },
-        containers: run
-            .spec
-            .containers
-            .iter()
-            .map(|c| TaskContainer {
-                id: tx.chance.uuid(),
-                name: String::from(c.name()),
-                image: c.image.clone().unwrap_or_default(),
-                is_essential: c.is_essential(),
-                cpu: c.cpu.unwrap_or(0),
-                memory: c.memory,
-                memory_reservation: c.memory_reservation,
-            })
-            .collect(),
-        created_at: tx.now,
-        host: HostId(Arc::from(HOST)),
-        goal: Goal::Running,
-    };
-    let assignment = assign::assign(&at, &definition.family, definition.revision, &run.spec, interface);
-    let status = TaskStatus { at: at.clone(), state: State::Provisioning, version: 1 };
-    let shape = convert::task(&record, &status, None, true);
-    tx.put(TaskAssignment { at, assignment });
-    tx.put(status);
-    tx.put(record);
-    Ok(shape)
 }

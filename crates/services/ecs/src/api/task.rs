@@ -103,10 +103,10 @@ pub fn list(view: &View<'_>, request: aws::ListTasksRequest) -> Result<aws::List
     let page = Page::of(&prefix, request.max_results, request.next_token.as_deref())?;
     // AWS: PENDING may be asked for and finds nothing: no task is wanted pending.
     let desired = request.desired_status.as_deref().filter(|status| !status.is_empty()).unwrap_or("RUNNING");
-    let is_fargate = request.launch_type.as_deref().is_none_or(|launch| launch == "FARGATE");
+    let launch_type = request.launch_type.as_deref().filter(|name| !name.is_empty());
     let is_wanted = |record: &Arc<Task>| {
         let state = view.get::<TaskStatus>(&record.at.key());
-        is_fargate
+        launch_type.is_none_or(|name| name == convert::launch_type_text(record.launch_type))
             && request.family.as_ref().is_none_or(|family| *family == record.family)
             && (request.started_by.is_none() || request.started_by == record.started_by)
             && state.is_some_and(|status| convert::desired_status(record, &status.state) == desired)

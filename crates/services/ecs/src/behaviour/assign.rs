@@ -1,25 +1,50 @@
 //! From a definition with its overrides to what a host is told: every choice made.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use core_lifecycle::{
-    Assignment, ContainerSpec, Interface, LaunchType, LinuxSettings, Names, Namespace, NetworkMode,
-    PortMapping, PullAs, Ulimit,
+    Assignment, Condition, ContainerSpec, Dependency, HealthCheck, Interface, LaunchType, Mount, Namespace,
+    NetworkMode, PortMapping, PortRange, PullAs, RestartPolicy, SecretReference, Ulimit, Volume,
+    VolumeSource, VolumesFrom,
 };
 
 use super::container::protocol_of;
-use super::{logs, size};
-use crate::state::container::ContainerDefinition;
+use super::{linux, logs, names, size};
+use crate::state::container::{self as state, ContainerDefinition};
 use crate::state::definition::Spec;
 use crate::state::task::TaskId;
+use crate::state::volume::Volume as VolumeDefinition;
 
 /// AWS: between SIGTERM and SIGKILL where the definition names no time.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+/// AWS: a container that ends sooner after its start is not started again.
+const ATTEMPT_PERIOD: i32 = 300;
 /// AWS: open files of a Fargate container, soft and hard.
 const OPEN_FILES: u64 = 65_535;
+/// AWS: room on disk of a Fargate task that asks for none, in GiB.
+pub const FARGATE_STORAGE_GIB: u32 = 20;
 
-/// The assignment of the task `at`, which runs `spec` of `family:revision` behind `interface`.
-pub fn assign(at: &TaskId, family: &str, revision: u32, spec: &Spec, interface: Interface) -> Assignment {
+/// What RunTask chose for one task, beside its definition.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    pub launch_type: LaunchType,
+    /// `us-east-1a`.
+    pub zone: String,
+    /// ARN of the container instance, where the launch type has one.
+    pub container_instance: Option<String>,
+    /// In network mode `awsvpc`.
+    pub interface: Option<Interface>,
+    pub enable_execute_command: bool,
+    /// Devices of the instance for each container that asks for some, by its name.
+    pub gpus: BTreeMap<String, Vec<String>>,
+    /// What a container without `mode` in its log options does.
+    pub default_log_mode: logs::Mode,
+}
+
+/// The assignment of the task `at`, which runs `spec` of `family:revision` as `choice` says.
+pub fn assign(at: &TaskId, family: &str, revision: u32, spec: &Spec, choice: Choice) -> Assignment {
+    let containers = spec.containers.iter().map(|c| container(at, c, spec, &choice)).collect();
     Assignment {
         task_arn: at.arn().to_string(),
         task_id: at.id.clone(),
@@ -29,20 +54,20 @@ pub fn assign(at: &TaskId, family: &str, revision: u32, spec: &Spec, interface: 
         family: String::from(family),
         revision,
         architecture: String::from(architecture(spec)),
-        launch_type: LaunchType::Fargate,
-        zone: String::new(),
-        container_instance: None,
-        network_mode: NetworkMode::Awsvpc,
-        pid_mode: Namespace::Container,
-        ipc_mode: Namespace::Container,
-        volumes: Vec::new(),
-        ephemeral_storage_gib: None,
-        enable_fault_injection: false,
-        enable_execute_command: false,
+        launch_type: choice.launch_type,
+        zone: choice.zone,
+        container_instance: choice.container_instance,
+        network_mode: network_mode(spec),
+        pid_mode: namespace(spec.pid_mode.as_deref()),
+        ipc_mode: namespace(spec.ipc_mode.as_deref()),
+        volumes: spec.volumes.iter().map(volume).collect(),
+        ephemeral_storage_gib: storage_gib(spec, choice.launch_type),
+        enable_fault_injection: spec.enable_fault_injection == Some(true),
+        enable_execute_command: choice.enable_execute_command,
         cpu_units: spec.cpu.as_deref().and_then(size::cpu_units),
         memory_mib: spec.memory.as_deref().and_then(size::memory_mib),
-        interface: Some(interface),
-        containers: spec.containers.iter().map(|definition| container(at, definition)).collect(),
+        interface: choice.interface,
+        containers,
         execution_role: spec.execution_role.clone(),
         task_role: spec.task_role.clone(),
     }
@@ -54,10 +79,61 @@ pub fn architecture(spec: &Spec) -> &str {
     platform.and_then(|platform| platform.cpu_architecture.as_deref()).unwrap_or("X86_64")
 }
 
-fn container(at: &TaskId, c: &ContainerDefinition) -> ContainerSpec {
+/// AWS: bridge where the definition names none.
+pub fn network_mode(spec: &Spec) -> NetworkMode {
+    match spec.network_mode.as_deref() {
+        Some("awsvpc") => NetworkMode::Awsvpc,
+        Some("host") => NetworkMode::Host,
+        Some("none") => NetworkMode::None,
+        Some(_) | None => NetworkMode::Bridge,
+    }
+}
+
+/// Room on disk of a task; none where the launch type bounds it only if asked.
+pub fn storage_gib(spec: &Spec, launch_type: LaunchType) -> Option<u32> {
+    let asked = spec.ephemeral_storage.as_ref().map(|storage| unsigned(storage.size_in_gi_b));
+    match launch_type {
+        LaunchType::Fargate => Some(asked.unwrap_or(FARGATE_STORAGE_GIB)),
+        LaunchType::Ec2 | LaunchType::External => asked,
+    }
+}
+
+fn namespace(mode: Option<&str>) -> Namespace {
+    match mode {
+        Some("task") => Namespace::Task,
+        Some("host") => Namespace::Host,
+        Some("none") => Namespace::None,
+        Some(_) | None => Namespace::Container,
+    }
+}
+
+fn volume(v: &VolumeDefinition) -> Volume {
+    let path = v.host.as_ref().and_then(|host| host.source_path.clone()).filter(|path| !path.is_empty());
+    let source = match (&v.docker_volume_configuration, path) {
+        (Some(docker), _) if docker.scope.as_deref() == Some("shared") => VolumeSource::Shared {
+            is_provisioned: docker.autoprovision == Some(true),
+            options: docker.driver_opts.clone().unwrap_or_default(),
+            labels: docker.labels.clone().unwrap_or_default(),
+        },
+        // AWS: the scope of a Docker volume is the task's where none is named.
+        (Some(_), _) | (None, None) => VolumeSource::Task,
+        (None, Some(path)) => VolumeSource::Host(path),
+    };
+    Volume { name: v.name.clone().unwrap_or_default(), source }
+}
+
+fn container(at: &TaskId, c: &ContainerDefinition, spec: &Spec, choice: &Choice) -> ContainerSpec {
     let pairs = c.environment.iter().flatten();
     let environment =
         pairs.map(|pair| (pair.name.clone().unwrap_or_default(), pair.value.clone().unwrap_or_default()));
+    let logging = c.log_configuration.as_ref().map(|log| {
+        logs::logging(
+            log,
+            &logs::Origin { region: at.region.as_str(), container: c.name(), task: &at.id },
+            choice.default_log_mode,
+        )
+    });
+    let gpus = choice.gpus.get(c.name()).cloned().unwrap_or_default();
     ContainerSpec {
         name: String::from(c.name()),
         image: c.image.clone().unwrap_or_default(),
@@ -72,28 +148,22 @@ fn container(at: &TaskId, c: &ContainerDefinition) -> ContainerSpec {
         memory_mib: c.memory.map(unsigned),
         memory_reservation_mib: c.memory_reservation.map(unsigned),
         readonly_root: c.readonly_root_filesystem == Some(true),
-        stop_timeout: c
-            .stop_timeout
-            .map_or(STOP_TIMEOUT, |secs| Duration::from_secs(u64::from(unsigned(secs)))),
-        ulimits: ulimits(c),
-        ports: c.port_mappings.iter().flatten().filter_map(port).collect(),
-        logging: c
-            .log_configuration
-            .as_ref()
-            .map(|log| logs::logging(log, at.region.as_str(), c.name(), &at.id))
-            .unwrap_or_default(),
+        stop_timeout: c.stop_timeout.map_or(STOP_TIMEOUT, seconds),
+        ulimits: ulimits(c, choice.launch_type),
+        ports: ports(c, spec),
+        logging: logging.unwrap_or_default(),
         labels: c.docker_labels.clone().unwrap_or_default(),
-        depends_on: Vec::new(),
-        start_timeout: None,
-        health_check: None,
-        restart: None,
-        mounts: Vec::new(),
-        volumes_from: Vec::new(),
-        names: Names::default(),
-        linux: LinuxSettings::default(),
-        secrets: Vec::new(),
-        environment_files: Vec::new(),
-        repository_credentials: None,
+        depends_on: c.depends_on.iter().flatten().map(dependency).collect(),
+        start_timeout: c.start_timeout.map(seconds),
+        health_check: health_check(c),
+        restart: c.restart_policy.as_ref().filter(|policy| policy.enabled).map(restart),
+        mounts: c.mount_points.iter().flatten().map(mount).collect(),
+        volumes_from: c.volumes_from.iter().flatten().map(volumes_from).collect(),
+        names: names::names(c),
+        linux: linux::settings(c, gpus),
+        secrets: c.secrets.iter().flatten().map(secret).collect(),
+        environment_files: c.environment_files.iter().flatten().map(|file| file.value.clone()).collect(),
+        repository_credentials: c.repository_credentials.as_ref().map(|it| it.credentials_parameter.clone()),
     }
 }
 
@@ -101,7 +171,63 @@ fn unsigned(number: i32) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }
 
-fn ulimits(c: &ContainerDefinition) -> Vec<Ulimit> {
+fn seconds(number: i32) -> Duration {
+    Duration::from_secs(u64::from(unsigned(number)))
+}
+
+/// A value that a provider has.
+pub fn secret(secret: &state::Secret) -> SecretReference {
+    SecretReference { name: secret.name.clone(), value_from: secret.value_from.clone() }
+}
+
+fn dependency(dependency: &state::ContainerDependency) -> Dependency {
+    let condition = match dependency.condition.as_str() {
+        "COMPLETE" => Condition::Complete,
+        "SUCCESS" => Condition::Success,
+        "HEALTHY" => Condition::Healthy,
+        _ => Condition::Start,
+    };
+    Dependency { container: dependency.container_name.clone(), condition }
+}
+
+/// How the health of `c` is looked at. AWS: `["NONE"]` switches off what the image says.
+pub fn health_check(c: &ContainerDefinition) -> Option<HealthCheck> {
+    let check = c.health_check.as_ref()?;
+    if check.command.first().map(String::as_str) == Some("NONE") {
+        return None;
+    }
+    Some(HealthCheck {
+        command: check.command.clone(),
+        interval: seconds(check.interval.unwrap_or(30)),
+        timeout: seconds(check.timeout.unwrap_or(5)),
+        retries: unsigned(check.retries.unwrap_or(3)),
+        start_period: seconds(check.start_period.unwrap_or(0)),
+    })
+}
+
+fn restart(policy: &state::ContainerRestartPolicy) -> RestartPolicy {
+    RestartPolicy {
+        ignored_exit_codes: policy.ignored_exit_codes.clone().unwrap_or_default(),
+        attempt_period: seconds(policy.restart_attempt_period.unwrap_or(ATTEMPT_PERIOD)),
+    }
+}
+
+fn mount(point: &state::MountPoint) -> Mount {
+    Mount {
+        volume: point.source_volume.clone().unwrap_or_default(),
+        path: point.container_path.clone().unwrap_or_default(),
+        is_read_only: point.read_only == Some(true),
+    }
+}
+
+fn volumes_from(from: &state::VolumeFrom) -> VolumesFrom {
+    VolumesFrom {
+        container: from.source_container.clone().unwrap_or_default(),
+        is_read_only: from.read_only == Some(true),
+    }
+}
+
+fn ulimits(c: &ContainerDefinition, launch_type: LaunchType) -> Vec<Ulimit> {
     // AWS: -1 means no limit.
     let bound = |limit: i32| u64::try_from(limit).unwrap_or(u64::MAX);
     let asked = c.ulimits.iter().flatten().map(|limit| Ulimit {
@@ -111,20 +237,41 @@ fn ulimits(c: &ContainerDefinition) -> Vec<Ulimit> {
         is_explicit: true,
     });
     let mut limits: Vec<Ulimit> = asked.collect();
-    if !limits.iter().any(|limit| limit.name == "nofile") {
+    if launch_type == LaunchType::Fargate && !limits.iter().any(|limit| limit.name == "nofile") {
         let name = String::from("nofile");
         limits.push(Ulimit { name, soft: OPEN_FILES, hard: OPEN_FILES, is_explicit: false });
     }
     limits
 }
 
-fn port(mapping: &crate::state::container::PortMapping) -> Option<PortMapping> {
-    let container_port = u16::try_from(mapping.container_port?).ok()?;
-    let host_port = mapping.host_port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
-    Some(PortMapping {
+/// The port mappings of a container of `spec`, a range as one mapping for each of its ports.
+pub fn ports(c: &ContainerDefinition, spec: &Spec) -> Vec<PortMapping> {
+    let mode = network_mode(spec);
+    c.port_mappings.iter().flatten().flat_map(|mapping| port(mapping, mode)).collect()
+}
+
+fn port(mapping: &state::PortMapping, mode: NetworkMode) -> Vec<PortMapping> {
+    let protocol = protocol_of(mapping);
+    let is_shared = matches!(mode, NetworkMode::Awsvpc | NetworkMode::Host);
+    // AWS: where containers share a namespace, the host's port is the container's.
+    let one = |container_port: u16, asked: u16, range| PortMapping {
         container_port,
-        host_port: host_port.unwrap_or(container_port),
-        protocol: String::from(protocol_of(mapping)),
-        range: None,
-    })
+        host_port: if is_shared { container_port } else { asked },
+        protocol: String::from(protocol),
+        range,
+    };
+    if let Some((first, last)) = mapping.container_port_range.as_deref().and_then(range) {
+        let range = Some(PortRange { first, last });
+        return (first..=last).map(|port| one(port, 0, range)).collect();
+    }
+    let number = |port: i32| u16::try_from(port).ok();
+    let Some(container_port) = mapping.container_port.and_then(number) else { return Vec::new() };
+    vec![one(container_port, mapping.host_port.and_then(number).unwrap_or(0), None)]
+}
+
+/// `8000-8010`: first and last, in order.
+pub fn range(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once('-')?;
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (first > 0 && first <= last).then_some((first, last))
 }

@@ -182,7 +182,8 @@ mod tests {
                 }
                 let left = room(&tasks);
                 assert!(left.cpu >= 0 && left.memory >= 0, "seed {seed}: {left:?}");
-                let taken: Vec<Taken> = tasks.iter().map(|(needs, gpus)| Taken::of(needs, gpus, [])).collect();
+                let taken: Vec<Taken> =
+                    tasks.iter().map(|(needs, gpus)| Taken::of(needs, gpus, [])).collect();
                 for (nth, one) in taken.iter().enumerate() {
                     assert!(!one.tcp.contains(&22), "seed {seed}");
                     for other in &taken[nth + 1..] {

@@ -177,6 +177,32 @@ fn sizes(spec: &Spec) -> Result<(), Flaw> {
     Ok(())
 }
 
+/// What of a definition reaches the host beyond what any container may; none if it is harmless.
+pub fn host_access(spec: &Spec) -> Option<&'static str> {
+    let is_host = |mode: &Option<String>| mode.as_deref() == Some("host");
+    let has_path = |volume: &crate::state::volume::Volume| {
+        volume.host.as_ref().is_some_and(|host| host.source_path.is_some())
+            || volume.docker_volume_configuration.as_ref().is_some_and(|docker| docker.driver_opts.is_some())
+    };
+    let linux = || spec.containers.iter().filter_map(|c| c.linux_parameters.as_ref());
+    let adds =
+        || linux().filter_map(|it| it.capabilities.as_ref()?.add.as_ref()).any(|list| !list.is_empty());
+    let has_devices = || linux().any(|it| it.devices.as_ref().is_some_and(|list| !list.is_empty()));
+    let is_unconfined =
+        |c: &ContainerDefinition| c.docker_security_options.as_ref().is_some_and(|list| !list.is_empty());
+    let found = [
+        ("privileged containers", spec.containers.iter().any(|c| c.privileged == Some(true))),
+        ("host paths", spec.volumes.iter().any(has_path)),
+        ("networkMode host", is_host(&spec.network_mode)),
+        ("pidMode host", is_host(&spec.pid_mode)),
+        ("ipcMode host", is_host(&spec.ipc_mode)),
+        ("devices of the host", has_devices()),
+        ("added capabilities", adds()),
+        ("dockerSecurityOptions", spec.containers.iter().any(is_unconfined)),
+    ];
+    found.into_iter().find(|(_, is_set)| *is_set).map(|(what, _)| what)
+}
+
 /// What Fargate asks beyond the rules for every definition.
 pub fn fargate(spec: &Spec) -> Result<(), Flaw> {
     fargate_size(spec)?;

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::assign;
 use super::check::Flaw;
 use super::dependency::has_cycle;
 use super::logs;
 use super::naming::is_name;
-use crate::state::container::{ContainerDefinition, LogConfiguration, PortMapping};
+use crate::state::container::{ContainerDefinition, PortMapping};
 use crate::state::definition::Spec;
 
 /// Why a container definition is refused.
@@ -48,10 +49,8 @@ pub enum ContainerFlaw {
     NoHealthCheck(String),
     #[error("Unknown container '{0}' in volumesFrom.")]
     UnknownSource(String),
-    #[error("Log driver awslogs requires options: {0}")]
-    LogOptions(String),
-    #[error("Log driver awslogs: option '{name}' {problem}.")]
-    LogOption { name: String, problem: &'static str },
+    #[error(transparent)]
+    Log(#[from] logs::LogFlaw),
     #[error(
         "Log driver '{0}' is not supported on Fargate. Supported log drivers: awslogs, splunk, awsfirelens."
     )]
@@ -95,8 +94,8 @@ pub fn check(container: &ContainerDefinition, spec: &Spec) -> Result<(), Contain
         }
     }
     match &container.log_configuration {
-        Some(log) if log.log_driver == "awslogs" => awslogs(log, spec),
-        Some(_) | None => Ok(()),
+        Some(log) => Ok(logs::check(log, spec.needs_fargate())?),
+        None => Ok(()),
     }
 }
 
@@ -219,7 +218,7 @@ fn ports(container: &ContainerDefinition, spec: &Spec) -> Result<(), ContainerFl
             (Some(port), None) if !(1..=65_535).contains(&port) => {
                 return problem("containerPort must be between 1 and 65535.");
             }
-            (None, Some(range)) if !is_range(range) => {
+            (None, Some(range)) if assign::range(range).is_none() => {
                 return problem("containerPortRange must be of the form 'first-last'.");
             }
             (Some(_), None) | (None, Some(_)) => {}
@@ -231,34 +230,6 @@ fn ports(container: &ContainerDefinition, spec: &Spec) -> Result<(), ContainerFl
         let is_shared = matches!(mode, "awsvpc" | "host");
         if is_shared && mapping.container_port.is_some_and(|port| port != host) {
             return Err(ContainerFlaw::HostPort { mode: String::from(mode) });
-        }
-    }
-    Ok(())
-}
-
-fn is_range(text: &str) -> bool {
-    let Some((first, last)) = text.split_once('-') else { return false };
-    match (first.parse::<u16>(), last.parse::<u16>()) {
-        (Ok(first), Ok(last)) => first > 0 && first <= last,
-        _ => false,
-    }
-}
-
-fn awslogs(log: &LogConfiguration, spec: &Spec) -> Result<(), ContainerFlaw> {
-    let has = |name: &&str| {
-        log.options.as_ref().is_some_and(|options| options.get(*name).is_some_and(|v| !v.is_empty()))
-    };
-    let mut wanted = vec!["awslogs-region", "awslogs-group"];
-    if spec.needs_fargate() {
-        wanted.push("awslogs-stream-prefix");
-    }
-    wanted.retain(|name| !has(name));
-    if !wanted.is_empty() {
-        return Err(ContainerFlaw::LogOptions(wanted.join(", ")));
-    }
-    for (name, value) in log.options.iter().flatten() {
-        if let Some(problem) = logs::flaw_of(name, value) {
-            return Err(ContainerFlaw::LogOption { name: name.clone(), problem });
         }
     }
     Ok(())

@@ -1,13 +1,18 @@
 //! ECS's own rules, pure: over records' values, without transactions, shapes or clocks.
 
 pub mod assign;
+pub mod attribute;
 pub mod capability;
+pub mod capacity;
 pub mod check;
 pub mod complete;
 pub mod container;
 pub mod dependency;
+pub mod linux;
 pub mod logs;
+pub mod names;
 pub mod naming;
 pub mod overrides;
+pub mod room;
 pub mod size;
 pub mod support;

@@ -4,28 +4,23 @@
 //! Names and application protocols of port mappings are let through: they matter to Service
 //! Connect alone, which a task without a service has none of.
 
-use core_lifecycle::simulate;
-
 use super::logs;
 use crate::state::container::ContainerDefinition;
 use crate::state::definition::Spec;
+use crate::state::volume::Volume;
 
 /// The first member that a run would have to ignore; none if it can do everything that is asked.
 pub fn missing(spec: &Spec) -> Option<String> {
     let task = [
-        ("volumes", !spec.volumes.is_empty()),
         ("placementConstraints", !spec.placement_constraints.is_empty()),
-        ("pidMode", spec.pid_mode.is_some()),
-        ("ipcMode", spec.ipc_mode.is_some()),
         ("proxyConfiguration", spec.proxy_configuration.is_some()),
         ("inferenceAccelerators", has(&spec.inference_accelerators)),
-        ("ephemeralStorage", spec.ephemeral_storage.is_some()),
-        ("enableFaultInjection", spec.enable_fault_injection == Some(true)),
         ("trustedExecutionConfiguration", spec.trusted_execution.is_some()),
         ("runtimePlatform.operatingSystemFamily", !is_linux(spec)),
     ];
     let task = task.into_iter().find(|(_, is_set)| *is_set).map(|(name, _)| String::from(name));
-    task.or_else(|| spec.containers.iter().find_map(container))
+    task.or_else(|| spec.volumes.iter().find_map(volume))
+        .or_else(|| spec.containers.iter().find_map(container))
 }
 
 fn is_linux(spec: &Spec) -> bool {
@@ -38,38 +33,67 @@ fn has<T>(list: &Option<Vec<T>>) -> bool {
     list.as_ref().is_some_and(|list| !list.is_empty())
 }
 
+/// Takes a volume apart without a rest. What is bound to `_` is acted upon.
+fn volume(v: &Volume) -> Option<String> {
+    let Volume {
+        name,
+        host: _,
+        docker_volume_configuration,
+        efs_volume_configuration,
+        s3files_volume_configuration,
+        fsx_windows_file_server_volume_configuration,
+        configured_at_launch,
+    } = v;
+    let docker = docker_volume_configuration.as_ref();
+    let is_local =
+        docker.and_then(|docker| docker.driver.as_deref()).is_none_or(|name| matches!(name, "" | "local"));
+    let is_shared = docker.and_then(|docker| docker.scope.as_deref()) == Some("shared");
+    let has_options =
+        docker.and_then(|docker| docker.driver_opts.as_ref()).is_some_and(|options| !options.is_empty());
+    let members = [
+        ("efsVolumeConfiguration", efs_volume_configuration.is_some()),
+        ("s3filesVolumeConfiguration", s3files_volume_configuration.is_some()),
+        ("fsxWindowsFileServerVolumeConfiguration", fsx_windows_file_server_volume_configuration.is_some()),
+        ("configuredAtLaunch", *configured_at_launch == Some(true)),
+        ("dockerVolumeConfiguration.driver", !is_local),
+        // A volume of the task's is a plain directory.
+        ("dockerVolumeConfiguration.driverOpts with scope task", has_options && !is_shared),
+    ];
+    let (member, _) = members.into_iter().find(|(_, is_set)| *is_set)?;
+    Some(format!("volumes.{member} (volume '{}')", name.as_deref().unwrap_or_default()))
+}
+
 fn container(c: &ContainerDefinition) -> Option<String> {
-    let found = member(c).map(String::from).or_else(|| nested(c))?;
+    let found = member(c).map(String::from).or_else(|| device(c)).or_else(|| log(c))?;
     Some(format!("containerDefinitions.{found} (container '{}')", c.name()))
 }
 
 /// Takes a definition apart without a rest, so that a new member cannot be forgotten here.
-/// What is bound to `_` is acted upon (`nested` looks at what is inside), or refused by
-/// `container::check` in every `awsvpc` definition; `versionConsistency` matters to services alone.
+/// What is bound to `_` is acted upon; `versionConsistency` matters to services alone.
 fn member(c: &ContainerDefinition) -> Option<&'static str> {
     let ContainerDefinition {
         repository_credentials,
         links: _,
-        restart_policy,
+        restart_policy: _,
         environment_files,
-        mount_points,
-        volumes_from,
-        linux_parameters,
+        mount_points: _,
+        volumes_from: _,
+        linux_parameters: _,
         secrets,
-        depends_on,
-        start_timeout,
+        depends_on: _,
+        start_timeout: _,
         hostname: _,
         disable_networking: _,
-        privileged,
+        privileged: _,
         dns_servers: _,
         dns_search_domains: _,
         extra_hosts: _,
-        docker_security_options,
-        interactive,
-        pseudo_terminal,
-        health_check,
-        system_controls,
-        resource_requirements,
+        docker_security_options: _,
+        interactive: _,
+        pseudo_terminal: _,
+        health_check: _,
+        system_controls: _,
+        resource_requirements: _,
         firelens_configuration,
         credential_specs,
         name: _,
@@ -93,45 +117,30 @@ fn member(c: &ContainerDefinition) -> Option<&'static str> {
     } = c;
     let members = [
         ("repositoryCredentials", repository_credentials.is_some()),
-        ("restartPolicy", restart_policy.as_ref().is_some_and(|policy| policy.enabled)),
         ("environmentFiles", has(environment_files)),
-        ("mountPoints", has(mount_points)),
-        ("volumesFrom", has(volumes_from)),
-        ("linuxParameters", linux_parameters.is_some()),
         ("secrets", has(secrets)),
-        ("dependsOn", has(depends_on)),
-        ("startTimeout", start_timeout.is_some()),
-        ("privileged", *privileged == Some(true)),
-        ("dockerSecurityOptions", has(docker_security_options)),
-        ("interactive", *interactive == Some(true)),
-        ("pseudoTerminal", *pseudo_terminal == Some(true)),
-        ("healthCheck", health_check.is_some()),
-        ("systemControls", has(system_controls)),
-        ("resourceRequirements", has(resource_requirements)),
         ("firelensConfiguration", firelens_configuration.is_some()),
         ("credentialSpecs", has(credential_specs)),
     ];
     members.into_iter().find(|(_, is_set)| *is_set).map(|(name, _)| name)
 }
 
-fn nested(c: &ContainerDefinition) -> Option<String> {
-    let limits = c.ulimits.iter().flatten().find(|limit| limit.name != "nofile");
-    let limits = limits.map(|limit| format!("ulimits.{}", limit.name));
-    let ranges = c.port_mappings.iter().flatten().any(|mapping| mapping.container_port_range.is_some());
-    let ranges = ranges.then(|| String::from("portMappings.containerPortRange"));
-    let labels = c.docker_labels.iter().flatten().find(|(name, _)| name.as_str() != simulate::LABEL);
-    let labels = labels.map(|(name, _)| format!("dockerLabels.{name}"));
-    limits.or(ranges).or(labels).or_else(|| log(c))
+/// GPUs are had whole, where the host declares some.
+fn device(c: &ContainerDefinition) -> Option<String> {
+    let needs = || c.resource_requirements.iter().flatten();
+    let other = needs().find(|need| need.r#type != "GPU");
+    let other = other.map(|need| format!("resourceRequirements.{}", need.r#type));
+    let shared = || needs().any(|need| need.sharing_strategy.is_some());
+    other.or_else(|| shared().then(|| String::from("resourceRequirements.sharingStrategy")))
 }
 
 fn log(c: &ContainerDefinition) -> Option<String> {
     let log = c.log_configuration.as_ref()?;
-    if log.log_driver != "awslogs" {
+    if !logs::DRIVERS.contains(&log.log_driver.as_str()) {
         return Some(format!("logConfiguration.logDriver {}", log.log_driver));
     }
     if has(&log.secret_options) {
         return Some(String::from("logConfiguration.secretOptions"));
     }
-    let unknown = log.options.iter().flatten().find(|(name, _)| !logs::KNOWN.contains(&name.as_str()));
-    unknown.map(|(name, _)| format!("logConfiguration.options.{name}"))
+    logs::not_yet(log).map(|name| format!("logConfiguration.options.{name}"))
 }

@@ -55,7 +55,7 @@ impl Controller for Tasks {
         match next_state(&task, &status, seen.as_deref(), world.now) {
             Some(state) => {
                 if status.state.has_ended() {
-                    plan.calls.push(release(&task));
+                    plan.calls.extend(release(&task));
                 }
                 // The write touches the task again: its orders follow from the new state.
                 let (at, version) = (task.at.clone(), status.version + 1);
@@ -87,17 +87,18 @@ fn next_state(
     Some(status.state.clone().next(event, now))
 }
 
-/// Gives the interface back. One that is gone already is as good.
-fn release(task: &Task) -> Call {
+/// Gives the interface back, where it has one. One that is gone already is as good.
+fn release(task: &Task) -> Option<Call> {
+    let interface = task.interface.as_ref()?;
     let caller = Caller::platform("ecs.amazonaws.com", task.at.account.clone(), task.at.region.clone());
     let request = aws_ec2::DeleteNetworkInterfaceRequest {
-        network_interface_id: task.interface.eni.clone(),
+        network_interface_id: interface.eni.clone(),
         ..Default::default()
     };
-    Call::answered::<ec2::DeleteNetworkInterface>(caller, request, |_, answer| match answer {
+    Some(Call::answered::<ec2::DeleteNetworkInterface>(caller, request, |_, answer| match answer {
         Err(fault) if fault.code != "InvalidNetworkInterfaceID.NotFound" => Err(fault),
         Ok(_) | Err(_) => Ok(()),
-    })
+    }))
 }
 
 /// What the host must do and does not show yet.

@@ -88,7 +88,8 @@ pub fn registered(given: Vec<aws::Resource>) -> Result<Resources, String> {
         let wrong = || name.clone();
         let whole = || {
             let long = resource.long_value.filter(|value| *value != 0);
-            let number = resource.integer_value.map(i64::from).filter(|value| *value != 0).or(long).unwrap_or(0);
+            let number =
+                resource.integer_value.map(i64::from).filter(|value| *value != 0).or(long).unwrap_or(0);
             if number < 0 { Err(wrong()) } else { Ok(number) }
         };
         let texts = resource.string_set_value.clone().unwrap_or_default();

@@ -5,11 +5,14 @@
 //! ecs/family            account / region / family                   how many revisions there were
 //! ecs/task-definition   account / region / family / revision        ten digits, so that they sort
 //! ecs/task              account / region / cluster / id             accepted, wanted   (callers)
+//!   by-instance         account / region / cluster / container instance
 //! ecs/task-assignment   account / region / cluster / id             for the host       (RunTask)
 //! ecs/task-status       account / region / cluster / id             how it stands      (controller)
 //!   by-stage            account / region / cluster / stage
 //! ecs/task-observed     account / region / cluster / id             what was seen      (host)
 //! ecs/client-token      account / region / token
+//! ecs/container-instance  account / region / cluster / id
+//!   by-host             host
 //! ```
 //!
 //! Invariant: `ecs/task`, `-assignment` and `-status` of a task come and go together.
@@ -17,6 +20,7 @@
 pub mod cluster;
 pub mod container;
 pub mod definition;
+pub mod instance;
 pub mod kept;
 pub mod overrides;
 pub mod task;
@@ -36,4 +40,5 @@ pub fn kinds(kinds: Kinds) -> Kinds {
         .with::<task::TaskStatus>()
         .with::<task::TaskObserved>()
         .with::<token::ClientToken>()
+        .with::<instance::ContainerInstance>()
 }

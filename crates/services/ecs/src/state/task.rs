@@ -4,12 +4,13 @@
 use std::net::Ipv4Addr;
 
 use base::{AccountId, Arn, Region, Tags, Timestamp};
-use core_lifecycle::{Assignment, Goal, Observation};
+use core_lifecycle::{Assignment, Goal, LaunchType, NetworkMode, Observation};
 use link::HostId;
 use serde::{Deserialize, Serialize};
 use store::{Entries, Key, Record};
 
 use super::overrides::TaskOverride;
+use crate::behaviour::room::Needs;
 
 /// Where a task is found: the key of all four of its records.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -67,7 +68,24 @@ pub struct Task {
     pub memory: String,
     pub architecture: String,
     pub zone: String,
-    pub interface: TaskInterface,
+    #[serde(default)]
+    pub launch_type: LaunchType,
+    /// ARN of the container instance that carries it, where its launch type has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_instance: Option<String>,
+    /// What it takes of that instance.
+    #[serde(default)]
+    pub needs: Needs,
+    #[serde(default)]
+    pub network_mode: NetworkMode,
+    /// In network mode `awsvpc`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<TaskInterface>,
+    /// Room on disk, where it is bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_gib: Option<u32>,
+    #[serde(default)]
+    pub enable_execute_command: bool,
     pub containers: Vec<TaskContainer>,
     pub created_at: Timestamp,
     pub host: HostId,
@@ -97,6 +115,12 @@ pub struct TaskContainer {
     pub cpu: i32,
     pub memory: Option<i32>,
     pub memory_reservation: Option<i32>,
+    /// Whether its health is looked at, and counts for the task's.
+    #[serde(default)]
+    pub has_health_check: bool,
+    /// Devices of its instance that it has to itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<String>,
 }
 
 /// How a task stands. Written by the controller `tasks` alone, but for its first version.
@@ -130,6 +154,13 @@ impl Record for Task {
     fn key(&self) -> Key {
         self.at.key()
     }
+    fn index(&self, entries: &mut Entries) {
+        if let Some(instance) = self.container_instance.as_deref() {
+            let at = &self.at;
+            let id = instance.rsplit('/').next().unwrap_or_default();
+            entries.add(BY_INSTANCE, &[at.account.as_str(), at.region.as_str(), &at.cluster, id]);
+        }
+    }
 }
 
 impl Record for TaskStatus {
@@ -159,6 +190,9 @@ impl Record for TaskAssignment {
         self.at.key()
     }
 }
+
+/// The index of tasks by the container instance that carries them.
+pub const BY_INSTANCE: &str = "by-instance";
 
 /// The index of task statuses by cluster and stage.
 pub const BY_STAGE: &str = "by-stage";

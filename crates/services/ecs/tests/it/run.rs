@@ -48,9 +48,12 @@ fn what_peers_accept_is_refused() {
     check("PlatformUnknownException", "The specified platform does not exist.", |request| {
         request.platform_version = Some("9.9.9".into());
     });
-    check(INVALID, "enableExecuteCommand is not supported by Boxship yet.", |request| {
-        request.enable_execute_command = Some(true);
-    });
+    check(
+        INVALID,
+        "The task could not be run because a valid taskRoleArn is not being used. Specify a valid task role in your \
+         task definition and try again.",
+        |request| request.enable_execute_command = Some(true),
+    );
     check(INVALID, "placementStrategy is not supported by Boxship yet.", |request| {
         request.placement_strategy =
             Some(vec![aws::PlacementStrategy { r#type: Some("random".into()), field: None }]);
@@ -93,27 +96,31 @@ fn networks_are_checked_with_ec2() {
 #[test]
 fn no_member_of_a_container_is_ignored() {
     type Change = fn(&mut aws::ContainerDefinition);
-    let table: [(&str, Change); 11] = [
+    let table: [(&str, Change); 8] = [
         ("repositoryCredentials", |c| {
             c.repository_credentials = Some(aws::RepositoryCredentials { credentials_parameter: "x".into() });
         }),
-        ("restartPolicy", |c| {
-            c.restart_policy = Some(aws::ContainerRestartPolicy { enabled: true, ..Default::default() });
-        }),
         ("environmentFiles", |c| {
-            c.environment_files = Some(vec![aws::EnvironmentFile { value: "x".into(), r#type: "s3".into() }]);
+            c.environment_files = Some(vec![aws::EnvironmentFile {
+                value: "arn:aws:s3:::b/x.env".into(),
+                r#type: "s3".into(),
+            }]);
         }),
-        ("linuxParameters", |c| c.linux_parameters = Some(aws::LinuxParameters::default())),
         ("secrets", |c| c.secrets = Some(vec![aws::Secret { name: "x".into(), value_from: "x".into() }])),
-        ("startTimeout", |c| c.start_timeout = Some(10)),
-        ("interactive", |c| c.interactive = Some(true)),
-        ("pseudoTerminal", |c| c.pseudo_terminal = Some(true)),
-        ("systemControls", |c| c.system_controls = Some(vec![aws::SystemControl::default()])),
         ("firelensConfiguration", |c| {
             c.firelens_configuration =
                 Some(aws::FirelensConfiguration { r#type: "fluentbit".into(), options: None });
         }),
         ("credentialSpecs", |c| c.credential_specs = Some(vec!["x".into()])),
+        ("logConfiguration.logDriver splunk", |c| c.log_configuration = log("splunk", &[])),
+        ("logConfiguration.options.awslogs-endpoint", |c| {
+            c.log_configuration = log("awslogs", &["awslogs-endpoint"]);
+        }),
+        ("logConfiguration.secretOptions", |c| {
+            c.log_configuration = log("awslogs", &[]);
+            let secrets = vec![aws::Secret { name: "x".into(), value_from: "x".into() }];
+            c.log_configuration.as_mut().unwrap().secret_options = Some(secrets);
+        }),
     ];
     for (name, change) in table {
         let message =
@@ -122,19 +129,40 @@ fn no_member_of_a_container_is_ignored() {
     }
 }
 
+/// A log configuration with what awslogs needs, and `names` with some value.
+fn log(driver: &str, names: &[&str]) -> Option<aws::LogConfiguration> {
+    let needed = ["awslogs-group", "awslogs-region", "awslogs-stream-prefix"];
+    let needed = if driver == "awslogs" { &needed[..] } else { &[] };
+    let options = needed.iter().chain(names).map(|name| (String::from(*name), String::from("x"))).collect();
+    Some(aws::LogConfiguration { log_driver: driver.into(), options: Some(options), secret_options: None })
+}
+
+fn volume(change: impl FnOnce(&mut aws::Volume)) -> Option<Vec<aws::Volume>> {
+    let mut volume = aws::Volume { name: Some("v".into()), ..Default::default() };
+    change(&mut volume);
+    Some(vec![volume])
+}
+
 /// And of a task.
 #[test]
 fn no_member_of_a_definition_is_ignored() {
     type Change = fn(&mut aws::RegisterTaskDefinitionRequest);
-    let table: [(&str, Change); 6] = [
-        ("volumes", |d| d.volumes = Some(vec![aws::Volume { name: Some("v".into()), ..Default::default() }])),
-        ("pidMode", |d| d.pid_mode = Some("task".into())),
+    let table: [(&str, Change); 5] = [
+        ("volumes.efsVolumeConfiguration (volume 'v')", |d| {
+            let efs = aws::EFSVolumeConfiguration { file_system_id: "fs-1".into(), ..Default::default() };
+            d.volumes = volume(|v| v.efs_volume_configuration = Some(efs));
+        }),
+        ("volumes.configuredAtLaunch (volume 'v')", |d| {
+            d.volumes = volume(|v| v.configured_at_launch = Some(true));
+        }),
+        ("volumes.s3filesVolumeConfiguration (volume 'v')", |d| {
+            let files = aws::S3FilesVolumeConfiguration::default();
+            d.volumes = volume(|v| v.s3files_volume_configuration = Some(files));
+        }),
         ("proxyConfiguration", |d| {
             d.proxy_configuration =
                 Some(aws::ProxyConfiguration { container_name: "web".into(), ..Default::default() });
         }),
-        ("ephemeralStorage", |d| d.ephemeral_storage = Some(aws::EphemeralStorage { size_in_gi_b: 21 })),
-        ("enableFaultInjection", |d| d.enable_fault_injection = Some(true)),
         ("runtimePlatform.operatingSystemFamily", |d| {
             d.runtime_platform = Some(aws::RuntimePlatform {
                 operating_system_family: Some("WINDOWS_SERVER_2022_CORE".into()),
@@ -153,38 +181,10 @@ fn no_member_of_a_definition_is_ignored() {
 }
 
 #[test]
-fn what_is_not_acted_on_is_refused_by_name() {
-    check_definition(
-        "containerDefinitions.healthCheck (container 'web') is not supported by Boxship yet.",
-        |c| c.health_check = Some(aws::HealthCheck { command: vec!["CMD".into()], ..Default::default() }),
-    );
-    check_definition(
-        "containerDefinitions.ulimits.core (container 'web') is not supported by Boxship yet.",
-        |c| c.ulimits = Some(vec![aws::Ulimit { name: "core".into(), soft_limit: 1, hard_limit: 1 }]),
-    );
-    check_definition(
-        "containerDefinitions.dockerLabels.a (container 'web') is not supported by Boxship yet.",
-        |c| c.docker_labels = Some([("a".to_owned(), "b".to_owned())].into()),
-    );
+fn directions_must_be_sound() {
     check_definition("Container 'web': boxship.simulate: 'explode' is not a direction", |c| {
         c.docker_labels = Some([("boxship.simulate".to_owned(), "explode".to_owned())].into());
     });
-    check_definition("boxship.simulate 'unhealthy' is not supported by Boxship yet.", |c| {
-        c.docker_labels = Some([("boxship.simulate".to_owned(), "unhealthy after=5s".to_owned())].into());
-    });
-    let options = |name: &str| {
-        let names = ["awslogs-group", "awslogs-region", "awslogs-stream-prefix", name];
-        Some(names.map(|name| (String::from(name), String::from("x"))).into())
-    };
-    check_definition(
-        "containerDefinitions.logConfiguration.options.awslogs-multiline-pattern (container 'web') \
-         is not supported by Boxship yet.",
-        |c| {
-            let options = options("awslogs-multiline-pattern");
-            c.log_configuration =
-                Some(aws::LogConfiguration { log_driver: "awslogs".into(), options, secret_options: None });
-        },
-    );
 }
 
 #[test]
@@ -329,7 +329,10 @@ fn the_assignment_holds_every_choice() {
     assert_eq!(web.stop_timeout.as_secs(), 7);
     let log = web.logging.awslogs().unwrap();
     assert_eq!(log.stream, format!("pre/web/{}", assignment.task_id));
-    assert_eq!((log.group.as_str(), log.create_group, web.logging.buffer_bytes), ("/full", true, Some(4 << 20)));
+    assert_eq!(
+        (log.group.as_str(), log.create_group, web.logging.buffer_bytes),
+        ("/full", true, Some(4 << 20))
+    );
     let files = &web.ulimits[0];
     assert_eq!((files.soft, files.hard, files.is_explicit), (65_535, 65_535, false));
     let files = &assignment.containers[1].ulimits[0];
