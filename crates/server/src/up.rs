@@ -52,6 +52,7 @@ struct Data {
     logs: Logs,
     clock: Clock,
     ecr: service_ecr::Config,
+    ecs: service_ecs::Config,
 }
 
 /// Connections that the kernel holds until they are accepted. With the usual 128 a burst of clients
@@ -78,7 +79,7 @@ pub async fn run(options: Options, screen: Screen) -> Result<ExitCode> {
         Some(seed) => seed,
         None => u64::from_ne_bytes(secret::random()?),
     };
-    let platform = builder(&data.logs, &data.ecr).build(data.store.clone(), data.clock.clone(), seed);
+    let platform = builder(&data.logs, &data.ecr, &data.ecs).build(data.store.clone(), data.clock.clone(), seed);
     claim(&platform, options.runtime).await?;
     let served = serve(&options, &platform, data, listener, stop, screen).await;
     platform.store().shut_down().await;
@@ -86,13 +87,13 @@ pub async fn run(options: Options, screen: Screen) -> Result<ExitCode> {
     served
 }
 
-fn builder(logs: &Logs, ecr: &service_ecr::Config) -> PlatformBuilder {
+fn builder(logs: &Logs, ecr: &service_ecr::Config, ecs: &service_ecs::Config) -> PlatformBuilder {
     PlatformBuilder::default()
         .with(service_sts::service())
         .with(service_iam::service())
         .with(service_ec2::service())
         .with(service_ecr::service(ecr))
-        .with(service_ecs::service())
+        .with(service_ecs::service(ecs))
         .with(logs.service())
 }
 
@@ -107,7 +108,8 @@ pub fn operations() -> Result<Vec<String>> {
             host: "localhost".into(),
             wall: wall_clock::wall,
         };
-        let builder = builder(&logs, &ecr);
+        let ecs = service_ecs::Config { authority: "localhost".into(), secret: base::Secret::new("") };
+        let builder = builder(&logs, &ecr, &ecs);
         let lines = builder.services().iter().flat_map(|service| {
             service
                 .operations
@@ -135,13 +137,15 @@ fn open(options: &Options) -> Result<Data> {
     let blobs = Blobs::open(&dir.join("blobs")).context("the blobs cannot be opened")?;
     let journal = Journal::open(dir.join("journal")).context("the journal cannot be opened")?;
     let logs = Logs::new(Arc::new(journal));
+    let secret = secret::open(dir)?;
+    let ecs = service_ecs::Config { authority: authority(options.listen).into(), secret: secret.clone() };
     let ecr = service_ecr::Config {
         blobs: blobs.clone(),
-        tokens: service_ecr::Tokens::new(secret::open(dir)?),
+        tokens: service_ecr::Tokens::new(secret),
         host: format!("localhost:{}", options.listen.port()).into(),
         wall: wall_clock::wall,
     };
-    let kinds = builder(&logs, &ecr).kinds().with::<Loaded>();
+    let kinds = builder(&logs, &ecr, &ecs).kinds().with::<Loaded>();
     let store = Store::open(Box::new(backend), kinds).map_err(|error| match error {
         OpenError::Backend(error) => explain(dir, error),
         other => {
@@ -149,7 +153,16 @@ fn open(options: &Options) -> Result<Data> {
         }
     })?;
     let offset = store.snapshot().meta(clock::OFFSET).and_then(|text| text.parse().ok()).unwrap_or_default();
-    Ok(Data { store, blobs, logs, clock: Clock::new(Duration::from_micros(offset)), ecr })
+    Ok(Data { store, blobs, logs, clock: Clock::new(Duration::from_micros(offset)), ecr, ecs })
+}
+
+/// Where clients on this machine reach the one port.
+fn authority(listen: SocketAddr) -> String {
+    match listen {
+        SocketAddr::V4(at) if at.ip().is_unspecified() => format!("127.0.0.1:{}", at.port()),
+        SocketAddr::V6(at) if at.ip().is_unspecified() => format!("[::1]:{}", at.port()),
+        named => named.to_string(),
+    }
 }
 
 /// What lies in the directory is its owner's alone, whoever made the directory and with what mode:

@@ -303,3 +303,40 @@ impl From<InstanceError> for Fault {
         }
     }
 }
+
+/// Why no command is executed in a task.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    #[error("Interactive is the only mode supported currently.")]
+    NotInteractive,
+    #[error("command cannot be blank.")]
+    NoCommand,
+    #[error("Container name must be specified: the task has more than one container.")]
+    NoContainer,
+    #[error("The container '{0}' was not found in the task.")]
+    UnknownContainer(String),
+    #[error(
+        "The execute command failed because execute command was not enabled when the task was run or the execute \
+         command agent isn’t running. Wait and try again or run a new task with execute command enabled and try again."
+    )]
+    NotEnabled,
+    #[error("The session does not exist, has expired, or was taken up before.")]
+    Unknown,
+    #[error("The container is not running any more.")]
+    NotRunning,
+}
+
+impl From<SessionError> for Fault {
+    fn from(error: SessionError) -> Fault {
+        match error {
+            SessionError::Unknown | SessionError::NotRunning => {
+                Fault::caller("TargetNotConnectedException", &error)
+            }
+            SessionError::NotInteractive
+            | SessionError::NoCommand
+            | SessionError::NoContainer
+            | SessionError::UnknownContainer(_)
+            | SessionError::NotEnabled => invalid(&error),
+        }
+    }
+}

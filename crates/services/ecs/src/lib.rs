@@ -11,6 +11,7 @@ mod controllers;
 mod convert;
 mod faults;
 mod page;
+pub mod sessions;
 mod state;
 
 use std::sync::Arc;
@@ -18,27 +19,35 @@ use std::sync::Arc;
 use base::Fault;
 use service::{Acts, Operation, Service};
 
-pub use controllers::{Clusters, Definitions, Tasks, Tokens};
+pub use api::exec::Config;
+pub use controllers::{Clusters, Definitions, Instances, Sessions, Tasks, Tokens};
 
 /// The service with its operations, record kinds, and what it does with a host's reports.
-pub fn service() -> Service {
+pub fn service(config: &Config) -> Service {
     Service {
         api: &aws_ecs::API,
-        operations: operations(),
+        operations: operations(config),
         kinds: state::kinds,
         refuse: |what| Fault::caller("InvalidParameterException", faults::not_yet(what)),
         observe: Some(Arc::new(api::observe::observe)),
     }
 }
 
-/// Adds every loop of the service.
-pub fn controllers(to: control::Controllers) -> control::Controllers {
-    to.with(Tasks).with(Tokens).with(Definitions).with(Clusters)
+/// Names of the attributes that a host of ours registers as a container instance: what tasks may
+/// ask of it. The host adds those with values of its own (`ecs.cpu-architecture`, `ecs.os-type` …).
+pub fn instance_attributes() -> Vec<String> {
+    behaviour::capability::of_instance()
 }
 
-fn operations() -> Vec<Operation> {
-    use api::{attribute, cluster, instance, run_task, tag, task, task_definition as definition};
+/// Adds every loop of the service.
+pub fn controllers(to: control::Controllers) -> control::Controllers {
+    to.with(Tasks).with(Tokens).with(Definitions).with(Clusters).with(Instances).with(Sessions)
+}
+
+fn operations(config: &Config) -> Vec<Operation> {
+    use api::{attribute, cluster, exec, instance, run_task, tag, task, task_definition as definition};
     use aws_ecs::op;
+    let exec_in = config.clone();
     vec![
         Operation::write::<op::CreateCluster>(Acts::On(cluster::CREATE), cluster::create),
         Operation::read::<op::DescribeClusters>(Acts::All, cluster::describe),
@@ -62,6 +71,9 @@ fn operations() -> Vec<Operation> {
         Operation::write::<op::PutAttributes>(Acts::All, attribute::put),
         Operation::write::<op::DeleteAttributes>(Acts::All, attribute::delete),
         Operation::read::<op::ListAttributes>(Acts::All, attribute::list),
+        Operation::write::<op::ExecuteCommand>(Acts::All, move |tx, request| {
+            exec::execute(&exec_in, tx, request)
+        }),
         Operation::write::<op::TagResource>(Acts::All, tag::add),
         Operation::write::<op::UntagResource>(Acts::All, tag::remove),
         Operation::read::<op::ListTagsForResource>(Acts::All, tag::list),

@@ -2,6 +2,7 @@
 
 pub mod attribute;
 pub mod cluster;
+pub mod exec;
 pub mod instance;
 pub mod launch;
 pub mod network;

@@ -53,7 +53,7 @@ pub fn stop(tx: &mut Tx<'_>, request: aws::StopTaskRequest) -> Result<aws::StopT
 }
 
 /// The task of `cluster` that a request means, by id or ARN; none if it cannot be in it.
-fn id_of(cluster: &Cluster, text: &str) -> Result<Option<TaskId>, TaskError> {
+pub fn id_of(cluster: &Cluster, text: &str) -> Result<Option<TaskId>, TaskError> {
     if Arn::parse(text).is_ok() {
         let Some(id) = TaskId::of_arn(text) else { return Ok(None) };
         if id.cluster != cluster.name {

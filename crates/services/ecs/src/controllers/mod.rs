@@ -2,10 +2,14 @@
 
 mod clusters;
 mod definitions;
+mod instances;
+mod sessions;
 mod tasks;
 mod tokens;
 
 pub use clusters::Clusters;
 pub use definitions::Definitions;
+pub use instances::Instances;
+pub use sessions::Sessions;
 pub use tasks::Tasks;
 pub use tokens::Tokens;

@@ -13,6 +13,7 @@
 //! ecs/client-token      account / region / token
 //! ecs/container-instance  account / region / cluster / id
 //!   by-host             host
+//! ecs/session           id                                          until it is taken up
 //! ```
 //!
 //! Invariant: `ecs/task`, `-assignment` and `-status` of a task come and go together.
@@ -23,6 +24,7 @@ pub mod definition;
 pub mod instance;
 pub mod kept;
 pub mod overrides;
+pub mod session;
 pub mod task;
 pub mod token;
 pub mod volume;
@@ -41,4 +43,5 @@ pub fn kinds(kinds: Kinds) -> Kinds {
         .with::<task::TaskObserved>()
         .with::<token::ClientToken>()
         .with::<instance::ContainerInstance>()
+        .with::<session::Session>()
 }

@@ -26,8 +26,10 @@ pub struct World {
 
 impl World {
     pub fn new() -> World {
-        let builder =
-            PlatformBuilder::default().with(service_ecs::service()).with(peers::ec2()).with(peers::iam());
+        let config =
+            service_ecs::Config { authority: "127.0.0.1:4566".into(), secret: base::Secret::new("secret") };
+        let ecs = service_ecs::service(&config);
+        let builder = PlatformBuilder::default().with(ecs).with(peers::ec2()).with(peers::iam());
         let store = Store::open(Memory::default().open(), builder.kinds()).unwrap();
         let watch = store.watch();
         let mut agenda = Agenda::new(7);
@@ -35,6 +37,8 @@ impl World {
         agenda.add(service_ecs::Tokens);
         agenda.add(service_ecs::Definitions);
         agenda.add(service_ecs::Clusters);
+        agenda.add(service_ecs::Instances);
+        agenda.add(service_ecs::Sessions);
         World {
             platform: builder.build(store, Clock::default(), 7),
             agenda,
