@@ -30,6 +30,8 @@ pub enum ClusterError {
     Inactive,
     #[error("The Cluster cannot be deleted while Tasks are active.")]
     HasTasks,
+    #[error("The Cluster cannot be deleted while Container Instances are active or draining.")]
+    HasInstances,
     #[error(
         "Cluster name contains invalid characters: it takes letters, digits, hyphens and underscores, at most 255."
     )]
@@ -43,6 +45,7 @@ impl From<ClusterError> for Fault {
                 Fault::caller("ClusterNotFoundException", &error)
             }
             ClusterError::HasTasks => Fault::caller("ClusterContainsTasksException", &error),
+            ClusterError::HasInstances => Fault::caller("ClusterContainsContainerInstancesException", &error),
             ClusterError::Name => invalid(&error),
         }
     }

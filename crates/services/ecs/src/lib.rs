@@ -10,6 +10,7 @@ mod behaviour;
 mod controllers;
 mod convert;
 mod faults;
+pub mod instances;
 mod page;
 pub mod sessions;
 mod state;
@@ -45,13 +46,17 @@ pub fn controllers(to: control::Controllers) -> control::Controllers {
 }
 
 fn operations(config: &Config) -> Vec<Operation> {
-    use api::{attribute, cluster, exec, instance, run_task, tag, task, task_definition as definition};
+    use api::{
+        attribute, cluster, exec, instance, run_task, start_task, tag, task, task_definition as definition,
+    };
     use aws_ecs::op;
     let exec_in = config.clone();
     vec![
         Operation::write::<op::CreateCluster>(Acts::On(cluster::CREATE), cluster::create),
         Operation::read::<op::DescribeClusters>(Acts::All, cluster::describe),
         Operation::read::<op::ListClusters>(Acts::All, cluster::list),
+        Operation::write::<op::UpdateCluster>(Acts::On(cluster::UPDATE), cluster::update),
+        Operation::write::<op::UpdateClusterSettings>(Acts::All, cluster::update_settings),
         Operation::write::<op::DeleteCluster>(Acts::All, cluster::delete),
         Operation::write::<op::RegisterTaskDefinition>(Acts::All, definition::register),
         Operation::read::<op::DescribeTaskDefinition>(Acts::All, definition::describe),
@@ -60,6 +65,7 @@ fn operations(config: &Config) -> Vec<Operation> {
         Operation::write::<op::DeregisterTaskDefinition>(Acts::All, definition::deregister),
         Operation::write::<op::DeleteTaskDefinitions>(Acts::All, definition::delete),
         Operation::write::<op::RunTask>(Acts::On(run_task::ACTS), run_task::run),
+        Operation::write::<op::StartTask>(Acts::On(start_task::ACTS), start_task::start),
         Operation::write::<op::StopTask>(Acts::All, task::stop),
         Operation::read::<op::DescribeTasks>(Acts::All, task::describe),
         Operation::read::<op::ListTasks>(Acts::On(task::LIST), task::list),

@@ -65,7 +65,8 @@ pub(crate) fn is_running(records: &store::Snapshot, task: &Task, container: &str
     let key = task.at.key();
     let Some(status) = records.get::<TaskStatus>(&key) else { return false };
     let seen = records.get::<TaskObserved>(&key);
-    let seen = seen.as_ref().and_then(|seen| seen.observation.containers.iter().find(|c| c.name == container));
+    let seen =
+        seen.as_ref().and_then(|seen| seen.observation.containers.iter().find(|c| c.name == container));
     task.goal == Goal::Running
         && status.state.stop_cause().is_none()
         && matches!(Container::of(seen, &status.state), Container::Running { .. })

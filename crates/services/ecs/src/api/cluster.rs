@@ -1,9 +1,11 @@
-//! Clusters: CreateCluster, DescribeClusters, ListClusters, DeleteCluster.
+//! Clusters: CreateCluster, DescribeClusters, ListClusters, UpdateCluster, UpdateClusterSettings,
+//! DeleteCluster.
 
 use std::sync::Arc;
 
 use aws_ecs as aws;
 use base::{Arn, Fault};
+use core_lifecycle::LaunchType;
 use service::{Caller, Tx, View};
 use store::{Key, Snapshot};
 
@@ -12,12 +14,22 @@ use crate::behaviour::naming::is_name;
 use crate::convert::{self, Counts};
 use crate::faults::{self, ClusterError};
 use crate::page::Page;
-use crate::state::cluster::{Cluster, ClusterSetting};
+use crate::state::cluster::{Cluster, ClusterSetting, ExecLogging};
+use crate::state::instance::ContainerInstance;
 use crate::state::kept::Kept;
 use crate::state::task::{BY_STAGE, Stage, Task, TaskStatus};
 
 /// What CreateCluster acts on.
-pub const CREATE: &[&str] = &["clusterName", "tags", "settings", "capacityProviders"];
+pub const CREATE: &[&str] = &[
+    "clusterName",
+    "tags",
+    "settings",
+    "capacityProviders",
+    "configuration.executeCommandConfiguration.logging",
+];
+
+/// What UpdateCluster acts on.
+pub const UPDATE: &[&str] = &["cluster", "settings", "configuration.executeCommandConfiguration.logging"];
 
 /// AWS: the cluster of requests that name none.
 const DEFAULT: &str = "default";
@@ -38,16 +50,76 @@ pub fn create(
         }
     }
     let tags = tag::checked(request.tags)?;
+    let exec_logging = exec_logging(request.configuration)?;
     let (account, region) = (tx.caller.account.clone(), tx.caller.region.clone());
     let known = tx.get::<Cluster>(&Cluster::key_of(&account, &region, &name));
     // AWS: creating a cluster again answers with the one that is there.
     if let Some(cluster) = known.filter(|cluster| cluster.is_active()) {
         return Ok(aws::CreateClusterResponse { cluster: Some(whole(tx, &cluster)) });
     }
-    let cluster = Cluster { account, region, name, deleted_at: None, settings, capacity_providers, tags };
+    let deleted_at = None;
+    let cluster =
+        Cluster { account, region, name, deleted_at, settings, capacity_providers, tags, exec_logging };
     let shape = whole(tx, &cluster);
     tx.put(cluster);
     Ok(aws::CreateClusterResponse { cluster: Some(shape) })
+}
+
+/// Which logging of sessions a configuration asks for; buckets and groups of one's own wait for
+/// sessions that are logged.
+fn exec_logging(asked: Option<aws::ClusterConfiguration>) -> Result<Option<ExecLogging>, Fault> {
+    let asked = asked.and_then(|asked| asked.execute_command_configuration);
+    match asked.and_then(|asked| asked.logging).as_deref() {
+        None | Some("") => Ok(None),
+        Some("NONE") => Ok(Some(ExecLogging::Nowhere)),
+        Some("DEFAULT") => Ok(Some(ExecLogging::WithContainer)),
+        Some("OVERRIDE") => Err(faults::invalid(faults::not_yet(
+            "configuration.executeCommandConfiguration.logging 'OVERRIDE'",
+        ))),
+        Some(other) => Err(faults::invalid(format_args!("Unknown logging: '{other}'."))),
+    }
+}
+
+fn configuration(logging: ExecLogging) -> aws::ClusterConfiguration {
+    let logging = match logging {
+        ExecLogging::Nowhere => "NONE",
+        ExecLogging::WithContainer => "DEFAULT",
+    };
+    aws::ClusterConfiguration {
+        execute_command_configuration: Some(aws::ExecuteCommandConfiguration {
+            logging: Some(String::from(logging)),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+pub fn update(
+    tx: &mut Tx<'_>,
+    request: aws::UpdateClusterRequest,
+) -> Result<aws::UpdateClusterResponse, Fault> {
+    let found = find(tx, tx.caller, Some(&request.cluster))?;
+    let mut cluster = (*found).clone();
+    if request.settings.is_some() {
+        cluster.settings = settings(request.settings)?;
+    }
+    if request.configuration.is_some() {
+        cluster.exec_logging = exec_logging(request.configuration)?;
+    }
+    let shape = whole(tx, &cluster);
+    tx.put(cluster);
+    Ok(aws::UpdateClusterResponse { cluster: Some(shape) })
+}
+
+pub fn update_settings(
+    tx: &mut Tx<'_>,
+    request: aws::UpdateClusterSettingsRequest,
+) -> Result<aws::UpdateClusterSettingsResponse, Fault> {
+    let found = find(tx, tx.caller, Some(&request.cluster))?;
+    let cluster = Cluster { settings: settings(Some(request.settings))?, ..(*found).clone() };
+    let shape = whole(tx, &cluster);
+    tx.put(cluster);
+    Ok(aws::UpdateClusterSettingsResponse { cluster: Some(shape) })
 }
 
 /// AWS: Container Insights is the one setting. We keep it switched off until there are metrics.
@@ -96,8 +168,7 @@ pub fn describe(
             failures.push(aws::Failure { arn: Some(arn), reason, detail: None });
             continue;
         };
-        let counts = counts(view, &cluster);
-        let mut shape = convert::cluster(&cluster, counts);
+        let mut shape = plain(view, &cluster);
         if includes("TAGS") {
             shape.tags = Some(convert::tags(&cluster.tags));
         }
@@ -105,21 +176,30 @@ pub fn describe(
             shape.settings = Some(cluster.settings.give());
         }
         if includes("STATISTICS") {
-            shape.statistics = Some(statistics(counts));
+            shape.statistics = Some(statistics(view, &cluster));
+        }
+        if includes("CONFIGURATIONS") {
+            shape.configuration = cluster.exec_logging.map(configuration);
         }
         clusters.push(shape);
     }
     Ok(aws::DescribeClustersResponse { clusters: Some(clusters), failures: Some(failures) })
 }
 
-fn statistics(counts: Counts) -> Vec<aws::KeyValuePair> {
+/// AWS: tasks and services by launch type. There are no services yet.
+fn statistics(records: &Snapshot, cluster: &Cluster) -> Vec<aws::KeyValuePair> {
+    let count = |stage: Stage, launch_type: LaunchType| {
+        let statuses = records.by::<TaskStatus>(BY_STAGE, &stage_key(cluster, stage));
+        let tasks = statuses.filter_map(|status| records.get::<Task>(&status.at.key()));
+        tasks.filter(|task| task.launch_type == launch_type).count()
+    };
     let numbers = [
-        ("runningEC2TasksCount", 0),
-        ("runningFargateTasksCount", counts.running),
-        ("pendingEC2TasksCount", 0),
-        ("pendingFargateTasksCount", counts.pending),
-        ("runningExternalTasksCount", 0),
-        ("pendingExternalTasksCount", 0),
+        ("runningEC2TasksCount", count(Stage::Running, LaunchType::Ec2)),
+        ("runningFargateTasksCount", count(Stage::Running, LaunchType::Fargate)),
+        ("pendingEC2TasksCount", count(Stage::Coming, LaunchType::Ec2)),
+        ("pendingFargateTasksCount", count(Stage::Coming, LaunchType::Fargate)),
+        ("runningExternalTasksCount", count(Stage::Running, LaunchType::External)),
+        ("pendingExternalTasksCount", count(Stage::Coming, LaunchType::External)),
         ("activeEC2ServiceCount", 0),
         ("activeFargateServiceCount", 0),
         ("drainingEC2ServiceCount", 0),
@@ -152,6 +232,9 @@ pub fn delete(
     let key = store::Record::key(&*cluster);
     let is_over =
         |task: &Task| tx.get::<TaskStatus>(&task.at.key()).is_some_and(|s| s.state.stopped_at().is_some());
+    if tx.scan::<ContainerInstance>(&key).any(|instance| instance.is_registered()) {
+        return Err(ClusterError::HasInstances.into());
+    }
     if tx.scan::<Task>(&key).any(|task| !is_over(&task)) {
         return Err(ClusterError::HasTasks.into());
     }
@@ -161,20 +244,28 @@ pub fn delete(
     Ok(aws::DeleteClusterResponse { cluster: Some(shape) })
 }
 
-/// A cluster with tags and settings, as those who make or delete it see it.
+/// A cluster with tags and settings, as those who make or change it see it.
 fn whole(records: &Snapshot, cluster: &Cluster) -> aws::Cluster {
-    let mut shape = convert::cluster(cluster, counts(records, cluster));
+    let mut shape = plain(records, cluster);
     shape.tags = Some(convert::tags(&cluster.tags));
     shape.settings = Some(cluster.settings.give());
+    shape.configuration = cluster.exec_logging.map(configuration);
     shape
 }
 
-fn counts(records: &Snapshot, cluster: &Cluster) -> Counts {
-    let count = |stage: Stage| {
-        let at = [cluster.account.as_str(), cluster.region.as_str(), &cluster.name, stage.name()];
-        records.count_by::<TaskStatus>(BY_STAGE, &Key::of(&at))
-    };
-    Counts { running: count(Stage::Running), pending: count(Stage::Coming) }
+/// A cluster with its counts.
+fn plain(records: &Snapshot, cluster: &Cluster) -> aws::Cluster {
+    let count = |stage: Stage| records.count_by::<TaskStatus>(BY_STAGE, &stage_key(cluster, stage));
+    let counts = Counts { running: count(Stage::Running), pending: count(Stage::Coming) };
+    let mut shape = convert::cluster(cluster, counts);
+    let instances = records.scan::<ContainerInstance>(&store::Record::key(cluster));
+    let registered = instances.filter(|instance| instance.is_registered()).count();
+    shape.registered_container_instances_count = i32::try_from(registered).ok();
+    shape
+}
+
+fn stage_key(cluster: &Cluster, stage: Stage) -> Key {
+    Key::of(&[cluster.account.as_str(), cluster.region.as_str(), &cluster.name, stage.name()])
 }
 
 /// The active cluster that a request means: by name, by ARN, or the default one.

@@ -136,6 +136,7 @@ pub fn register(
             }
             // AWS: attributes that were put by hand outlive the agent's registering again.
             let mut kept = known.attributes.clone();
+            kept.retain(|name, _| !attribute::is_reserved(name));
             kept.append(&mut attributes);
             let version = known.version + 1;
             ContainerInstance { registered, version_info, attributes: kept, version, ..(*known).clone() }

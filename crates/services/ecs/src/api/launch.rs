@@ -10,7 +10,9 @@ use base::{Arn, Fault, Tags};
 use core_lifecycle::{Goal, Interface, LaunchType, Task as State};
 use link::HostId;
 use service::Tx;
+use store::Snapshot;
 
+use super::instance;
 use super::network::{self, Made, Network};
 use crate::behaviour::assign::{self, Choice};
 use crate::behaviour::logs;
@@ -18,6 +20,7 @@ use crate::behaviour::room::{self, Needs};
 use crate::convert;
 use crate::state::cluster::Cluster;
 use crate::state::definition::{Spec, TaskDefinition};
+use crate::state::instance::ContainerInstance;
 use crate::state::overrides::TaskOverride;
 use crate::state::task::{Task, TaskAssignment, TaskContainer, TaskId, TaskInterface, TaskStatus};
 
@@ -59,6 +62,16 @@ impl Carrier {
     /// Fargate: this machine.
     pub fn local() -> Carrier {
         Carrier { host: HostId(Arc::from(LOCAL)), instance: None, zone: None, free_gpus: Vec::new() }
+    }
+
+    /// A container instance; none if it has no host of ours.
+    pub fn of(records: &Snapshot, found: &ContainerInstance) -> Option<Carrier> {
+        Some(Carrier {
+            host: found.host.clone()?,
+            instance: Some(found.at.arn().to_string()),
+            zone: found.attributes.get("ecs.availability-zone").cloned().flatten(),
+            free_gpus: instance::room(records, found).gpus,
+        })
     }
 }
 

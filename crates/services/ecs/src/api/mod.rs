@@ -8,6 +8,7 @@ pub mod launch;
 pub mod network;
 pub mod observe;
 pub mod run_task;
+pub mod start_task;
 pub mod tag;
 pub mod task;
 pub mod task_definition;

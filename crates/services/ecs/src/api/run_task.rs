@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::launch::{self, Carrier, Run};
 use super::network::{self, Network};
-use super::{cluster, tag, task, task_definition};
-use crate::behaviour::{assign, capability, check, logs, naming, overrides, room, support};
+use super::{cluster, instance, tag, task, task_definition};
+use crate::behaviour::{assign, capability, check, fargate, logs, naming, overrides, room, support};
 use crate::convert;
 use crate::faults::{self, DefinitionError, RunError};
 use crate::state::cluster::Cluster;
@@ -115,11 +115,25 @@ fn shape_of(view: &View<'_>, arn: &str) -> Option<aws::Task> {
 }
 
 /// A host with room for a task of `run`, or why none has it.
-fn carrier(_tx: &mut Tx<'_>, run: &Run) -> Result<Result<Carrier, Vec<aws::Failure>>, Fault> {
+fn carrier(tx: &Tx<'_>, run: &Run) -> Result<Result<Carrier, Vec<aws::Failure>>, Fault> {
     match run.launch_type {
         LaunchType::Fargate => Ok(Ok(Carrier::local())),
-        LaunchType::Ec2 | LaunchType::External => Err(RunError::NoInstances.into()),
+        // External instances are other machines; none has joined.
+        LaunchType::External => Err(RunError::NoInstances.into()),
+        LaunchType::Ec2 => match instance::place(tx, &run.cluster, &run.needs) {
+            Ok(found) => {
+                let arn = found.at.arn().to_string();
+                Ok(Carrier::of(tx, &found).ok_or_else(|| vec![failure((Some(arn), "AGENT"))]))
+            }
+            Err(refusals) if refusals.is_empty() => Err(RunError::NoInstances.into()),
+            Err(refusals) => Ok(Err(refusals.into_iter().map(failure).collect())),
+        },
     }
+}
+
+/// AWS: why an instance does not take a task.
+fn failure((arn, reason): instance::Refusal) -> aws::Failure {
+    aws::Failure { arn, reason: Some(String::from(reason)), detail: None }
 }
 
 /// Looks at everything that a request asks for and can be judged before a host is chosen. A
@@ -178,7 +192,7 @@ pub fn checked(tx: &mut Tx<'_>, request: aws::RunTaskRequest) -> Result<Run, Fau
 fn sound(tx: &mut Tx<'_>, family: &str, spec: &Spec, launch_type: LaunchType) -> Result<(), Fault> {
     check::register(family, spec)?;
     if launch_type == LaunchType::Fargate {
-        check::fargate(spec)?;
+        fargate::check(spec).map_err(check::Flaw::from)?;
     }
     if let Some(what) = support::missing(spec) {
         return Err(RunError::NotYet(what).into());

@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use core_lifecycle::{
     Assignment, Condition, ContainerSpec, Dependency, HealthCheck, Interface, LaunchType, Mount, Namespace,
-    NetworkMode, PortMapping, PortRange, PullAs, RestartPolicy, SecretReference, Ulimit, Volume,
-    VolumeSource, VolumesFrom,
+    NetworkMode, PullAs, RestartPolicy, SecretReference, Ulimit, Volume, VolumeSource, VolumesFrom,
 };
 
-use super::container::protocol_of;
-use super::{linux, logs, names, size};
+use super::{linux, logs, names, ports, size};
 use crate::state::container::{self as state, ContainerDefinition};
 use crate::state::definition::Spec;
 use crate::state::task::TaskId;
@@ -150,7 +148,7 @@ fn container(at: &TaskId, c: &ContainerDefinition, spec: &Spec, choice: &Choice)
         readonly_root: c.readonly_root_filesystem == Some(true),
         stop_timeout: c.stop_timeout.map_or(STOP_TIMEOUT, seconds),
         ulimits: ulimits(c, choice.launch_type),
-        ports: ports(c, spec),
+        ports: ports::ports(c, spec),
         logging: logging.unwrap_or_default(),
         labels: c.docker_labels.clone().unwrap_or_default(),
         depends_on: c.depends_on.iter().flatten().map(dependency).collect(),
@@ -242,36 +240,4 @@ fn ulimits(c: &ContainerDefinition, launch_type: LaunchType) -> Vec<Ulimit> {
         limits.push(Ulimit { name, soft: OPEN_FILES, hard: OPEN_FILES, is_explicit: false });
     }
     limits
-}
-
-/// The port mappings of a container of `spec`, a range as one mapping for each of its ports.
-pub fn ports(c: &ContainerDefinition, spec: &Spec) -> Vec<PortMapping> {
-    let mode = network_mode(spec);
-    c.port_mappings.iter().flatten().flat_map(|mapping| port(mapping, mode)).collect()
-}
-
-fn port(mapping: &state::PortMapping, mode: NetworkMode) -> Vec<PortMapping> {
-    let protocol = protocol_of(mapping);
-    let is_shared = matches!(mode, NetworkMode::Awsvpc | NetworkMode::Host);
-    // AWS: where containers share a namespace, the host's port is the container's.
-    let one = |container_port: u16, asked: u16, range| PortMapping {
-        container_port,
-        host_port: if is_shared { container_port } else { asked },
-        protocol: String::from(protocol),
-        range,
-    };
-    if let Some((first, last)) = mapping.container_port_range.as_deref().and_then(range) {
-        let range = Some(PortRange { first, last });
-        return (first..=last).map(|port| one(port, 0, range)).collect();
-    }
-    let number = |port: i32| u16::try_from(port).ok();
-    let Some(container_port) = mapping.container_port.and_then(number) else { return Vec::new() };
-    vec![one(container_port, mapping.host_port.and_then(number).unwrap_or(0), None)]
-}
-
-/// `8000-8010`: first and last, in order.
-pub fn range(text: &str) -> Option<(u16, u16)> {
-    let (first, last) = text.split_once('-')?;
-    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-    (first > 0 && first <= last).then_some((first, last))
 }

@@ -5,21 +5,23 @@
 use std::collections::BTreeSet;
 
 use super::container::{self, ContainerFlaw};
+use super::fargate::{self, FargateFlaw};
 use super::naming::is_name;
 use super::size;
 use crate::state::container::ContainerDefinition;
 use crate::state::definition::Spec;
+use crate::state::volume::DockerVolumeConfiguration;
 
 /// Why a task definition cannot be registered or run. Texts as AWS's, where they are known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
     #[error("Family contains invalid characters.")]
     Family,
-    #[error("Container definitions should not be empty.")]
+    #[error("Container list cannot be empty.")]
     NoContainers,
     #[error("Too many containers: {0}. A task definition can have at most 10 container definitions.")]
     TooManyContainers(usize),
-    #[error("At least one container must be marked as essential.")]
+    #[error("Task definition doesn't have any essential container.")]
     NoEssential,
     #[error("Container names must be unique within a task definition: '{0}' is used twice.")]
     DuplicateContainer(String),
@@ -33,6 +35,8 @@ pub enum Flaw {
     VolumeName(String),
     #[error("Duplicate volume name: '{0}'.")]
     DuplicateVolume(String),
+    #[error("Docker volume configuration of volume '{volume}': {problem}")]
+    DockerVolume { volume: String, problem: &'static str },
     #[error("Only one volume configuration may be specified for volume '{0}'.")]
     VolumeKinds(String),
     #[error("Invalid 'cpu' setting for task.")]
@@ -45,27 +49,16 @@ pub enum Flaw {
         "The sum of all container 'memoryReservation' values cannot be greater than the value of the task 'memory'."
     )]
     MemorySum,
-    #[error("Fargate only supports network mode 'awsvpc'.")]
-    FargateNetwork,
-    #[error("Fargate requires that 'cpu' be defined at the task level.")]
-    FargateNoCpu,
-    #[error("Fargate requires that 'memory' be defined at the task level.")]
-    FargateNoMemory,
-    #[error(
-        "No Fargate configuration exists for given values: {0} CPU, {1} memory. \
-         See the Amazon ECS documentation for the valid values."
-    )]
-    FargateSize(u32, u32),
-    #[error("Fargate requires task definition to have execution role ARN to support log driver awslogs.")]
-    FargateLogsRole,
-    #[error("Fargate requires task definition to have execution role ARN to support ECR images.")]
-    FargateImageRole,
-    #[error("Fargate requires task definition to have execution role ARN to support container secrets.")]
-    FargateSecretsRole,
-    #[error("Fargate compatible task definitions do not support {0}.")]
-    Fargate(&'static str),
-    #[error("The ephemeral storage size must be between 20 and 200 GiB.")]
+    #[error(transparent)]
+    Fargate(#[from] FargateFlaw),
+    #[error("Tasks using the EC2 launch type do not support EphemeralStorage.")]
     EphemeralStorage,
+    #[error("Fault injection is not supported when networkMode={0}: it takes awsvpc or host.")]
+    FaultInjection(String),
+    #[error(
+        "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'."
+    )]
+    SecretsRole,
     #[error("Placement constraints must be of type memberOf and have an expression.")]
     PlacementConstraint,
     #[error("Role is not valid")]
@@ -82,7 +75,7 @@ pub fn register(family: &str, spec: &Spec) -> Result<(), Flaw> {
     }
     roles(spec)?;
     if spec.needs_fargate() {
-        fargate_size(spec)?;
+        fargate::size(spec)?;
     }
     volumes(spec)?;
     containers(spec)?;
@@ -92,10 +85,25 @@ pub fn register(family: &str, spec: &Spec) -> Result<(), Flaw> {
             return Err(Flaw::PlacementConstraint);
         }
     }
-    if spec.ephemeral_storage.as_ref().is_some_and(|s| !(20..=200).contains(&s.size_in_gi_b)) {
+    modes(spec)?;
+    if spec.needs_fargate() { Ok(fargate::check(spec)?) } else { Ok(()) }
+}
+
+/// What depends on the network mode or on the launch types that the definition asks for.
+fn modes(spec: &Spec) -> Result<(), Flaw> {
+    let asks_for_others = !spec.requires_compatibilities.is_empty() && !spec.needs_fargate();
+    if spec.ephemeral_storage.is_some() && asks_for_others {
         return Err(Flaw::EphemeralStorage);
     }
-    if spec.needs_fargate() { fargate(spec) } else { Ok(()) }
+    let mode = spec.network_mode.as_deref().unwrap_or("bridge");
+    if spec.enable_fault_injection == Some(true) && !matches!(mode, "awsvpc" | "host") {
+        return Err(Flaw::FaultInjection(String::from(mode)));
+    }
+    let secret = |c: &ContainerDefinition| c.secrets.as_ref().is_some_and(|secrets| !secrets.is_empty());
+    if spec.execution_role.is_none() && spec.containers.iter().any(secret) {
+        return Err(Flaw::SecretsRole);
+    }
+    Ok(())
 }
 
 fn roles(spec: &Spec) -> Result<(), Flaw> {
@@ -129,11 +137,20 @@ fn volumes(spec: &Spec) -> Result<(), Flaw> {
         if kinds.iter().filter(|is_set| **is_set).count() > 1 {
             return Err(Flaw::VolumeKinds(name));
         }
+        if let Some(problem) = volume.docker_volume_configuration.as_ref().and_then(docker_problem) {
+            return Err(Flaw::DockerVolume { volume: name, problem });
+        }
         if !seen.insert(name.clone()) {
             return Err(Flaw::DuplicateVolume(name));
         }
     }
     Ok(())
+}
+
+fn docker_problem(docker: &DockerVolumeConfiguration) -> Option<&'static str> {
+    let is_shared = docker.scope.as_deref() == Some("shared");
+    // AWS: only a volume that outlives the task may be there before it.
+    (docker.autoprovision.is_some() && !is_shared).then_some("autoprovision needs scope 'shared'.")
 }
 
 fn containers(spec: &Spec) -> Result<(), Flaw> {
@@ -201,64 +218,6 @@ pub fn host_access(spec: &Spec) -> Option<&'static str> {
         ("dockerSecurityOptions", spec.containers.iter().any(is_unconfined)),
     ];
     found.into_iter().find(|(_, is_set)| *is_set).map(|(what, _)| what)
-}
-
-/// What Fargate asks beyond the rules for every definition.
-pub fn fargate(spec: &Spec) -> Result<(), Flaw> {
-    fargate_size(spec)?;
-    if !spec.placement_constraints.is_empty() {
-        return Err(Flaw::Fargate("placement constraints"));
-    }
-    if spec.pid_mode.as_deref() == Some("host") {
-        return Err(Flaw::Fargate("pidMode 'host'"));
-    }
-    if spec.ipc_mode.is_some() {
-        return Err(Flaw::Fargate("ipcMode"));
-    }
-    if spec.inference_accelerators.as_ref().is_some_and(|list| !list.is_empty()) {
-        return Err(Flaw::Fargate("inference accelerators"));
-    }
-    for volume in &spec.volumes {
-        if volume.host.as_ref().is_some_and(|host| host.source_path.is_some()) {
-            return Err(Flaw::Fargate("host volumes with a source path"));
-        }
-        if volume.docker_volume_configuration.is_some() {
-            return Err(Flaw::Fargate("docker volumes"));
-        }
-    }
-    for container in &spec.containers {
-        container::fargate(container)?;
-        if spec.execution_role.is_none() {
-            role_needed(container)?;
-        }
-    }
-    Ok(())
-}
-
-fn fargate_size(spec: &Spec) -> Result<(), Flaw> {
-    if !spec.is_awsvpc() {
-        return Err(Flaw::FargateNetwork);
-    }
-    let cpu = size::cpu_units(spec.cpu.as_ref().ok_or(Flaw::FargateNoCpu)?).ok_or(Flaw::TaskCpu)?;
-    let memory =
-        size::memory_mib(spec.memory.as_ref().ok_or(Flaw::FargateNoMemory)?).ok_or(Flaw::TaskMemory)?;
-    if !size::is_fargate_pair(cpu, memory) {
-        return Err(Flaw::FargateSize(cpu, memory));
-    }
-    Ok(())
-}
-
-fn role_needed(container: &ContainerDefinition) -> Result<(), Flaw> {
-    if container.log_configuration.as_ref().is_some_and(|log| log.log_driver == "awslogs") {
-        return Err(Flaw::FargateLogsRole);
-    }
-    if is_ecr_image(container.image.as_deref().unwrap_or_default()) {
-        return Err(Flaw::FargateImageRole);
-    }
-    if container.secrets.as_ref().is_some_and(|secrets| !secrets.is_empty()) {
-        return Err(Flaw::FargateSecretsRole);
-    }
-    Ok(())
 }
 
 /// Whether an image lies in a private ECR repository by its name's form.

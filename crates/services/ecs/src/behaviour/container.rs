@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::assign;
 use super::check::Flaw;
 use super::dependency::has_cycle;
+use super::linux::{self, LinuxFlaw};
 use super::logs;
+use super::names;
 use super::naming::is_name;
-use crate::state::container::{ContainerDefinition, PortMapping};
+use super::ports::{self, PortFlaw};
+use crate::state::container::ContainerDefinition;
 use crate::state::definition::Spec;
 
 /// Why a container definition is refused.
@@ -27,34 +29,36 @@ pub enum ContainerFlaw {
         "Invalid setting for container '{0}'. At least one of 'memory' or 'memoryReservation' must be specified."
     )]
     NoMemory(String),
-    #[error("When networkMode={mode}, the host ports and container ports in port mappings must match.")]
-    HostPort { mode: String },
-    #[error("Port mappings of container '{container}': {problem}")]
-    Port { container: String, problem: &'static str },
-    #[error("Duplicate port mapping: {port}/{protocol} is used twice when networkMode={mode}.")]
-    DuplicatePort { port: i32, protocol: String, mode: String },
+    #[error("The 'memory' setting for container '{0}' is greater than for the task.")]
+    OverTask(String),
+    #[error("Granular {what} timeout on container '{container}' must be at least 2 seconds.")]
+    Timeout { what: &'static str, container: String },
+    #[error("the 'restartAttemptPeriod' setting for container '{0}' must be between 60 and 1800")]
+    AttemptPeriod(String),
+    #[error(transparent)]
+    Port(#[from] PortFlaw),
+    #[error(transparent)]
+    Linux(#[from] LinuxFlaw),
     #[error("Unknown volume '{0}'.")]
     UnknownVolume(String),
     #[error("Links are not supported when networkMode={0}.")]
     Links(String),
-    #[error("{field} is not supported when networkMode={mode}.")]
-    Network { field: &'static str, mode: String },
+    #[error("{what} not supported on container when networkMode={mode}.")]
+    Network { what: &'static str, mode: String },
     #[error("Cannot depend on container + '{0}' because it does not exist")]
     UnknownDependency(String),
     #[error("Container '{0}' cannot depend on itself.")]
     SelfDependency(String),
     #[error("A dependency container with SUCCESS or COMPLETE condition cannot be an essential container")]
     EssentialDependency,
-    #[error("A dependency container with HEALTHY condition must have a health check: '{0}'.")]
-    NoHealthCheck(String),
-    #[error("Unknown container '{0}' in volumesFrom.")]
+    #[error("A dependency container with HEALTHY condition must have health check configured")]
+    NoHealthCheck,
+    #[error("Invalid 'links' setting. Unknown container: '{0}'")]
+    UnknownLink(String),
+    #[error("Invalid 'volumesFrom' setting. Unknown container: '{0}'")]
     UnknownSource(String),
     #[error(transparent)]
     Log(#[from] logs::LogFlaw),
-    #[error(
-        "Log driver '{0}' is not supported on Fargate. Supported log drivers: awslogs, splunk, awsfirelens."
-    )]
-    FargateLogDriver(String),
     #[error("Environment variable names should not be null or empty.")]
     EnvironmentName,
     #[error("Ulimit '{0}': the soft limit must not exceed the hard limit.")]
@@ -83,7 +87,8 @@ pub fn check(container: &ContainerDefinition, spec: &Spec) -> Result<(), Contain
     environment(container)?;
     ulimits(container)?;
     network(container, spec)?;
-    ports(container, spec)?;
+    ports::check(container, spec)?;
+    linux::check(container, spec)?;
     for mount in container.mount_points.iter().flatten() {
         let wanted = mount.source_volume.as_deref().unwrap_or_default();
         if !spec.volumes.iter().any(|volume| volume.name.as_deref() == Some(wanted)) {
@@ -94,7 +99,7 @@ pub fn check(container: &ContainerDefinition, spec: &Spec) -> Result<(), Contain
         }
     }
     match &container.log_configuration {
-        Some(log) => Ok(logs::check(log, spec.needs_fargate())?),
+        Some(log) => Ok(logs::check(log)?),
         None => Ok(()),
     }
 }
@@ -117,7 +122,7 @@ fn numbers(container: &ContainerDefinition, spec: &Spec) -> Result<(), Container
     if let (Some(hard), Some(soft)) = (container.memory, container.memory_reservation)
         && soft > hard
     {
-        return setting(container, "'memory' must not be less than 'memoryReservation'.");
+        return setting(container, "'memory' must be greater than or equal to 'memoryReservation'.");
     }
     if spec.memory.is_none() && container.memory.is_none() && container.memory_reservation.is_none() {
         return Err(ContainerFlaw::NoMemory(String::from(container.name())));
@@ -126,13 +131,12 @@ fn numbers(container: &ContainerDefinition, spec: &Spec) -> Result<(), Container
         (container.memory, spec.memory.as_deref().and_then(super::size::memory_mib))
         && i64::from(hard) > i64::from(task)
     {
-        return setting(container, "'memory' must not be greater than the value of the task 'memory'.");
+        return Err(ContainerFlaw::OverTask(String::from(container.name())));
     }
-    if container.stop_timeout.is_some_and(|secs| secs < 0) {
-        return setting(container, "'stopTimeout' must not be negative.");
-    }
-    if container.start_timeout.is_some_and(|secs| secs < 0) {
-        return setting(container, "'startTimeout' must not be negative.");
+    for (what, timeout) in [("stop", container.stop_timeout), ("start", container.start_timeout)] {
+        if timeout.is_some_and(|secs| secs < 2) {
+            return Err(ContainerFlaw::Timeout { what, container: String::from(container.name()) });
+        }
     }
     if let Some(health) = &container.health_check {
         let within =
@@ -154,7 +158,7 @@ fn numbers(container: &ContainerDefinition, spec: &Spec) -> Result<(), Container
     if let Some(policy) = &container.restart_policy
         && policy.restart_attempt_period.is_some_and(|secs| !(60..=1800).contains(&secs))
     {
-        return setting(container, "'restartAttemptPeriod' must be between 60 and 1800.");
+        return Err(ContainerFlaw::AttemptPeriod(String::from(container.name())));
     }
     Ok(())
 }
@@ -182,57 +186,30 @@ fn ulimits(container: &ContainerDefinition) -> Result<(), ContainerFlaw> {
     Ok(())
 }
 
-/// AWS: what belongs to Docker's own networks cannot be had in a network namespace of the task.
+/// AWS: what belongs to Docker's own networks cannot be had in a namespace that containers share.
 fn network(container: &ContainerDefinition, spec: &Spec) -> Result<(), ContainerFlaw> {
-    if !spec.is_awsvpc() {
+    let mode = spec.network_mode.as_deref().unwrap_or("bridge");
+    let has = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    if mode != "bridge" && has(&container.links) {
+        return Err(ContainerFlaw::Links(String::from(mode)));
+    }
+    if mode == "none" && container.port_mappings.as_ref().is_some_and(|ports| !ports.is_empty()) {
+        return Err(ContainerFlaw::Network { what: "Port mappings are", mode: String::from(mode) });
+    }
+    if mode != "awsvpc" {
         return Ok(());
     }
-    let mode = String::from("awsvpc");
-    let has = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
-    if has(&container.links) {
-        return Err(ContainerFlaw::Links(mode));
-    }
     let refused = [
-        ("hostname", container.hostname.is_some()),
-        ("disableNetworking", container.disable_networking == Some(true)),
-        ("dnsServers", has(&container.dns_servers)),
-        ("dnsSearchDomains", has(&container.dns_search_domains)),
-        ("extraHosts", container.extra_hosts.as_ref().is_some_and(|hosts| !hosts.is_empty())),
+        ("hostname is", container.hostname.is_some()),
+        ("Disable Networking is", container.disable_networking == Some(true)),
+        ("DNS servers are", has(&container.dns_servers)),
+        ("DNS search domains are", has(&container.dns_search_domains)),
+        ("Extra hosts are", container.extra_hosts.as_ref().is_some_and(|hosts| !hosts.is_empty())),
     ];
     match refused.into_iter().find(|(_, is_set)| *is_set) {
-        Some((field, _)) => Err(ContainerFlaw::Network { field, mode }),
+        Some((what, _)) => Err(ContainerFlaw::Network { what, mode: String::from(mode) }),
         None => Ok(()),
     }
-}
-
-fn ports(container: &ContainerDefinition, spec: &Spec) -> Result<(), ContainerFlaw> {
-    let mode = spec.network_mode.as_deref().unwrap_or("bridge");
-    let problem = |problem| Err(ContainerFlaw::Port { container: String::from(container.name()), problem });
-    if container.port_mappings.as_ref().is_some_and(|ports| ports.len() > 100) {
-        return problem("there can be at most 100.");
-    }
-    for mapping in container.port_mappings.iter().flatten() {
-        match (mapping.container_port, &mapping.container_port_range) {
-            (None, None) => return problem("containerPort or containerPortRange must be specified."),
-            (Some(_), Some(_)) => return problem("containerPort and containerPortRange exclude each other."),
-            (Some(port), None) if !(1..=65_535).contains(&port) => {
-                return problem("containerPort must be between 1 and 65535.");
-            }
-            (None, Some(range)) if assign::range(range).is_none() => {
-                return problem("containerPortRange must be of the form 'first-last'.");
-            }
-            (Some(_), None) | (None, Some(_)) => {}
-        }
-        let Some(host) = mapping.host_port else { continue };
-        if !(0..=65_535).contains(&host) {
-            return problem("hostPort must be between 0 and 65535.");
-        }
-        let is_shared = matches!(mode, "awsvpc" | "host");
-        if is_shared && mapping.container_port.is_some_and(|port| port != host) {
-            return Err(ContainerFlaw::HostPort { mode: String::from(mode) });
-        }
-    }
-    Ok(())
 }
 
 /// What containers say of each other: dependencies, links, volumes from, ports in one namespace.
@@ -247,6 +224,12 @@ pub fn references(spec: &Spec) -> Result<(), Flaw> {
             }
         }
     }
+    for container in &spec.containers {
+        let mut links = container.links.iter().flatten().map(|link| names::link(link).container);
+        if let Some(unknown) = links.find(|name| find(name).is_none()) {
+            return Err(ContainerFlaw::UnknownLink(unknown).into());
+        }
+    }
     let links = edges(spec, |container| {
         let links = container.links.iter().flatten();
         links.map(|link| link.split(':').next().unwrap_or_default()).collect()
@@ -254,8 +237,7 @@ pub fn references(spec: &Spec) -> Result<(), Flaw> {
     if has_cycle(&links) {
         return Err(Flaw::LinkCycle);
     }
-    let mode = spec.network_mode.as_deref().unwrap_or("bridge");
-    if matches!(mode, "awsvpc" | "host") { distinct_ports(spec, mode) } else { Ok(()) }
+    Ok(ports::distinct(spec).map_err(ContainerFlaw::from)?)
 }
 
 fn edges<'a>(
@@ -280,72 +262,18 @@ fn dependencies(spec: &Spec) -> Result<(), Flaw> {
                     return Err(ContainerFlaw::EssentialDependency.into());
                 }
                 "HEALTHY" if found.health_check.is_none() => {
-                    return Err(ContainerFlaw::NoHealthCheck(wanted.clone()).into());
+                    return Err(ContainerFlaw::NoHealthCheck.into());
                 }
                 _ => {}
             }
         }
     }
+    // Who takes another's volumes waits for it as well.
     let edges = edges(spec, |container| {
-        container.depends_on.iter().flatten().map(|d| d.container_name.as_str()).collect()
+        let waits = container.depends_on.iter().flatten().map(|d| d.container_name.as_str());
+        let takes =
+            container.volumes_from.iter().flatten().filter_map(|from| from.source_container.as_deref());
+        waits.chain(takes).collect()
     });
     if has_cycle(&edges) { Err(Flaw::DependencyCycle) } else { Ok(()) }
-}
-
-/// Containers that share a network namespace cannot share a port.
-fn distinct_ports(spec: &Spec, mode: &str) -> Result<(), Flaw> {
-    let mut seen = BTreeSet::new();
-    let mappings = spec.containers.iter().flat_map(|container| container.port_mappings.iter().flatten());
-    for mapping in mappings {
-        let Some(port) = mapping.container_port else { continue };
-        let protocol = protocol_of(mapping);
-        if !seen.insert((port, protocol)) {
-            let (protocol, mode) = (String::from(protocol), String::from(mode));
-            return Err(ContainerFlaw::DuplicatePort { port, protocol, mode }.into());
-        }
-    }
-    Ok(())
-}
-
-pub fn protocol_of(mapping: &PortMapping) -> &str {
-    mapping.protocol.as_deref().unwrap_or("tcp")
-}
-
-/// What Fargate refuses in a container.
-pub fn fargate(container: &ContainerDefinition) -> Result<(), Flaw> {
-    if container.privileged == Some(true) {
-        return Err(Flaw::Fargate("privileged"));
-    }
-    if container.docker_security_options.as_ref().is_some_and(|options| !options.is_empty()) {
-        return Err(Flaw::Fargate("dockerSecurityOptions"));
-    }
-    if container.resource_requirements.as_ref().is_some_and(|list| !list.is_empty()) {
-        return Err(Flaw::Fargate("resource requirements"));
-    }
-    if let Some(linux) = &container.linux_parameters {
-        if linux.devices.as_ref().is_some_and(|devices| !devices.is_empty()) {
-            return Err(Flaw::Fargate("devices"));
-        }
-        if linux.tmpfs.as_ref().is_some_and(|tmpfs| !tmpfs.is_empty()) {
-            return Err(Flaw::Fargate("tmpfs"));
-        }
-        if linux.shared_memory_size.is_some() {
-            return Err(Flaw::Fargate("sharedMemorySize"));
-        }
-        // AWS: SYS_PTRACE is the one capability that Fargate adds.
-        let added = linux.capabilities.iter().flat_map(|caps| caps.add.iter().flatten());
-        if added.into_iter().any(|name| name != "SYS_PTRACE") {
-            return Err(Flaw::Fargate("added capabilities other than SYS_PTRACE"));
-        }
-    }
-    if container.stop_timeout.is_some_and(|secs| secs > 120)
-        || container.start_timeout.is_some_and(|secs| secs > 120)
-    {
-        return setting(container, "'startTimeout' and 'stopTimeout' must not exceed 120 on Fargate.")
-            .map_err(Flaw::from);
-    }
-    match container.log_configuration.as_ref().map(|log| log.log_driver.as_str()) {
-        None | Some("awslogs" | "splunk" | "awsfirelens") => Ok(()),
-        Some(driver) => Err(ContainerFlaw::FargateLogDriver(String::from(driver)).into()),
-    }
 }

@@ -124,7 +124,7 @@ pub enum LogFlaw {
 }
 
 /// Checks a log configuration, whose driver may be one that we do not have.
-pub fn check(log: &LogConfiguration, is_fargate: bool) -> Result<(), LogFlaw> {
+pub fn check(log: &LogConfiguration) -> Result<(), LogFlaw> {
     let driver = log.log_driver.as_str();
     if !KNOWN_DRIVERS.contains(&driver) {
         return Err(LogFlaw::Driver(String::from(driver)));
@@ -146,7 +146,7 @@ pub fn check(log: &LogConfiguration, is_fargate: bool) -> Result<(), LogFlaw> {
         return Err(LogFlaw::Unknown { driver: driver(), names: unknown.join(", ") });
     }
     if log.log_driver == "awslogs" {
-        awslogs(log, is_fargate)?;
+        awslogs(log)?;
     }
     for (name, value) in options() {
         if let Some(problem) = flaw_of(name, value) {
@@ -156,13 +156,10 @@ pub fn check(log: &LogConfiguration, is_fargate: bool) -> Result<(), LogFlaw> {
     Ok(())
 }
 
-fn awslogs(log: &LogConfiguration, is_fargate: bool) -> Result<(), LogFlaw> {
+fn awslogs(log: &LogConfiguration) -> Result<(), LogFlaw> {
     let options = log.options.as_ref();
     let has = |name: &str| options.is_some_and(|options| options.get(name).is_some_and(|v| !v.is_empty()));
     let mut wanted = vec!["awslogs-region", "awslogs-group"];
-    if is_fargate {
-        wanted.push("awslogs-stream-prefix");
-    }
     wanted.retain(|name| !has(name));
     if !wanted.is_empty() {
         return Err(LogFlaw::Missing { driver: log.log_driver.clone(), names: wanted.join(", ") });

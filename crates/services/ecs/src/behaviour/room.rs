@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{assign, capability, size};
+use super::{capability, ports, size};
 use crate::state::container::ContainerDefinition;
 use crate::state::definition::Spec;
 
@@ -60,7 +60,7 @@ pub fn needs(spec: &Spec) -> Needs {
         ..Needs::default()
     };
     if !spec.is_awsvpc() {
-        for mapping in spec.containers.iter().flat_map(|c| assign::ports(c, spec)) {
+        for mapping in spec.containers.iter().flat_map(|c| ports::ports(c, spec)) {
             match mapping.protocol.as_str() {
                 _ if mapping.host_port == 0 => {}
                 "udp" => needs.ports_udp.push(mapping.host_port),

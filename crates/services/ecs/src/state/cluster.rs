@@ -26,6 +26,16 @@ pub struct Cluster {
     pub capacity_providers: Vec<String>,
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exec_logging: Option<ExecLogging>,
+}
+
+/// Where what is said in sessions of ExecuteCommand is written, if anywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExecLogging {
+    Nowhere,
+    /// AWS: beside the container's own log.
+    WithContainer,
 }
 
 impl Cluster {

@@ -233,15 +233,12 @@ fn fargate_has_its_sizes_and_rules() {
             request.memory = Some("77".into());
         },
     );
-    check("Fargate only supports network mode 'awsvpc'.", |request| {
+    check("Fargate only supports network mode ‘awsvpc’.", |request| {
         request.network_mode = Some("bridge".into())
     });
     check("Fargate requires that 'cpu' be defined at the task level.", |request| request.cpu = None);
     check("Fargate requires that 'memory' be defined at the task level.", |request| request.memory = None);
     check("Invalid 'cpu' setting for task.", |request| request.cpu = Some("much".into()));
-    check("Fargate compatible task definitions do not support privileged.", |request| {
-        first(request).privileged = Some(true);
-    });
     check("Fargate requires task definition to have execution role ARN to support ECR images.", |request| {
         first(request).image = Some("123456789012.dkr.ecr.us-east-1.amazonaws.com/app".into());
     });
@@ -258,19 +255,129 @@ fn fargate_has_its_sizes_and_rules() {
         "Fargate requires task definition to have execution role ARN to support log driver awslogs.",
         |request| first(request).log_configuration = log("awslogs", &all),
     );
-    check("Log driver awslogs requires options: awslogs-region, awslogs-stream-prefix", |request| {
+    check("Log driver awslogs requires options: awslogs-region", |request| {
         first(request).log_configuration = log("awslogs", &all[..1]);
     });
     check(
-        "Log driver 'syslog' is not supported on Fargate. Supported log drivers: awslogs, splunk, awsfirelens.",
-        |request| first(request).log_configuration = log("syslog", &[]),
+        "Fargate requires log configuration options to include awslogs-stream-prefix to support log driver awslogs.",
+        |request| first(request).log_configuration = log("awslogs", &all[..2]),
     );
-    check(
-        "Invalid setting for container 'web'. 'startTimeout' and 'stopTimeout' must not exceed 120 on Fargate.",
-        |request| {
-            first(request).stop_timeout = Some(121);
-        },
-    );
+    check("syslog is not a valid log driver. Must be one of [awslogs, splunk, awsfirelens]", |request| {
+        first(request).log_configuration = log("syslog", &[]);
+    });
+}
+
+fn linux(change: impl FnOnce(&mut aws::LinuxParameters)) -> Option<aws::LinuxParameters> {
+    let mut linux = aws::LinuxParameters::default();
+    change(&mut linux);
+    Some(linux)
+}
+
+fn added(capability: &str) -> Option<aws::LinuxParameters> {
+    let capabilities = aws::KernelCapabilities { add: Some(vec![capability.into()]), drop: None };
+    linux(|linux| linux.capabilities = Some(capabilities))
+}
+
+fn volume(change: impl FnOnce(&mut aws::Volume)) -> Option<Vec<aws::Volume>> {
+    let mut volume = aws::Volume { name: Some("v".into()), ..Default::default() };
+    change(&mut volume);
+    Some(vec![volume])
+}
+
+fn gpu(value: &str) -> Option<Vec<aws::ResourceRequirement>> {
+    let (value, r#type) = (Some(value.into()), "GPU".into());
+    Some(vec![aws::ResourceRequirement { value, r#type, sharing_strategy: None }])
+}
+
+/// What Fargate has not, and EC2 has: the same definition is taken without FARGATE.
+#[test]
+fn fargate_refuses_what_ec2_takes() {
+    type Change = fn(&mut Request);
+    let table: [(&str, Change); 18] = [
+        ("Fargate requires that the 'privileged' setting be 'false'.", |r| first(r).privileged = Some(true)),
+        ("SYS_ADMIN is not allowed on Fargate.", |r| first(r).linux_parameters = added("SYS_ADMIN")),
+        ("Fargate compatible task definitions do not support devices", |r| {
+            let device = aws::Device { host_path: "/dev/fuse".into(), ..Default::default() };
+            first(r).linux_parameters = linux(|linux| linux.devices = Some(vec![device]));
+        }),
+        ("Fargate compatible task definitions do not support tmpfs", |r| {
+            let tmpfs = aws::Tmpfs { container_path: "/t".into(), size: 1, mount_options: None };
+            first(r).linux_parameters = linux(|linux| linux.tmpfs = Some(vec![tmpfs]));
+        }),
+        ("Fargate compatible task definitions do not support sharedMemorySize", |r| {
+            first(r).linux_parameters = linux(|linux| linux.shared_memory_size = Some(1));
+        }),
+        ("Fargate compatible task definitions do not support maxSwap", |r| {
+            first(r).linux_parameters = linux(|linux| linux.max_swap = Some(1));
+        }),
+        ("Fargate compatible task definitions do not support swappiness", |r| {
+            first(r).linux_parameters = linux(|linux| linux.swappiness = Some(1));
+        }),
+        ("Fargate compatible task definitions do not support dockerSecurityOptions", |r| {
+            first(r).docker_security_options = Some(vec!["no-new-privileges".into()]);
+        }),
+        ("Tasks using the Fargate launch type do not support GPU resource requirements.", |r| {
+            first(r).resource_requirements = gpu("1");
+        }),
+        (
+            "Tasks using the Fargate launch type do not support ulimit core. The supported ulimit is 'nofile'.",
+            |r| {
+                first(r).ulimits =
+                    Some(vec![aws::Ulimit { name: "core".into(), soft_limit: 1, hard_limit: 1 }]);
+            },
+        ),
+        (
+            "Tasks using the Fargate launch type must have a container stop timeout of less than 120 seconds.",
+            |r| first(r).stop_timeout = Some(121),
+        ),
+        (
+            "Tasks using the Fargate launch type must have a container start timeout of less than 120 seconds.",
+            |r| first(r).start_timeout = Some(121),
+        ),
+        (
+            "Tasks using the Fargate launch type do not support pidMode 'host'. The supported value for pidMode is \
+             'task'.",
+            |r| r.pid_mode = Some("host".into()),
+        ),
+        ("Tasks using the Fargate launch type do not support ipcMode.", |r| r.ipc_mode = Some("task".into())),
+        ("Fargate compatible task definitions do not support sourcePath", |r| {
+            let host = aws::HostVolumeProperties { source_path: Some("/srv".into()) };
+            r.volumes = volume(|v| v.host = Some(host));
+        }),
+        ("Fargate compatible task definitions do not support dockerVolumeConfiguration", |r| {
+            r.volumes = volume(|v| v.docker_volume_configuration = Some(Default::default()));
+        }),
+        ("Fargate compatible task definitions do not support constraints", |r| {
+            let (r#type, expression) = (Some("memberOf".into()), Some("a == b".into()));
+            r.placement_constraints =
+                Some(vec![aws::TaskDefinitionPlacementConstraint { r#type, expression }]);
+        }),
+        ("fluentd is not a valid log driver. Must be one of [awslogs, splunk, awsfirelens]", |r| {
+            first(r).log_configuration =
+                Some(aws::LogConfiguration { log_driver: "fluentd".into(), ..Default::default() });
+        }),
+    ];
+    for (message, change) in table {
+        check(message, change);
+        let mut request = definition("app");
+        request.requires_compatibilities = Some(vec!["EC2".into()]);
+        change(&mut request);
+        let found = register(&mut World::new(), request);
+        assert_eq!(found.compatibilities.as_deref(), Some(&["EC2".into()][..]), "{message}");
+    }
+}
+
+#[test]
+fn room_on_disk_is_fargates() {
+    let storage = |gib| Some(aws::EphemeralStorage { size_in_gi_b: gib });
+    check("EphemeralStorage size should be at least 21", |r| r.ephemeral_storage = storage(20));
+    check("EphemeralStorage size should be at most 200", |r| r.ephemeral_storage = storage(201));
+    check("Tasks using the EC2 launch type do not support EphemeralStorage.", |r| {
+        r.requires_compatibilities = Some(vec!["EC2".into()]);
+        r.ephemeral_storage = storage(30);
+    });
+    let request = Request { ephemeral_storage: storage(200), ..definition("app") };
+    assert_eq!(register(&mut World::new(), request).ephemeral_storage, storage(200));
 }
 
 #[test]
@@ -292,14 +399,14 @@ fn every_valid_fargate_size_is_taken() {
 #[test]
 fn containers_have_their_rules() {
     check("Family contains invalid characters.", |request| request.family = "a b".into());
-    check("Container definitions should not be empty.", |request| request.container_definitions.clear());
+    check("Container list cannot be empty.", |request| request.container_definitions.clear());
     check(
         "Too many containers: 11. A task definition can have at most 10 container definitions.",
         |request| {
             request.container_definitions = (0..11).map(|n| container(&format!("c{n}"))).collect();
         },
     );
-    check("At least one container must be marked as essential.", |request| {
+    check("Task definition doesn't have any essential container.", |request| {
         first(request).essential = Some(false)
     });
     check("Container.name should not be null or empty.", |request| first(request).name = None);
@@ -323,7 +430,7 @@ fn containers_have_their_rules() {
         },
     );
     check(
-        "Invalid setting for container 'web'. 'memory' must not be less than 'memoryReservation'.",
+        "Invalid setting for container 'web'. 'memory' must be greater than or equal to 'memoryReservation'.",
         |request| {
             first(request).memory = Some(64);
             first(request).memory_reservation = Some(65);
@@ -334,7 +441,7 @@ fn containers_have_their_rules() {
         |request| first(request).memory = None,
     );
     check("Role is not valid", |request| request.task_role_arn = Some("arn:aws:iam::1:user/x".into()));
-    check("hostname is not supported when networkMode=awsvpc.", |request| {
+    check("hostname is not supported on container when networkMode=awsvpc.", |request| {
         first(request).hostname = Some("h".into())
     });
 }
@@ -350,7 +457,7 @@ fn ports_have_their_rules() {
     check("Port mappings of container 'web': containerPort must be between 1 and 65535.", |request| {
         first(request).port_mappings = Some(vec![port(65_536, None)]);
     });
-    check("Duplicate port mapping: 80/tcp is used twice when networkMode=awsvpc.", |request| {
+    check("container port is used multiple times in task: 80/tcp", |request| {
         first(request).port_mappings = Some(vec![port(80, None)]);
         request
             .container_definitions

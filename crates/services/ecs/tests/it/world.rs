@@ -68,6 +68,11 @@ impl World {
         self.runtime.block_on(self.platform.call::<O>(caller, input))
     }
 
+    /// Waits for work on the platform that is no operation.
+    pub fn wait<T, F: Future<Output = T>>(&mut self, work: impl FnOnce(Platform) -> F) -> T {
+        self.runtime.block_on(work(self.platform.clone()))
+    }
+
     pub fn advance(&mut self, by: Duration) {
         self.platform.clock().advance(by);
         self.settle();
