@@ -9,6 +9,7 @@ mod detach;
 mod doctor;
 mod down;
 mod host;
+mod instance;
 mod load;
 mod loaded;
 mod oci_runtime;

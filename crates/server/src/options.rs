@@ -67,6 +67,9 @@ pub struct UpArgs {
     /// Send pulls of a registry to another: public.ecr.aws=localhost:4566/mirror (repeatable)
     #[arg(long, env = "BOXSHIP_REGISTRY_MIRROR", value_name = "FROM=TO", value_delimiter = ',')]
     pub registry_mirror: Vec<String>,
+    /// Make this machine a container instance of a cluster, for launch type EC2
+    #[arg(long, env = "BOXSHIP_INSTANCE", value_name = "CLUSTER")]
+    pub instance: Option<String>,
     /// Let POST /_boxship/reset wipe everything
     #[arg(long, env = "BOXSHIP_ALLOW_RESET")]
     pub allow_reset: bool,
@@ -96,6 +99,7 @@ struct File {
     oci_runtime: Option<PathBuf>,
     #[serde(default)]
     registry_mirror: Vec<String>,
+    instance: Option<String>,
     allow_reset: Option<bool>,
     log: Option<String>,
     log_json: Option<bool>,
@@ -115,6 +119,8 @@ pub struct Options {
     /// Absolute: a task's supervisor outlives our directory and our `PATH`.
     pub oci_runtime: Option<PathBuf>,
     pub mirrors: Mirrors,
+    /// The cluster that this machine is a container instance of: a name or an ARN.
+    pub instance: Option<String>,
     pub allow_reset: bool,
     pub log: String,
     pub log_json: bool,
@@ -166,6 +172,7 @@ impl Options {
             is_limits_advisory: args.limits.or(file.limits) == Some(LimitsChoice::Advisory),
             oci_runtime,
             mirrors,
+            instance: args.instance.clone().or(file.instance).filter(|cluster| !cluster.is_empty()),
             allow_reset: args.allow_reset || file.allow_reset.unwrap_or(false),
             log: args.log.clone().or(file.log).unwrap_or_else(|| String::from("info")),
             log_json: args.log_json || file.log_json.unwrap_or(false),

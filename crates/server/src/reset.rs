@@ -5,10 +5,12 @@ use base::{AccountId, Region};
 use service::{Caller, Platform};
 
 use crate::host::Host;
+use crate::instance;
 
 /// Stops all tasks and wipes all accounts. Content and log events that nothing refers to any more
 /// go with the next sweep.
-pub async fn reset(platform: &Platform, host: &Host) -> Result<()> {
+/// This machine stays the container instance that it was started as, under another id.
+pub async fn reset(platform: &Platform, host: &Host, cluster: Option<&str>) -> Result<()> {
     let caller = Caller::platform("boxship", AccountId::default_account(), Region::default_region());
     platform
         .write("Reset", caller, |tx| {
@@ -17,5 +19,6 @@ pub async fn reset(platform: &Platform, host: &Host) -> Result<()> {
         })
         .await
         .context("the records could not be wiped")?;
-    host.wipe().await
+    host.wipe().await?;
+    instance::settle(platform, cluster).await
 }

@@ -29,7 +29,7 @@ use crate::load::Loader;
 use crate::loaded::Loaded;
 use crate::options::{Options, RuntimeChoice};
 use crate::page::Page;
-use crate::{clock, secret, shutdown, sweep};
+use crate::{clock, instance, secret, shutdown, sweep};
 
 /// The store's fact that says which runtime a data directory belongs to.
 const RUNTIME: &str = "runtime";
@@ -247,6 +247,7 @@ async fn serve(
     let (host, orders) = Host::start(up).await?;
     let host = Arc::new(host);
     let engine = controllers(platform, orders);
+    instance::settle(platform, options.instance.as_deref()).await?;
     let warnings = warnings(options);
     let admin = Arc::new(Admin {
         platform: platform.clone(),

@@ -1,0 +1,53 @@
+//! `--instance CLUSTER`: this machine as a container instance of a cluster.
+
+use anyhow::{Context, Result};
+use link::HostId;
+use service::Platform;
+use service_ecs::instances::{self, Joining};
+
+use crate::host::LOCAL;
+
+/// Registers this machine with `cluster`, or, without one, lets go of what it was registered as: its
+/// tasks go on, and it takes no new ones.
+pub async fn settle(platform: &Platform, cluster: Option<&str>) -> Result<()> {
+    let host = HostId(LOCAL.into());
+    let Some(cluster) = cluster else {
+        return instances::leave(platform, &host).await.context("the container instances cannot be written");
+    };
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let joining = Joining {
+        cluster: String::from(cluster),
+        host,
+        cpu: u32::try_from(cpus * 1024).unwrap_or(u32::MAX),
+        memory_mib: memory_mib().context("this machine's memory cannot be read")?,
+        gpus: Vec::new(),
+        architecture: match std::env::consts::ARCH {
+            "aarch64" => "arm64",
+            other => other,
+        },
+        version: String::from(env!("CARGO_PKG_VERSION")),
+    };
+    let joined = instances::join(platform, joining).await.with_context(|| format!("--instance {cluster}"))?;
+    if joined.is_cluster_new {
+        tracing::info!(cluster, "made the cluster");
+    }
+    tracing::info!(cluster, instance = joined.instance_arn, "this machine is a container instance");
+    Ok(())
+}
+
+/// All of this machine's memory, in MiB.
+fn memory_mib() -> Result<u32> {
+    let text = std::fs::read_to_string("/proc/meminfo")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    let kib = kib.context("/proc/meminfo has no MemTotal")?;
+    Ok(u32::try_from(kib / 1024).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_machine_has_memory() {
+        assert!(super::memory_mib().unwrap() > 64);
+    }
+}
