@@ -22,6 +22,15 @@ pub enum VpcError {
     Conflict(String),
     #[error("{0} is not a usable name")]
     Name(String),
+    /// Another container has it, or (`is_ours` false) another program of the machine.
+    #[error("port {port} of the host is taken")]
+    PortTaken { port: u16, is_ours: bool },
+    #[error("no ports of the host are free for {count} in a row")]
+    NoPorts { count: u16 },
+    /// Every range for the bridge overlaps with the machine's own network, or every address has
+    /// gone out.
+    #[error("no {0} is free for containers")]
+    NoAddresses(&'static str),
     /// [`crate::Vpcs::down`] was called, or the thread that owns the network ended.
     #[error("the network is shut down")]
     Closed,
@@ -35,6 +44,7 @@ impl VpcError {
                 Errno::from_io_error(source),
                 Some(Errno::AGAIN | Errno::BUSY | Errno::INTR | Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC)
             ),
+            VpcError::PortTaken { .. } | VpcError::NoPorts { .. } | VpcError::NoAddresses(_) => true,
             VpcError::UnknownVpc(_) | VpcError::Conflict(_) | VpcError::Name(_) | VpcError::Closed => false,
         }
     }

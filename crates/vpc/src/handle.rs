@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use crate::worker::Worker;
 use crate::world::World;
-use crate::{Attached, Ensured, InterfaceSpec, Inventory, VpcError, VpcKey, VpcSpec, VpcsConfig};
+use crate::{
+    Attached, BridgeShown, Bridged, BridgedSpec, Ensured, Hears, InterfaceSpec, Inventory, VpcError, VpcKey,
+    VpcSpec, VpcsConfig,
+};
 
 /// Every VPC on this host. Clones are the same; the thread ends with the last of them, and what it
 /// made stays until [`Vpcs::down`].
@@ -62,6 +65,52 @@ impl Vpcs {
     /// [`VpcError::Kernel`] of the first that failed; the others were tried all the same.
     pub async fn retain(&self, wanted: BTreeSet<String>) -> Result<Vec<String>, VpcError> {
         self.worker.run(move |world| world.retain(&wanted)).await
+    }
+
+    /// Makes the host's bridge unless it exists, with [`crate::PLATFORM`] on it.
+    ///
+    /// # Errors
+    /// [`VpcError::NoAddresses`] when every range for it is the machine's own;
+    /// [`VpcError::Kernel`].
+    pub async fn ensure_bridge(&self) -> Result<BridgeShown, VpcError> {
+        self.worker.run(World::ensure_bridge).await
+    }
+
+    /// Makes a container's namespace with an address on the bridge, and leads ports of the host to
+    /// it. The same container again answers the same, dynamic ports included.
+    ///
+    /// # Errors
+    /// [`VpcError::PortTaken`], [`VpcError::NoPorts`] and [`VpcError::NoAddresses`], after which
+    /// nothing of it is left; [`VpcError::Kernel`].
+    pub async fn attach_bridged(&self, spec: BridgedSpec) -> Result<Bridged, VpcError> {
+        self.worker.run(move |world| world.attach_bridged(&spec)).await
+    }
+
+    /// Takes every container of a task off the bridge and gives its ports back.
+    ///
+    /// # Errors
+    /// [`VpcError::Kernel`] of the first that failed; the others were tried all the same.
+    pub async fn detach_bridged(&self, task: &str) -> Result<(), VpcError> {
+        let task = task.to_owned();
+        self.worker.run(move |world| world.retain_bridged(|other| other != task)).await
+    }
+
+    /// Takes every container off the bridge whose task is not in `wanted`.
+    ///
+    /// # Errors
+    /// As [`Vpcs::detach_bridged`].
+    pub async fn retain_bridged(&self, wanted: BTreeSet<String>) -> Result<(), VpcError> {
+        self.worker.run(move |world| world.retain_bridged(|task| wanted.contains(task))).await
+    }
+
+    /// A listening socket for `port` of [`crate::PLATFORM`] on the host, non-blocking. The last one
+    /// opened for a port gets its connections. The socket itself has another port, because
+    /// programs of the machine may have this one.
+    ///
+    /// # Errors
+    /// [`VpcError::NoAddresses`] before [`Vpcs::ensure_bridge`]; [`VpcError::Kernel`].
+    pub async fn listen_on_host(&self, hears: Hears, port: u16) -> Result<TcpListener, VpcError> {
+        self.worker.run(move |world| world.listen_on_host(hears, port)).await
     }
 
     /// A listening socket inside the VPC, non-blocking. It belongs there whoever accepts on it.

@@ -50,11 +50,15 @@ impl Uplink {
 }
 
 pub struct Host {
-    rtnl: Rtnl,
-    nft: Nft,
-    /// How names of our links begin.
+    pub rtnl: Rtnl,
+    pub nft: Nft,
+    /// What names of ours on this machine have in common, and no other server's.
+    pub hash: String,
+    /// How names of our uplinks begin.
     prefix: String,
     table: String,
+    /// The bridge, whose containers may reach VPCs as the host itself does.
+    bridge: Option<String>,
     /// Exists while the machine forwards packets because of us.
     note: PathBuf,
     has_table: bool,
@@ -70,6 +74,8 @@ impl Host {
             nft: Nft::open()?,
             prefix: format!("bx{hash}u"),
             table: format!("{TABLE_PREFIX}{hash}"),
+            bridge: None,
+            hash,
             note: run_dir.join("forwarding"),
             has_table: false,
             has_looked: false,
@@ -88,7 +94,7 @@ impl Host {
 
     /// Tables of ours in the host's namespace.
     pub fn tables(&mut self) -> io::Result<Vec<String>> {
-        Ok(self.nft.tables()?.into_iter().filter(|name| *name == self.table).collect())
+        Ok(self.nft.tables()?.into_iter().filter(|name| name.starts_with(&self.table)).collect())
     }
 
     pub fn changed_forwarding(&self) -> bool {
@@ -102,6 +108,11 @@ impl Host {
         batch.set(UPLINK_SET);
         uplinks.iter().for_each(|uplink| batch.add_address(UPLINK_SET, uplink.vpc_address()));
         batch.chain(Chain { name: FORWARD, hook: Hook::Forward });
+        if let Some(bridge) = &self.bridge {
+            let containers =
+                [Expression::InputIs(bridge), Expression::OutputBegins(&self.prefix), Expression::Accept];
+            batch.rule(FORWARD, &containers);
+        }
         let entry = [Expression::OutputBegins(&self.prefix), Expression::IsNew, Expression::Drop];
         batch.rule(FORWARD, &entry);
         batch.chain(Chain { name: SOURCE_NAT, hook: Hook::SourceNat });
@@ -114,6 +125,21 @@ impl Host {
         self.nft.commit(batch)?;
         self.has_table = true;
         Ok(())
+    }
+
+    /// Lets containers of the bridge begin connections with VPCs.
+    pub fn admit(&mut self, bridge: &str) -> io::Result<()> {
+        self.bridge = Some(bridge.to_owned());
+        if !self.has_table {
+            return Ok(());
+        }
+        let uplinks: Vec<_> = self.uplinks()?.into_iter().map(|(_, uplink)| uplink).collect();
+        self.write_table(&uplinks)
+    }
+
+    /// The table of the bridge's rules.
+    pub fn bridge_table(&self) -> String {
+        format!("{}-bridge", self.table)
     }
 
     /// Connects a VPC's namespace, both ends up and addressed, without a name yet.
@@ -236,8 +262,11 @@ impl Host {
         if !self.note.exists() {
             return Ok(());
         }
-        let is_needed =
-            self.nft.tables()?.iter().any(|name| name.starts_with(TABLE_PREFIX) && *name != self.table);
+        let is_needed = self
+            .nft
+            .tables()?
+            .iter()
+            .any(|name| name.starts_with(TABLE_PREFIX) && !name.starts_with(&self.table));
         if !is_needed {
             fs::write(FORWARDING, "0")?;
         }

@@ -13,6 +13,16 @@
 //!                         lo 169.254.170.2, 172.31.0.2
 //! ```
 //!
+//! Containers outside VPCs (network mode `bridge`) have a namespace and an address each on a bridge
+//! of the host's, hidden behind the host's own addresses, as on Docker's default network:
+//!
+//! ```text
+//! container namespace                     host namespace
+//! eth0 172.17.0.2/16 ───── bx1a2b3cc2 ─┐
+//! default via 172.17.0.1               ├─ boxship0 172.17.0.1/16, 169.254.170.2
+//! eth0 172.17.0.3/16 ───── bx1a2b3cc3 ─┘  masquerade out; published ports led in
+//! ```
+//!
 //! Invariants:
 //! - The kernel is the record: what exists is read back from namespaces, links and their aliases
 //!   after a restart. There is no state file that could disagree, except the note of what the
@@ -20,13 +30,19 @@
 //! - A task sends from its own address only: the VPC's namespace checks the reverse path, and every
 //!   address has one path.
 //! - Two VPCs never meet: the host starts connections into a VPC and forwards none.
-//! - Every link on the host begins with the run directory's prefix, every host-side rule lies in one
-//!   table, and [`Vpcs::down`] leaves none of them.
+//! - Every link on the host begins with the run directory's prefix, but the bridge, whose alias says
+//!   whose it is; every host-side rule lies in tables with that prefix, and [`Vpcs::down`] leaves
+//!   none of them.
+//! - A port of the host leads to one container at a time, and never away from 169.254.170.2.
 //!
 //! Ignores, until their issues: security groups' rules (all traffic within a VPC passes), network
-//! ACLs, IPv6, NAT gateways, more than one host, and user namespaces.
+//! ACLs, IPv6, NAT gateways, more than one host, user namespaces; and connections that the kernel
+//! still tracks when a published UDP port changes hands.
 
 pub mod apart;
+mod bridge;
+mod bridged;
+mod containers;
 pub mod dns;
 mod error;
 mod files;
@@ -35,6 +51,7 @@ mod host;
 mod interface;
 mod namespace;
 mod net;
+mod ports;
 mod recover;
 mod spare;
 mod spec;
@@ -46,6 +63,8 @@ mod world;
 pub use error::VpcError;
 pub use files::{TaskFiles, task_files};
 pub use handle::Vpcs;
+pub use net::Transport;
 pub use spec::{
-    Attached, Ensured, HostRoute, InterfaceSpec, Inventory, PLATFORM, VpcKey, VpcSpec, VpcsConfig,
+    Attached, BridgeShown, Bridged, BridgedSpec, DYNAMIC_PORTS, Ensured, Hears, HostRoute, InterfaceSpec,
+    Inventory, PLATFORM, Publish, VpcKey, VpcSpec, VpcsConfig,
 };

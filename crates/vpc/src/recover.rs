@@ -6,17 +6,19 @@ use std::collections::BTreeMap;
 use std::io;
 
 use crate::VpcKey;
+use crate::containers::Containers;
 use crate::host::Host;
 use crate::interface::{Interface, is_interface, parse_alias};
 use crate::namespace::{Directory, Namespace, is_bound, unbind};
 use crate::net::request;
 use crate::vpc::{Vpc, file_name, key_of};
 
-/// What was found, by key and by interface id.
+/// What was found; VPCs by key, interfaces by id.
 #[derive(Default)]
 pub struct Found {
     pub vpcs: BTreeMap<VpcKey, Vpc>,
     pub interfaces: BTreeMap<String, Interface>,
+    pub containers: Containers,
 }
 
 pub fn recover(host: &mut Host, directory: &Directory) -> io::Result<Found> {
@@ -36,9 +38,11 @@ pub fn recover(host: &mut Host, directory: &Directory) -> io::Result<Found> {
         let interfaces = interfaces_of(vpc, directory)?;
         found.interfaces.extend(interfaces.into_iter().map(|one| (one.spec.eni.clone(), one)));
     }
+    found.containers = Containers::recover(host, directory)?;
     let is_known = |name: &String| {
         found.vpcs.keys().any(|key| file_name(key) == *name)
             || found.interfaces.values().any(|one| one.spec.task == *name)
+            || found.containers.knows(name)
     };
     for name in directory.names()?.iter().filter(|name| !is_known(name)) {
         unbind(&directory.file(name))?;

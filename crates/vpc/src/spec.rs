@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use core_addresses::{Cidr, Mac};
 
+use crate::net::Transport;
+
 /// Where the platform's one port listens inside every VPC.
 pub const PLATFORM: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
 
@@ -83,12 +85,71 @@ pub struct Attached {
     pub netns: PathBuf,
 }
 
+/// A container with an address of its own on the host's bridge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BridgedSpec {
+    /// The task's id.
+    pub task: String,
+    pub container: String,
+    pub ports: Vec<Publish>,
+}
+
+/// Ports of the host that are to lead to a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Publish {
+    pub transport: Transport,
+    /// The first one.
+    pub container_port: u16,
+    /// The first one; 0 leaves the choice to the host, among [`DYNAMIC_PORTS`].
+    pub host_port: u16,
+    /// How many in a row; at least 1.
+    pub count: u16,
+}
+
+/// What dynamic host ports are chosen from.
+pub const DYNAMIC_PORTS: std::ops::RangeInclusive<u16> = 32_768..=60_999;
+
+/// The container's namespace exists, with its interface up and its ports led to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bridged {
+    /// A file to join with `setns`, or to bind.
+    pub netns: PathBuf,
+    pub address: Ipv4Addr,
+    /// As asked for, in the same order, with every host port chosen.
+    pub ports: Vec<Publish>,
+}
+
+/// The bridge exists now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BridgeShown {
+    /// The link's name on the host: `boxship0`.
+    pub name: String,
+    pub subnet: Cidr,
+    /// The host's address on it, the containers' way out.
+    pub gateway: Ipv4Addr,
+    /// It was made by this call: what listens on it is to be opened.
+    pub is_new: bool,
+}
+
+/// Whom a listener on the host hears at [`PLATFORM`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hears {
+    /// Containers on the bridge, and nobody from outside the machine.
+    Bridge,
+    /// Processes in the host's own namespace.
+    Host,
+}
+
 /// What exists on this host, read from the kernel.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
     pub vpcs: Vec<VpcKey>,
     /// Interface ids with the task's id.
     pub interfaces: Vec<(String, String)>,
+    /// Containers on the bridge: task, address.
+    pub bridged: Vec<(String, Ipv4Addr)>,
+    /// Ports of the host that lead to containers.
+    pub ports: Vec<(Transport, u16)>,
     /// Links in the host's namespace.
     pub links: Vec<String>,
     /// Bound namespaces, by file name.

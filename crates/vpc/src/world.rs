@@ -6,6 +6,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
 use std::path::PathBuf;
 
+use crate::containers::Containers;
 use crate::error::Doing;
 use crate::host::Host;
 use crate::interface::{self, Interface};
@@ -13,7 +14,10 @@ use crate::namespace::{Directory, is_bound, unbind};
 use crate::recover::{Found, recover};
 use crate::spare::Spares;
 use crate::vpc::{Vpc, file_name};
-use crate::{Attached, Ensured, HostRoute, InterfaceSpec, Inventory, VpcError, VpcKey, VpcSpec, VpcsConfig};
+use crate::{
+    Attached, BridgeShown, Bridged, BridgedSpec, Ensured, Hears, HostRoute, InterfaceSpec, Inventory,
+    VpcError, VpcKey, VpcSpec, VpcsConfig,
+};
 
 pub struct World {
     run_dir: PathBuf,
@@ -21,6 +25,7 @@ pub struct World {
     host: Host,
     vpcs: BTreeMap<VpcKey, Vpc>,
     interfaces: BTreeMap<String, Interface>,
+    containers: Containers,
     spares: Option<Spares>,
     is_down: bool,
 }
@@ -29,7 +34,7 @@ impl World {
     pub fn open(config: &VpcsConfig) -> Result<Self, VpcError> {
         let directory = Directory::open(&config.run_dir).doing("preparing the run directory")?;
         let mut host = Host::open(&config.run_dir).doing("opening netlink")?;
-        let Found { vpcs, interfaces } =
+        let Found { vpcs, interfaces, containers } =
             recover(&mut host, &directory).doing("taking up what an earlier start left")?;
         let mut world = World {
             run_dir: config.run_dir.clone(),
@@ -37,6 +42,7 @@ impl World {
             host,
             vpcs,
             interfaces,
+            containers,
             spares: Some(Spares::start(config.spare).doing("starting a thread")?),
             is_down: false,
         };
@@ -148,6 +154,24 @@ impl World {
         Ok(unwanted)
     }
 
+    pub fn ensure_bridge(&mut self) -> Result<BridgeShown, VpcError> {
+        self.containers.ensure(&mut self.host)
+    }
+
+    pub fn attach_bridged(&mut self, spec: &BridgedSpec) -> Result<Bridged, VpcError> {
+        check_name(&spec.task)?;
+        let spares = self.spares.as_ref().ok_or(VpcError::Closed)?;
+        self.containers.attach(&mut self.host, &self.directory, spares, spec)
+    }
+
+    pub fn retain_bridged(&mut self, is_wanted: impl Fn(&str) -> bool) -> Result<(), VpcError> {
+        self.containers.retain(&mut self.host, is_wanted)
+    }
+
+    pub fn listen_on_host(&mut self, hears: Hears, port: u16) -> Result<TcpListener, VpcError> {
+        self.containers.listen(&mut self.host, hears, port)
+    }
+
     pub fn listen(&mut self, key: &VpcKey, address: SocketAddrV4) -> Result<TcpListener, VpcError> {
         self.inside(key, || {
             let listener = TcpListener::bind(address)?;
@@ -187,6 +211,8 @@ impl World {
         Ok(Inventory {
             vpcs: self.vpcs.keys().cloned().collect(),
             interfaces,
+            bridged: self.containers.tasks(),
+            ports: self.containers.ports(),
             links: uplinks.into_iter().map(|(link, _)| link.name).collect(),
             namespaces: self.directory.names().doing("listing namespaces")?,
             tables: self.host.tables().doing("listing tables")?,
@@ -204,6 +230,7 @@ impl World {
         let steps = [
             detached,
             links,
+            self.containers.down(&mut self.host).doing("deleting the bridge"),
             self.disconnect_all().doing("deleting uplinks"),
             self.unbind_all().doing("letting namespaces go"),
             self.host.remove_table().doing("deleting the host's rules"),

@@ -6,7 +6,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags,
+    LinkInfo, LinkMessage,
 };
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
@@ -31,6 +32,33 @@ pub fn link_up(index: u32) -> Request {
     link.header.flags = LinkFlags::Up;
     link.header.change_mask = LinkFlags::Up;
     change(RouteNetlinkMessage::SetLink(link), 0, &[])
+}
+
+/// A bridge, down, with no ports.
+pub fn bridge(name: &str, mac: Mac) -> Request {
+    let mut link = end_message(&End { name, mac });
+    link.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]));
+    change(RouteNetlinkMessage::NewLink(link), NLM_F_CREATE | NLM_F_EXCL, &[])
+}
+
+/// Makes a link a port of a bridge.
+pub fn set_bridge(index: u32, bridge: u32) -> Request {
+    let mut link = LinkMessage::default();
+    link.header.index = index;
+    link.attributes.push(LinkAttribute::Controller(bridge));
+    change(RouteNetlinkMessage::SetLink(link), 0, &[])
+}
+
+/// A bridge sends back through this port what came in through it: a client may have been led back
+/// to itself.
+pub fn set_hairpin(index: u32) -> Request {
+    let mut link = LinkMessage::default();
+    link.header.index = index;
+    link.attributes.push(LinkAttribute::LinkInfo(vec![
+        LinkInfo::PortKind(InfoPortKind::Bridge),
+        LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(true)])),
+    ]));
+    change(RouteNetlinkMessage::NewLink(link), 0, &[])
 }
 
 /// The alias is how a link says after a restart what it is for; at most 255 bytes.

@@ -2,6 +2,7 @@
 //! machine that it runs on. Without root every test says that it was left out.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod bridge;
 mod crash;
 mod files;
 mod network;

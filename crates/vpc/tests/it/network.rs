@@ -75,7 +75,7 @@ pub fn interface(vpc: &str, last: u8) -> InterfaceSpec {
 }
 
 /// Runs `work` on a thread inside a task's namespace.
-fn inside<T: Send>(netns: &Path, work: impl FnOnce() -> T + Send) -> T {
+pub fn inside<T: Send>(netns: &Path, work: impl FnOnce() -> T + Send) -> T {
     let namespace = std::fs::File::open(netns).unwrap();
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
@@ -89,7 +89,7 @@ fn inside<T: Send>(netns: &Path, work: impl FnOnce() -> T + Send) -> T {
 }
 
 /// A server that answers one connection with the peer's address.
-fn serve_once(listener: TcpListener) -> std::thread::JoinHandle<()> {
+pub fn serve_once(listener: TcpListener) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         let (mut stream, peer) = listener.accept().unwrap();
         stream.write_all(peer.ip().to_string().as_bytes()).unwrap();
@@ -97,7 +97,7 @@ fn serve_once(listener: TcpListener) -> std::thread::JoinHandle<()> {
 }
 
 /// Connects and answers what the server says: who we are to it.
-fn greet(address: Ipv4Addr, port: u16) -> String {
+pub fn greet(address: Ipv4Addr, port: u16) -> String {
     let target = SocketAddrV4::new(address, port).into();
     let mut stream = TcpStream::connect_timeout(&target, Duration::from_secs(10)).unwrap();
     let mut text = String::new();
@@ -106,7 +106,7 @@ fn greet(address: Ipv4Addr, port: u16) -> String {
 }
 
 /// Whether nothing lets us connect. Waits where packets vanish.
-fn is_closed(address: Ipv4Addr, port: u16) -> bool {
+pub fn is_closed(address: Ipv4Addr, port: u16) -> bool {
     let target = SocketAddrV4::new(address, port).into();
     TcpStream::connect_timeout(&target, Duration::from_millis(300)).is_err()
 }
@@ -268,7 +268,7 @@ fn vpcs_with_the_same_addresses_do_not_meet() {
 }
 
 /// Another machine behind the "host": a namespace with a link to it.
-fn outside_world(bench: &Bench) -> PathBuf {
+pub fn outside_world(bench: &Bench) -> PathBuf {
     std::fs::create_dir_all(&bench.run_dir).unwrap();
     let script = "ip link add wan0 type veth peer name lan0 netns $1 && ip addr add 198.51.100.1/24 dev wan0 && \
                   ip link set wan0 up";

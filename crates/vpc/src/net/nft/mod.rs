@@ -3,12 +3,17 @@
 //!
 //! Invariant: a batch takes effect as a whole or not at all.
 
-use std::io;
-use std::net::Ipv4Addr;
+mod batch;
+mod expression;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST};
+use std::io;
+
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
 use rustix::io::Errno;
 use rustix::net::netlink;
+
+pub use batch::{Batch, Chain, Hook, Target};
+pub use expression::{Expression, Transport};
 
 use super::attributes::Attributes;
 use super::socket::{Frame, Socket};
@@ -24,203 +29,16 @@ const GET_CHAIN: u16 = 4;
 const NEW_RULE: u16 = 6;
 const NEW_SET: u16 = 9;
 const NEW_ELEMENT: u16 = 12;
+const GET_ELEMENT: u16 = 13;
 const DELETE_ELEMENT: u16 = 14;
 const FAMILY_UNSPEC: u8 = 0;
 const FAMILY_IPV4: u8 = 2;
 /// The attribute that wraps each entry of a list.
 const LIST_ELEMENT: u16 = 1;
-/// The one register that our expressions use: each rule loads, then compares.
-const REGISTER: u32 = 1;
-/// `ipv4_addr` in nft's own numbering, so that `nft list` shows addresses.
-const TYPE_IPV4: u32 = 7;
 /// Netlink's header and the subsystem's.
 const HEADERS: usize = 20;
 /// Leaves out the flags in an attribute's kind.
 const KIND_MASK: u16 = 0x3fff;
-const CT_ESTABLISHED_OR_RELATED: u32 = 0b110;
-
-/// Where a chain sees packets.
-#[derive(Debug, Clone, Copy)]
-pub enum Hook {
-    Forward,
-    /// Where source addresses are rewritten.
-    SourceNat,
-}
-
-/// A base chain; its policy is to accept.
-#[derive(Debug, Clone, Copy)]
-pub struct Chain<'a> {
-    pub name: &'a str,
-    pub hook: Hook,
-}
-
-/// A step of a rule; a rule goes on while its steps match.
-#[derive(Debug, Clone, Copy)]
-pub enum Expression<'a> {
-    /// The link's name begins with this.
-    OutputBegins(&'a str),
-    OutputDoesNotBegin(&'a str),
-    /// The packet opens a connection, or belongs to none.
-    IsNew,
-    SourceIn(&'a str),
-    SourceNotIn(&'a str),
-    Masquerade,
-    Drop,
-}
-
-/// Changes that take effect together.
-pub struct Batch<'a> {
-    table: &'a str,
-    messages: Vec<(u16, u16, Vec<u8>)>,
-}
-
-impl<'a> Batch<'a> {
-    /// Changes within one table.
-    pub fn new(table: &'a str) -> Self {
-        Batch { table, messages: Vec::new() }
-    }
-
-    fn message(&mut self, kind: u16, flags: u16, fill: impl FnOnce(&str, &mut Attributes<'_>)) {
-        let mut body = Vec::with_capacity(128);
-        fill(self.table, &mut Attributes::new(&mut body));
-        self.messages.push((kind, flags, body));
-    }
-
-    /// Makes the table, empty: one that exists is deleted first.
-    pub fn fresh_table(&mut self) {
-        // Creating before deleting makes the deletion succeed whether or not it existed.
-        for (kind, flags) in [(NEW_TABLE, NLM_F_CREATE), (DELETE_TABLE, 0), (NEW_TABLE, NLM_F_CREATE)] {
-            self.message(kind, flags, |table, a| {
-                a.text(1, table);
-            });
-        }
-    }
-
-    pub fn delete_table(&mut self) {
-        for (kind, flags) in [(NEW_TABLE, NLM_F_CREATE), (DELETE_TABLE, 0)] {
-            self.message(kind, flags, |table, a| {
-                a.text(1, table);
-            });
-        }
-    }
-
-    pub fn chain(&mut self, chain: Chain<'_>) {
-        let (kind, hook, priority) = match chain.hook {
-            Hook::Forward => ("filter", 2, 0),
-            Hook::SourceNat => ("nat", 4, 100),
-        };
-        self.message(NEW_CHAIN, NLM_F_CREATE, |table, a| {
-            a.text(1, table).text(3, chain.name).text(7, kind);
-            a.nest(4, |a| {
-                a.number(1, hook).number(2, priority);
-            });
-        });
-    }
-
-    /// A set of addresses.
-    pub fn set(&mut self, name: &str) {
-        self.message(NEW_SET, NLM_F_CREATE, |table, a| {
-            a.text(1, table).text(2, name).number(3, 0).number(4, TYPE_IPV4).number(5, 4).number(10, 1);
-        });
-    }
-
-    pub fn add_address(&mut self, set: &str, address: Ipv4Addr) {
-        self.element(NEW_ELEMENT, NLM_F_CREATE, set, address);
-    }
-
-    /// Fails as a whole when the address is not in the set.
-    pub fn remove_address(&mut self, set: &str, address: Ipv4Addr) {
-        self.element(DELETE_ELEMENT, 0, set, address);
-    }
-
-    fn element(&mut self, kind: u16, flags: u16, set: &str, address: Ipv4Addr) {
-        self.message(kind, flags, |table, a| {
-            a.text(1, table).text(2, set);
-            a.nest(3, |a| {
-                a.nest(LIST_ELEMENT, |a| {
-                    a.nest(1, |a| {
-                        a.raw(1, &address.octets());
-                    });
-                });
-            });
-        });
-    }
-
-    pub fn rule(&mut self, chain: &str, expressions: &[Expression<'_>]) {
-        self.message(NEW_RULE, NLM_F_CREATE | NLM_F_APPEND, |table, a| {
-            a.text(1, table).text(2, chain);
-            a.nest(4, |a| expressions.iter().for_each(|expression| write(*expression, a)));
-        });
-    }
-}
-
-fn step(a: &mut Attributes<'_>, name: &str, fill: impl FnOnce(&mut Attributes<'_>)) {
-    a.nest(LIST_ELEMENT, |a| {
-        a.text(1, name).nest(2, fill);
-    });
-}
-
-fn write(expression: Expression<'_>, a: &mut Attributes<'_>) {
-    const OUTPUT_NAME: u32 = 7;
-    match expression {
-        Expression::OutputBegins(text) => link_name(a, OUTPUT_NAME, true, text),
-        Expression::OutputDoesNotBegin(text) => link_name(a, OUTPUT_NAME, false, text),
-        Expression::IsNew => is_new(a),
-        Expression::SourceIn(set) => source(a, set, true),
-        Expression::SourceNotIn(set) => source(a, set, false),
-        Expression::Masquerade => step(a, "masq", |_| {}),
-        Expression::Drop => step(a, "immediate", |a| {
-            a.number(1, 0).nest(2, |a| {
-                a.nest(2, |a| {
-                    a.number(1, 0);
-                });
-            });
-        }),
-    }
-}
-
-fn compare(a: &mut Attributes<'_>, is_equal: bool, value: &[u8]) {
-    step(a, "cmp", |a| {
-        a.number(1, REGISTER).number(2, u32::from(!is_equal)).nest(3, |a| {
-            a.raw(1, value);
-        });
-    });
-}
-
-/// Comparing only as many bytes as the text has makes it a prefix.
-fn link_name(a: &mut Attributes<'_>, key: u32, is_equal: bool, text: &str) {
-    step(a, "meta", |a| {
-        a.number(1, REGISTER).number(2, key);
-    });
-    compare(a, is_equal, text.as_bytes());
-}
-
-fn is_new(a: &mut Attributes<'_>) {
-    step(a, "ct", |a| {
-        a.number(1, REGISTER).number(2, 0);
-    });
-    step(a, "bitwise", |a| {
-        a.number(1, REGISTER).number(2, REGISTER).number(3, 4);
-        a.nest(4, |a| {
-            a.raw(1, &CT_ESTABLISHED_OR_RELATED.to_ne_bytes());
-        });
-        a.nest(5, |a| {
-            a.raw(1, &[0; 4]);
-        });
-    });
-    compare(a, true, &[0; 4]);
-}
-
-fn source(a: &mut Attributes<'_>, set: &str, is_in: bool) {
-    const NETWORK_HEADER: u32 = 1;
-    const SOURCE_OFFSET: u32 = 12;
-    step(a, "payload", |a| {
-        a.number(1, REGISTER).number(2, NETWORK_HEADER).number(3, SOURCE_OFFSET).number(4, 4);
-    });
-    step(a, "lookup", |a| {
-        a.text(1, set).number(2, REGISTER).number(5, u32::from(!is_in));
-    });
-}
 
 /// A packet filter socket of one network namespace.
 pub struct Nft {
@@ -267,7 +85,7 @@ impl Nft {
 
     /// The names of all tables of family `ip`.
     pub fn tables(&mut self) -> io::Result<Vec<String>> {
-        let found = self.dump(GET_TABLE, |message| text_of(message, 1))?;
+        let found = self.dump(GET_TABLE, &[], |message| text_of(message, 1))?;
         Ok(found.into_iter().flatten().collect())
     }
 
@@ -276,7 +94,7 @@ impl Nft {
     pub fn dropping_forward_chains(&mut self) -> io::Result<Vec<String>> {
         const FORWARD_HOOK: [u8; 4] = 2_u32.to_be_bytes();
         const DROP_POLICY: [u8; 4] = 0_u32.to_be_bytes();
-        let found = self.dump(GET_CHAIN, |message| {
+        let found = self.dump(GET_CHAIN, &[], |message| {
             let hook = attribute(message, 4).and_then(|hook| attribute(hook, 1));
             let drops = hook == Some(&FORWARD_HOOK) && attribute(message, 5) == Some(&DROP_POLICY);
             drops.then(|| Some(format!("{} {}", text_of(message, 1)?, text_of(message, 3)?))).flatten()
@@ -284,12 +102,32 @@ impl Nft {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// Asks for everything of a kind; `read` gets the attributes of each.
-    fn dump<T>(&mut self, kind: u16, read: impl Fn(&[u8]) -> T) -> io::Result<Vec<T>> {
+    /// Every entry of a map of ports; none if there is no such map.
+    pub fn targets(&mut self, table: &str, map: &str) -> io::Result<Vec<(u16, Target)>> {
+        let mut body = Vec::new();
+        Attributes::new(&mut body).text(1, table).text(2, map);
+        let found = self.dump(GET_ELEMENT, &body, |message| {
+            attributes(attribute(message, 3).unwrap_or_default())
+                .filter_map(|(_, element)| {
+                    let key = attribute(attribute(element, 1)?, 1)?;
+                    let target = Target::read(attribute(attribute(element, 2)?, 1)?)?;
+                    Some((u16::from_be_bytes([*key.first()?, *key.get(1)?]), target))
+                })
+                .collect::<Vec<_>>()
+        });
+        match found {
+            Ok(found) => Ok(found.into_iter().flatten().collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks for everything of a kind; `read` gets the attributes of each message.
+    fn dump<T>(&mut self, kind: u16, body: &[u8], read: impl Fn(&[u8]) -> T) -> io::Result<Vec<T>> {
         let sequence = self.socket.sequence(1);
         let mut bytes = Vec::new();
         let kind = (SUBSYSTEM << 8) | kind;
-        frame(&mut bytes, kind, NLM_F_REQUEST | NLM_F_DUMP, sequence, FAMILY_IPV4, 0, &[]);
+        frame(&mut bytes, kind, NLM_F_REQUEST | NLM_F_DUMP, sequence, FAMILY_IPV4, 0, body);
         self.socket.send(&bytes)?;
         let mut found = Vec::new();
         let mut is_open = true;
@@ -308,19 +146,20 @@ impl Nft {
     }
 }
 
-/// The value of the first attribute of a kind.
-fn attribute(mut bytes: &[u8], kind: u16) -> Option<&[u8]> {
-    while let [a, b, c, d, ..] = *bytes {
+/// Every attribute with its kind, in order; what is cut ends them.
+fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let [a, b, c, d, ..] = *bytes else { return None };
         let length = usize::from(u16::from_ne_bytes([a, b]));
-        if length < 4 {
-            return None;
-        }
-        if u16::from_ne_bytes([c, d]) & KIND_MASK == kind {
-            return bytes.get(4..length);
-        }
-        bytes = bytes.get(length.next_multiple_of(4)..)?;
-    }
-    None
+        let value = bytes.get(4..length)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((u16::from_ne_bytes([c, d]) & KIND_MASK, value))
+    })
+}
+
+/// The value of the first attribute of a kind.
+fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
+    attributes(bytes).find(|(found, _)| *found == kind).map(|(_, value)| value)
 }
 
 fn text_of(bytes: &[u8], kind: u16) -> Option<String> {

@@ -1,0 +1,300 @@
+//! The host's bridge: containers with an address each, hidden behind the host's own, with ports of
+//! the host led to them. As Docker's default network.
+//!
+//! Made when the first container needs it. Its name, its range and whose it is stand in the kernel
+//! (the link's alias), as everything else does.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::net::Ipv4Addr;
+
+use core_addresses::{Cidr, gateway_of, mac_of};
+use rustix::io::Errno;
+
+use crate::dns::name_servers;
+use crate::error::Doing;
+use crate::host::Host;
+use crate::namespace::without_ipv6;
+use crate::net::{Batch, Chain, Expression, Hook, Link, Target, Transport, request};
+use crate::ports::{Port, Ports};
+use crate::{Hears, PLATFORM, VpcError};
+
+const NAME: &str = "boxship";
+/// How many servers on one machine can have a bridge.
+const BRIDGES: u32 = 32;
+const LOOPBACK: Cidr = Cidr::new(Ipv4Addr::new(127, 0, 0, 0), 8);
+/// The platform's, and on a machine of a cloud that machine's own credentials.
+const LINK_LOCAL: Cidr = Cidr::new(Ipv4Addr::new(169, 254, 0, 0), 16);
+const PREFIX: u8 = 16;
+const RAW: &str = "raw";
+const FORWARD: &str = "forward";
+const DESTINATION_NAT: &str = "prerouting";
+const OUTPUT_NAT: &str = "output";
+const SOURCE_NAT: &str = "postrouting";
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bridge {
+    pub index: u32,
+    pub name: String,
+    pub subnet: Cidr,
+}
+
+/// The map of a protocol's ports.
+fn map_of(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Tcp => "tcp",
+        Transport::Udp => "udp",
+    }
+}
+
+/// The map of where the platform's ports lead for those who are heard.
+fn platform_map_of(hears: Hears) -> &'static str {
+    match hears {
+        Hears::Bridge => "platform-bridge",
+        Hears::Host => "platform-host",
+    }
+}
+
+/// Where the platform really listens for them.
+pub fn listens_at(hears: Hears) -> Ipv4Addr {
+    match hears {
+        Hears::Bridge => PLATFORM,
+        Hears::Host => Ipv4Addr::LOCALHOST,
+    }
+}
+
+/// By port of [`PLATFORM`], the port that it leads to: programs of the machine and published ports
+/// may have the number itself.
+pub type Listeners = BTreeMap<(Hears, u16), u16>;
+
+const TRANSPORTS: [Transport; 2] = [Transport::Tcp, Transport::Udp];
+
+/// Docker's own choices, in its order. 172.31.0.0/16 is left out: default VPCs lie there.
+fn candidates() -> impl Iterator<Item = Cidr> {
+    let second = (17..=30).map(|n| Cidr::new(Ipv4Addr::new(172, n, 0, 0), PREFIX));
+    second.chain((64..=127).map(|n| Cidr::new(Ipv4Addr::new(10, n, 0, 0), PREFIX)))
+}
+
+impl Bridge {
+    /// Whether a link is the bridge of the server with this hash.
+    fn read(link: &Link, hash: &str) -> Option<Self> {
+        let mut parts = link.alias.as_deref()?.split(' ');
+        let is_ours = (parts.next(), parts.next()) == (Some("boxship-bridge"), Some(hash));
+        let subnet = parts.next()?.parse().ok()?;
+        is_ours.then(|| Bridge { index: link.index, name: link.name.clone(), subnet })
+    }
+
+    /// The one that an earlier start left.
+    pub fn find(host: &mut Host) -> io::Result<Option<Self>> {
+        let links = host.rtnl.links()?;
+        Ok(links.iter().find_map(|link| Bridge::read(link, &host.hash)))
+    }
+
+    pub fn create(host: &mut Host) -> Result<Self, VpcError> {
+        let subnet = free_range(host)?.ok_or(VpcError::NoAddresses("range"))?;
+        let name = make_link(host).doing("making the bridge")?.ok_or(VpcError::NoAddresses("name"))?;
+        let index = host.rtnl.index_of(&name).doing("finding the bridge")?;
+        let bridge = Bridge { index, name, subnet };
+        if let Err(error) = bridge.complete(host) {
+            let _ = bridge.delete(host);
+            return Err(error);
+        }
+        Ok(bridge)
+    }
+
+    fn complete(&self, host: &mut Host) -> Result<(), VpcError> {
+        without_ipv6(&self.name).doing("switching the bridge's IPv6 off")?;
+        // Lets the machine's own clients at 127.0.0.1 be sent on to containers. Containers that
+        // try the other direction are stopped by a rule.
+        fs::write(format!("/proc/sys/net/ipv4/conf/{}/route_localnet", self.name), "1")
+            .doing("setting up the bridge")?;
+        self.write_table(host, &Ports::default(), &Listeners::new()).doing("writing the bridge's rules")?;
+        let alias = format!("boxship-bridge {} {}", host.hash, self.subnet);
+        let requests = [
+            request::link_up(self.index),
+            request::address(self.index, self.gateway(), self.subnet.prefix()),
+            request::address(self.index, PLATFORM, 32),
+            request::route_to_link(self.subnet, self.index),
+            request::set_alias(self.index, &alias),
+        ];
+        host.rtnl.run(&requests).doing("setting up the bridge")?;
+        host.admit(&self.name).doing("writing the host's rules")?;
+        host.forward().doing("switching forwarding on")
+    }
+
+    pub fn gateway(&self) -> Ipv4Addr {
+        gateway_of(self.subnet)
+    }
+
+    /// Writes all rules anew, in one step.
+    pub fn write_table(&self, host: &mut Host, ports: &Ports, listeners: &Listeners) -> io::Result<()> {
+        let table = host.bridge_table();
+        let mut batch = Batch::new(&table);
+        batch.fresh_table();
+        TRANSPORTS.iter().for_each(|transport| batch.map(map_of(*transport)));
+        for ((transport, number), target) in ports.all() {
+            batch.add_target(map_of(transport), number, target);
+        }
+        [Hears::Bridge, Hears::Host].into_iter().for_each(|hears| batch.map(platform_map_of(hears)));
+        for ((hears, shown), port) in listeners {
+            let target = Target { address: listens_at(*hears), port: *port };
+            batch.add_target(platform_map_of(*hears), *shown, target);
+        }
+        self.protect(&mut batch);
+        self.send_on(&mut batch);
+        self.hide(&mut batch);
+        host.nft.commit(batch)
+    }
+
+    fn protect(&self, batch: &mut Batch<'_>) {
+        let name = &self.name;
+        batch.chain(Chain { name: RAW, hook: Hook::Raw });
+        let loopback = [Expression::InputIs(name), Expression::DestinationWithin(LOOPBACK), Expression::Drop];
+        batch.rule(RAW, &loopback);
+        batch.chain(Chain { name: FORWARD, hook: Hook::Forward });
+        let link_local =
+            [Expression::InputIs(name), Expression::DestinationWithin(LINK_LOCAL), Expression::Drop];
+        batch.rule(FORWARD, &link_local);
+        // Neighbors of the machine reach published ports, not containers themselves.
+        let redirected = [Expression::OutputIs(name), Expression::IsRedirected, Expression::Accept];
+        batch.rule(FORWARD, &redirected);
+        let stranger =
+            [Expression::OutputIs(name), Expression::InputIsNot(name), Expression::IsNew, Expression::Drop];
+        batch.rule(FORWARD, &stranger);
+    }
+
+    /// What comes to a published port of this machine, from outside, from itself or from a
+    /// container. 169.254.170.2 is the platform's, whatever is published.
+    fn send_on(&self, batch: &mut Batch<'_>) {
+        let platform = |hears| {
+            [
+                Expression::DestinationWithin(Cidr::new(PLATFORM, 32)),
+                Expression::Protocol(Transport::Tcp),
+                Expression::SendTo(platform_map_of(hears)),
+            ]
+        };
+        let [on_bridge, on_host] = [platform(Hears::Bridge), platform(Hears::Host)];
+        let on_bridge: Vec<_> = std::iter::once(Expression::InputIs(&self.name)).chain(on_bridge).collect();
+        let chains = [
+            (DESTINATION_NAT, Hook::DestinationNat, &on_bridge[..]),
+            (OUTPUT_NAT, Hook::OutputNat, &on_host[..]),
+        ];
+        for (name, hook, platform) in chains {
+            batch.chain(Chain { name, hook });
+            batch.rule(name, platform);
+            for transport in TRANSPORTS {
+                let rule = [
+                    Expression::DestinationIsLocal,
+                    Expression::DestinationOutside(LINK_LOCAL),
+                    Expression::Protocol(transport),
+                    Expression::SendTo(map_of(transport)),
+                ];
+                batch.rule(name, &rule);
+            }
+        }
+    }
+
+    /// Whoever would answer past us must think that we asked.
+    fn hide(&self, batch: &mut Batch<'_>) {
+        let name = &self.name;
+        batch.chain(Chain { name: SOURCE_NAT, hook: Hook::SourceNat });
+        let out =
+            [Expression::SourceWithin(self.subnet), Expression::OutputIsNot(name), Expression::Masquerade];
+        batch.rule(SOURCE_NAT, &out);
+        let back = [
+            Expression::OutputIs(name),
+            Expression::SourceWithin(self.subnet),
+            Expression::IsRedirected,
+            Expression::Masquerade,
+        ];
+        batch.rule(SOURCE_NAT, &back);
+        let own = [Expression::OutputIs(name), Expression::SourceWithin(LOOPBACK), Expression::Masquerade];
+        batch.rule(SOURCE_NAT, &own);
+    }
+
+    /// Leads ports to a container, all or none.
+    pub fn publish(&self, host: &mut Host, targets: &[(Port, Target)]) -> io::Result<()> {
+        if targets.is_empty() {
+            return Ok(());
+        }
+        let table = host.bridge_table();
+        let mut batch = Batch::new(&table);
+        for ((transport, number), target) in targets {
+            batch.add_target(map_of(*transport), *number, *target);
+        }
+        host.nft.commit(batch)
+    }
+
+    pub fn unpublish(&self, host: &mut Host, ports: &[(Port, u16)]) -> io::Result<()> {
+        if ports.is_empty() {
+            return Ok(());
+        }
+        let table = host.bridge_table();
+        let mut batch = Batch::new(&table);
+        for ((transport, number), _) in ports {
+            batch.remove_target(map_of(*transport), *number);
+        }
+        host.nft.commit(batch)
+    }
+
+    /// Every port that leads somewhere, as the kernel has it.
+    pub fn published(host: &mut Host) -> io::Result<Vec<(Port, Target)>> {
+        let table = host.bridge_table();
+        let mut found = Vec::new();
+        for transport in TRANSPORTS {
+            let targets = host.nft.targets(&table, map_of(transport))?;
+            found.extend(targets.into_iter().map(|(number, target)| ((transport, number), target)));
+        }
+        Ok(found)
+    }
+
+    pub fn delete(&self, host: &mut Host) -> io::Result<()> {
+        host.rtnl.run(&[request::delete_link(self.index)])?;
+        delete_table(host)
+    }
+}
+
+/// Also where there is no bridge any more.
+pub fn delete_table(host: &mut Host) -> io::Result<()> {
+    let table = host.bridge_table();
+    let mut batch = Batch::new(&table);
+    batch.delete_table();
+    host.nft.commit(batch)
+}
+
+/// A range that neither the machine's own network nor its name servers lie in.
+fn free_range(host: &mut Host) -> Result<Option<Cidr>, VpcError> {
+    let addresses = host.rtnl.addresses().doing("listing addresses")?;
+    let routes = host.rtnl.routes().doing("listing routes")?;
+    let servers = name_servers(&fs::read_to_string("/etc/resolv.conf").unwrap_or_default());
+    let is_free = |range: &Cidr| {
+        let is_routed = routes.iter().any(|route| {
+            // A route to everything, or half of it, is a default route in another coat.
+            route.destination.prefix() > 1 && route.destination.overlaps(*range)
+        });
+        let has_address = addresses
+            .iter()
+            .any(|(address, own)| range.contains(*address) || (own.prefix() > 1 && own.overlaps(*range)));
+        let has_server = servers.iter().any(|server| match server.ip() {
+            std::net::IpAddr::V4(address) => range.contains(address),
+            std::net::IpAddr::V6(_) => false,
+        });
+        !is_routed && !has_address && !has_server
+    };
+    Ok(candidates().find(is_free))
+}
+
+/// The first name that nobody has.
+fn make_link(host: &mut Host) -> io::Result<Option<String>> {
+    for number in 0..BRIDGES {
+        let name = format!("{NAME}{number}");
+        let mac = mac_of(&format!("{}/{name}", host.hash));
+        match host.rtnl.run(&[request::bridge(&name, mac)]) {
+            Ok(()) => return Ok(Some(name)),
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::EXIST) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}

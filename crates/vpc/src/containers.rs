@@ -1,0 +1,218 @@
+//! Every container on the host's bridge, with the ports that lead to it.
+//!
+//! A container counts once its link has an alias; its ports are led to it just before, so that what
+//! a crash leaves in between is recognized by having no container.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::os::fd::AsFd;
+
+use tokio::net::TcpSocket;
+
+use crate::bridge::{self, Bridge, Listeners, listens_at};
+use crate::bridged::{self, Container, complete, connect, digest_of, file_name};
+use crate::error::Doing;
+use crate::host::Host;
+use crate::namespace::{Directory, is_bound, unbind};
+use crate::net::request;
+use crate::ports::{Port, Ports, Reserved};
+use crate::spare::Spares;
+use crate::{BridgeShown, Bridged, BridgedSpec, Hears, Publish, VpcError};
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 128;
+
+#[derive(Default)]
+pub struct Containers {
+    bridge: Option<Bridge>,
+    /// By task and digest of the container's name.
+    all: BTreeMap<(String, String), Container>,
+    ports: Ports,
+    /// Of this process.
+    listeners: Listeners,
+    /// The number of the address that went out last.
+    last: u64,
+}
+
+impl Containers {
+    /// Takes up what an earlier start left.
+    pub fn recover(host: &mut Host, directory: &Directory) -> io::Result<Self> {
+        let mut found = Containers { bridge: Bridge::find(host)?, ..Containers::default() };
+        let links = bridged::links(host)?;
+        let Some(bridge) = &found.bridge else {
+            // Somebody deleted the bridge: its containers are out of reach.
+            links.iter().try_for_each(|link| host.rtnl.run(&[request::delete_link(link.index)]))?;
+            return Ok(found);
+        };
+        for link in links {
+            match bridged::read(&link, directory).filter(|one| bridge.subnet.contains(one.address)) {
+                Some(one) => {
+                    found.last = found.last.max(bridged::number_of(bridge.subnet, one.address));
+                    found.all.insert((one.task.clone(), one.digest.clone()), one);
+                }
+                None => host.rtnl.run(&[request::delete_link(link.index)])?,
+            }
+        }
+        for (port, target) in Bridge::published(host)? {
+            if found.all.values().any(|one| one.address == target.address) {
+                found.ports.recover(port, target);
+            }
+        }
+        bridge.write_table(host, &found.ports, &found.listeners)?;
+        host.admit(&bridge.name)?;
+        Ok(found)
+    }
+
+    /// Whether a file of the run directory is a container's namespace.
+    pub fn knows(&self, file: &str) -> bool {
+        self.all.keys().any(|(task, digest)| file_name(task, digest) == file)
+    }
+
+    /// Listens where `port` of the platform's address leads.
+    pub fn listen(&mut self, host: &mut Host, hears: Hears, port: u16) -> Result<TcpListener, VpcError> {
+        let bridge = self.bridge.as_ref().ok_or(VpcError::NoAddresses("range"))?;
+        let link = (hears == Hears::Bridge).then_some(bridge.name.as_str());
+        let listener = listen_at(listens_at(hears), link).doing("listening on the host")?;
+        let real = listener.local_addr().doing("listening on the host")?.port();
+        self.listeners.insert((hears, port), real);
+        bridge.write_table(host, &self.ports, &self.listeners).doing("writing the bridge's rules")?;
+        Ok(listener)
+    }
+
+    pub fn ensure(&mut self, host: &mut Host) -> Result<BridgeShown, VpcError> {
+        let is_new = self.bridge.is_none();
+        let bridge = match &self.bridge {
+            Some(bridge) => bridge,
+            None => self.bridge.insert(Bridge::create(host)?),
+        };
+        let gateway = bridge.gateway();
+        Ok(BridgeShown { name: bridge.name.clone(), subnet: bridge.subnet, gateway, is_new })
+    }
+
+    pub fn attach(
+        &mut self,
+        host: &mut Host,
+        directory: &Directory,
+        spares: &Spares,
+        spec: &BridgedSpec,
+    ) -> Result<Bridged, VpcError> {
+        self.ensure(host)?;
+        let key = (spec.task.clone(), digest_of(&spec.container));
+        if let Some(found) = self.all.get(&key) {
+            if is_bound(&found.file) {
+                return Ok(self.shown(found, &spec.ports));
+            }
+            // Somebody unmounted it: the namespace is gone, or out of reach.
+            self.detach(host, &key)?;
+        }
+        let bridge = self.bridge.clone().ok_or(VpcError::NoAddresses("range"))?;
+        let seed = format!("{}/{}", spec.task, spec.container);
+        let reserved = self.ports.reserve(&spec.ports, &seed)?;
+        let used = |address| self.all.values().any(|one| one.address == address);
+        let (number, address) =
+            bridged::free_address(bridge.subnet, self.last, used).ok_or(VpcError::NoAddresses("address"))?;
+        self.last = number;
+        let file = directory.file(&file_name(&key.0, &key.1));
+        let wanted = Container { task: key.0.clone(), digest: key.1.clone(), address, index: 0, file };
+        let spare = spares.take().doing("making a namespace")?;
+        let made = connect(host, &bridge, spare, wanted).doing("making a container's interface")?;
+        self.finish(host, &bridge, made, reserved)
+    }
+
+    fn finish(
+        &mut self,
+        host: &mut Host,
+        bridge: &Bridge,
+        made: Container,
+        reserved: Reserved,
+    ) -> Result<Bridged, VpcError> {
+        let done = bridge
+            .publish(host, &reserved.targets(made.address))
+            .and_then(|()| complete(host, &made))
+            .doing("leading ports to a container");
+        if let Err(error) = done {
+            let _ = unbind(&made.file);
+            let _ = host.rtnl.run(&[request::delete_link(made.index)]);
+            return Err(error);
+        }
+        let shown =
+            Bridged { netns: made.file.clone(), address: made.address, ports: reserved.ports.clone() };
+        self.ports.keep(reserved, made.address);
+        self.all.insert((made.task.clone(), made.digest.clone()), made);
+        Ok(shown)
+    }
+
+    /// What a container has, with the ports that it was given.
+    fn shown(&self, container: &Container, wanted: &[Publish]) -> Bridged {
+        let mut given = self.ports.of(container.address);
+        given.sort_unstable_by_key(|((_, number), _)| *number);
+        let ports = wanted.iter().map(|publish| Publish { host_port: given_to(&given, publish), ..*publish });
+        Bridged { netns: container.file.clone(), address: container.address, ports: ports.collect() }
+    }
+
+    fn detach(&mut self, host: &mut Host, key: &(String, String)) -> Result<(), VpcError> {
+        let Some(container) = self.all.get(key) else { return Ok(()) };
+        if let Some(bridge) = &self.bridge {
+            let ports = self.ports.of(container.address);
+            bridge.unpublish(host, &ports).doing("giving ports of the host back")?;
+        }
+        self.ports.release(container.address);
+        // With its last name the namespace goes, and the link with it: the kernel does that later
+        // and many at once.
+        unbind(&container.file).doing("letting a container's namespace go")?;
+        self.all.remove(key);
+        Ok(())
+    }
+
+    /// Detaches every container of tasks that are not `wanted`; every one is tried.
+    pub fn retain(&mut self, host: &mut Host, is_wanted: impl Fn(&str) -> bool) -> Result<(), VpcError> {
+        let unwanted: Vec<_> = self.all.keys().filter(|(task, _)| !is_wanted(task)).cloned().collect();
+        let outcomes: Vec<_> = unwanted.iter().map(|key| self.detach(host, key)).collect();
+        outcomes.into_iter().collect()
+    }
+
+    pub fn tasks(&self) -> Vec<(String, Ipv4Addr)> {
+        self.all.values().map(|one| (one.task.clone(), one.address)).collect()
+    }
+
+    pub fn ports(&self) -> Vec<Port> {
+        self.ports.all().map(|(port, _)| port).collect()
+    }
+
+    /// Removes everything, also what this process knows nothing of.
+    pub fn down(&mut self, host: &mut Host) -> io::Result<()> {
+        *self = Containers { bridge: self.bridge.take(), ..Containers::default() };
+        for link in bridged::links(host)? {
+            host.rtnl.run(&[request::delete_link(link.index)])?;
+        }
+        match self.bridge.take() {
+            Some(bridge) => bridge.delete(host),
+            None => bridge::delete_table(host),
+        }
+    }
+}
+
+/// A socket bound to a link hears nobody else, and does not disturb those of other servers.
+fn listen_at(address: Ipv4Addr, link: Option<&str>) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    if let Some(link) = link {
+        socket.bind_device(Some(link.as_bytes()))?;
+    }
+    socket.bind(SocketAddrV4::new(address, 0).into())?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    // Already non-blocking.
+    Ok(TcpListener::from(socket.as_fd().try_clone_to_owned()?))
+}
+
+/// The first host port of a row that leads to the ports of `publish`, or 0.
+fn given_to(given: &[(Port, u16)], publish: &Publish) -> u16 {
+    let leads = |number: u16| {
+        (0..publish.count).all(|offset| {
+            let port = (publish.transport, number.saturating_add(offset));
+            given.contains(&(port, publish.container_port.saturating_add(offset)))
+        })
+    };
+    let fits = |number: u16| (publish.host_port == 0 || publish.host_port == number) && leads(number);
+    given.iter().map(|((_, number), _)| *number).find(|number| fits(*number)).unwrap_or(0)
+}
