@@ -6,7 +6,7 @@ use base::{AccountId, Fault, Region};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
-use service::{Caller, Operation, Origin, Platform, Principal, Service};
+use service::{Caller, Identity, KeyError, Operation, Origin, Platform, Principal, Service};
 use wire::sigv4::{Claim, ClaimError};
 use wire::{Api, Encoded, Parts, Protocol};
 
@@ -148,7 +148,7 @@ impl Apis {
         peer: &Peer,
         request_id: &str,
     ) -> Result<Encoded, Fault> {
-        let caller = caller(asked.protocol, parts, peer, request_id)?;
+        let caller = self.caller(asked.protocol, parts, peer, request_id)?;
         let Some(service) = asked.service else { return Err(no_api(parts, asked)) };
         let operation = find(service, asked)?;
         check_envelope(asked, parts, body)?;
@@ -164,39 +164,63 @@ impl Apis {
         let output = self.platform.run(service, operation, caller, input).await?;
         Ok(wire::encode(asked.protocol, asked.api, operation.definition, output.as_ref(), request_id))
     }
+
+    /// Who signed. Open mode proves nobody: the socket's owner was checked at accept, and the
+    /// signature says only which account and region are meant. A key that the platform issued says
+    /// more: whose it is, as long as it and its token are good. Enforce mode will verify signatures
+    /// here.
+    fn caller(
+        &self,
+        protocol: Protocol,
+        parts: &http::request::Parts,
+        peer: &Peer,
+        request_id: &str,
+    ) -> Result<Caller, Fault> {
+        let suffix = if is_json(protocol) { "Exception" } else { "" };
+        let incomplete =
+            |text: String| Fault::caller(format!("IncompleteSignature{suffix}"), text).with_status(400);
+        let query = parts.uri.query().unwrap_or_default();
+        let claim =
+            Claim::parse(&parts.headers, query).map_err(|error: ClaimError| incomplete(error.to_string()))?;
+        let Some(claim) = claim else {
+            let status = if is_json(protocol) { 400 } else { 403 };
+            return Err(Fault::caller(
+                format!("MissingAuthenticationToken{suffix}"),
+                "Missing Authentication Token",
+            )
+            .with_status(status));
+        };
+        let region = Region::parse(&claim.region)
+            .ok_or_else(|| incomplete(String::from("Credential should be scoped to a valid region.")))?;
+        let found = self.platform.identity(&claim.access_key, claim.token.as_deref());
+        let found = found.map_err(|error| bad_key(protocol, error))?;
+        let Identity { account, principal } = found.unwrap_or_else(|| Identity {
+            account: AccountId::parse(&claim.access_key).unwrap_or_else(AccountId::default_account),
+            principal: Principal::Root,
+        });
+        let origin: Origin = peer.origin.clone();
+        Ok(Caller { account, region, principal, origin, request_id: request_id.to_owned() })
+    }
+}
+
+/// AWS: each family of APIs has its own words for a key that opens nothing.
+fn bad_key(protocol: Protocol, error: KeyError) -> Fault {
+    let (code, status) = match (error, protocol) {
+        (KeyError::Invalid, Protocol::Ec2) => {
+            let message = "AWS was not able to validate the provided access credentials";
+            return Fault::caller("AuthFailure", message).with_status(401);
+        }
+        (KeyError::Expired, Protocol::Ec2) => ("RequestExpired", 400),
+        (KeyError::Invalid, protocol) if is_json(protocol) => ("UnrecognizedClientException", 400),
+        (KeyError::Expired, protocol) if is_json(protocol) => ("ExpiredTokenException", 400),
+        (KeyError::Invalid, _) => ("InvalidClientTokenId", 403),
+        (KeyError::Expired, _) => ("ExpiredToken", 403),
+    };
+    Fault::caller(code, error).with_status(status)
 }
 
 fn is_json(protocol: Protocol) -> bool {
     matches!(protocol, Protocol::AwsJson10 | Protocol::AwsJson11)
-}
-
-/// Who signed. Open mode proves nobody: the socket's owner was checked at accept, and the signature
-/// says only which account and region are meant. Enforce mode will verify it here.
-fn caller(
-    protocol: Protocol,
-    parts: &http::request::Parts,
-    peer: &Peer,
-    request_id: &str,
-) -> Result<Caller, Fault> {
-    let suffix = if is_json(protocol) { "Exception" } else { "" };
-    let incomplete =
-        |text: String| Fault::caller(format!("IncompleteSignature{suffix}"), text).with_status(400);
-    let query = parts.uri.query().unwrap_or_default();
-    let claim =
-        Claim::parse(&parts.headers, query).map_err(|error: ClaimError| incomplete(error.to_string()))?;
-    let Some(claim) = claim else {
-        let status = if is_json(protocol) { 400 } else { 403 };
-        return Err(Fault::caller(
-            format!("MissingAuthenticationToken{suffix}"),
-            "Missing Authentication Token",
-        )
-        .with_status(status));
-    };
-    let region = Region::parse(&claim.region)
-        .ok_or_else(|| incomplete(String::from("Credential should be scoped to a valid region.")))?;
-    let account = AccountId::parse(&claim.access_key).unwrap_or_else(AccountId::default_account);
-    let origin: Origin = peer.origin.clone();
-    Ok(Caller { account, region, principal: Principal::Root, origin, request_id: request_id.to_owned() })
 }
 
 /// Whether the caller may. Open mode: whoever came in may; policies come with enforce mode.

@@ -1,4 +1,4 @@
-//! Giving back what nothing needs: uploads, layers, content, log events.
+//! Giving back what nothing needs: uploads, layers, content, log events, sessions.
 
 use std::time::Duration;
 
@@ -25,6 +25,11 @@ async fn once(platform: &Platform, logs: &Logs, blobs: &Blobs) {
     if let Err(fault) = platform.write("SweepRegistry", caller, service_ecr::sweep).await {
         tracing::warn!(%fault, "the registry's records were not swept");
         return;
+    }
+    let wall = clock::wall();
+    let sts = Caller::platform("sts.amazonaws.com", AccountId::default_account(), Region::default_region());
+    if let Err(fault) = platform.write("SweepSessions", sts, move |tx| service_sts::sweep(tx, wall)).await {
+        tracing::warn!(%fault, "sessions that have expired were not swept");
     }
     let records = platform.store().snapshot();
     let blobs = blobs.clone();

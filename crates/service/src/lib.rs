@@ -19,11 +19,13 @@
 //! any operation means.
 
 mod caller;
+mod keys;
 mod operation;
 mod platform;
 mod tx;
 
 pub use caller::{Caller, Origin, Principal};
+pub use keys::{Identity, KeyError, Keys};
 pub use operation::{Acts, Operation, Service};
 pub use platform::{Platform, PlatformBuilder};
 pub use tx::{Data, Tx, View};

@@ -11,6 +11,7 @@ use store::{Kinds, Store, Transaction, WriteError};
 use wire::{OperationDefinition, Parts, Protocol, Shape};
 
 use crate::caller::Caller;
+use crate::keys::{Identity, KeyError, Keys};
 use crate::operation::{Answer, BoxShape, Operation, Run, Service};
 use crate::tx::{Data, Tx, View};
 
@@ -21,12 +22,20 @@ const MAX_DEPTH: u8 = 8;
 #[derive(Default)]
 pub struct PlatformBuilder {
     services: Vec<Service>,
+    keys: Option<Arc<dyn Keys>>,
 }
 
 impl PlatformBuilder {
     #[must_use]
     pub fn with(mut self, service: Service) -> Self {
         self.services.push(service);
+        self
+    }
+
+    /// Names who keeps the keys that the platform issues. Without, it issues none.
+    #[must_use]
+    pub fn issuing(mut self, keys: Arc<dyn Keys>) -> Self {
+        self.keys = Some(keys);
         self
     }
 
@@ -50,6 +59,7 @@ impl PlatformBuilder {
         Platform {
             inner: Arc::new(Inner {
                 services: self.services,
+                keys: self.keys,
                 by_definition,
                 store,
                 clock,
@@ -67,6 +77,7 @@ fn address(definition: &'static OperationDefinition) -> usize {
 
 struct Inner {
     services: Vec<Service>,
+    keys: Option<Arc<dyn Keys>>,
     by_definition: HashMap<usize, (usize, usize)>,
     store: Store,
     clock: Clock,
@@ -91,6 +102,17 @@ impl Platform {
 
     pub fn services(&self) -> &[Service] {
         &self.inner.services
+    }
+
+    /// Whose an access key is; `None`: not issued here.
+    ///
+    /// # Errors
+    /// It was issued here, and is good no more.
+    pub fn identity(&self, access_key: &str, token: Option<&str>) -> Result<Option<Identity>, KeyError> {
+        match &self.inner.keys {
+            Some(keys) => keys.identity(&self.inner.store.snapshot(), access_key, token),
+            None => Ok(None),
+        }
     }
 
     /// A source of chance of its own, never handed out twice.

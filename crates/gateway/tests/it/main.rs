@@ -14,7 +14,8 @@ use tokio::sync::watch;
 
 /// A gateway of its own, and a connection to it. Dropping the sender ends it.
 async fn connect(options: GatewayOptions) -> (TcpStream, watch::Sender<bool>) {
-    let builder = PlatformBuilder::default().with(service_sts::service());
+    let sts = service_sts::Config { secret: base::Secret::new("s"), wall: base::clock::wall };
+    let builder = PlatformBuilder::default().with(service_sts::service(&sts)).issuing(service_sts::keys(&sts));
     let store = Store::open(Memory::default().open(), builder.kinds()).unwrap();
     let platform = builder.build(store, Clock::new(Duration::ZERO), 7);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

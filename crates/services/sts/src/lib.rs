@@ -1,65 +1,53 @@
-//! AWS Security Token Service: who asks.
+//! AWS Security Token Service: who asks, and credentials for a while.
 //!
-//! Owns no record: the gateway and the agent say in whose name a request comes.
+//! A session is one record: whose it is and until when. Its secret and its token are derived from
+//! the record with the data directory's own secret, so that no record holds any.
 //!
-//! Deliberately ignores issuing credentials, which comes with the enforcement of policies.
+//! Invariant: a role's session exists only if the role's trust policy let its caller assume it.
+//! Invariant: what a trust policy says and we do not evaluate refuses by name; it never allows.
+//!
+//! Deliberately ignores what a session may do: nothing is evaluated yet, as IAM's README says.
+//! Session policies, session tags, MFA, federation and SAML are refused by name.
 
-use aws_sts::{GetCallerIdentityRequest, GetCallerIdentityResponse, op};
-use base::{Arn, Fault};
-use service::{Acts, Caller, Data, Operation, Principal, Service};
+mod api;
+mod behaviour;
+mod faults;
+mod seal;
+mod state;
+mod sweep;
+
+use std::sync::Arc;
+
+use base::{Secret, Timestamp};
+use service::{Keys, Service};
+
+pub use faults::refuse;
+pub use sweep::sweep;
+
+use seal::Seal;
+use state::Issuer;
+
+/// What the service needs beside its records.
+#[derive(Clone)]
+pub struct Config {
+    /// Derives secrets and tokens: the data directory's own. With another, no session is good.
+    pub secret: Secret,
+    /// Wall time, by which sessions expire; the platform's own clock may jump.
+    pub wall: fn() -> Timestamp,
+}
 
 /// The service with its operations.
-pub fn service() -> Service {
+pub fn service(config: &Config) -> Service {
     Service {
         api: &aws_sts::API,
-        operations: vec![Operation::data::<op::GetCallerIdentity, _, _>(Acts::All, get_caller_identity)],
-        kinds: |kinds| kinds,
-        refuse,
+        operations: api::operations(config),
+        kinds: state::kinds,
+        refuse: faults::refuse,
         observe: None,
     }
 }
 
-/// What Boxship does not act on, by name.
-pub fn refuse(what: &str) -> Fault {
-    let message = format_args!("Boxship does not support '{what}' of AWS STS yet.");
-    // AWS: a common error of the query APIs, in no API's model.
-    Fault::caller("ValidationError", message).with_status(400)
-}
-
-/// Not a plain read only because a session's user id holds the role's, which IAM knows.
-async fn get_caller_identity(
-    cx: Data,
-    _: GetCallerIdentityRequest,
-) -> Result<GetCallerIdentityResponse, Fault> {
-    let account = cx.caller.account.clone();
-    let (arn, user_id) = match &cx.caller.principal {
-        Principal::Root | Principal::Service(_) => {
-            (Arn::new("iam", "", &account, "root"), account.to_string())
-        }
-        Principal::Role { arn, session } => {
-            let name = arn.rsplit('/').next().unwrap_or(arn).to_owned();
-            let resource = format!("assumed-role/{name}/{session}");
-            let session_arn = Arn::new("sts", "", &account, resource);
-            (session_arn, format!("{}:{session}", role_id(&cx, &name).await?))
-        }
-    };
-    Ok(GetCallerIdentityResponse {
-        user_id: Some(user_id),
-        account: Some(account.to_string()),
-        arn: Some(arn.to_string()),
-    })
-}
-
-async fn role_id(cx: &Data, role_name: &str) -> Result<String, Fault> {
-    let caller = Caller::platform("sts.amazonaws.com", cx.caller.account.clone(), cx.caller.region.clone());
-    let request = aws_iam::GetRoleRequest { role_name: role_name.to_owned() };
-    match cx.platform.call::<aws_iam::op::GetRole>(caller, request).await {
-        Ok(answer) => Ok(answer.role.role_id),
-        // AWS: the credentials of a role that is gone are no longer good.
-        Err(_) => Err(Fault::caller(
-            "InvalidClientTokenId",
-            "The security token included in the request is invalid.",
-        )
-        .with_status(403)),
-    }
+/// Tells the platform whose its keys are.
+pub fn keys(config: &Config) -> Arc<dyn Keys> {
+    Arc::new(Issuer { seal: Seal::new(config.secret.clone()), wall: config.wall })
 }
