@@ -22,7 +22,7 @@ pub struct Exec<'a> {
     pub process: &'a Process,
     /// The container's profile, `linux.seccomp` of its specification.
     pub seccomp: Option<&'a LinuxSeccomp>,
-    /// The same compiled earlier.
+    /// The same compiled earlier; the profile itself is not needed then.
     pub filter: Option<&'a Filter>,
     pub stdio: Stdio,
     pub writable_exe: WritableExe,
@@ -38,7 +38,10 @@ pub fn exec(exec: Exec<'_>) -> Result<Created, LaunchError> {
     if exec.writable_exe == WritableExe::Refuse {
         exe::require_read_only()?;
     }
-    let program = Program::new(exec.process, exec.seccomp, exec.filter)?;
+    let mut program = Program::new(exec.process, exec.seccomp, exec.filter)?;
+    if let Some(filter) = exec.filter {
+        program.filter = filter.clone();
+    }
     let target = rustix::process::pidfd_open(exec.target, PidfdFlags::empty());
     let target: OwnedFd = target.map_err(|error| LaunchError::host("open the container's process", error))?;
     let path = format!("/proc/{}/ns/pid", exec.target.as_raw_nonzero());

@@ -39,22 +39,37 @@ pub trait Runtime: Send + Sync {
     /// Starts a container that has ended again, with the plan and the files that it had. Its record
     /// counts the restart, has a new start and no exit.
     ///
+    /// Its spool goes on where it was: whoever was told [`OutputState::Closed`] asks again.
+    ///
     /// # Errors
-    /// It was never started, or still runs.
+    /// [`RuntimeError::NoContainer`] when it was never started, [`RuntimeError::StillRunning`], and what
+    /// [`Runtime::start_container`] may say. A container that cannot be started again keeps its exit.
     fn restart_container<'a>(
         &'a self,
         task: &'a str,
         container: &'a str,
     ) -> Pending<'a, Result<ContainerRecord, RuntimeError>>;
 
-    /// Runs a process in a running container, confined as the container is. It ends with this
-    /// process, with the container, or when it likes.
+    /// Runs a process in a running container, confined as the container is, with its environment and in
+    /// its working directory. It ends with this process, with the container, or when it likes. Returns once
+    /// the program runs.
+    ///
+    /// # Errors
+    /// [`RuntimeError::NoContainer`], [`RuntimeError::NotRunning`], [`RuntimeError::Program`],
+    /// [`RuntimeError::Plan`] for a user whom the image does not know, [`RuntimeError::Unsupported`] where
+    /// nothing runs (simulated).
     fn exec<'a>(
         &'a self,
         task: &'a str,
         container: &'a str,
         plan: ExecPlan,
     ) -> Pending<'a, Result<Exec, RuntimeError>>;
+
+    /// How a container's health check goes, where that is known without running it (simulated).
+    /// `None`: it is to be run, by [`Runtime::exec`].
+    fn health(&self, _task: &str, _container: &str) -> Option<Foretold> {
+        None
+    }
 
     /// What the containers that run use now, by the kernel's count.
     fn stats<'a>(&'a self, task: &'a str) -> Pending<'a, Result<Vec<ContainerStats>, RuntimeError>>;
@@ -112,8 +127,18 @@ pub trait Runtime: Send + Sync {
     fn close(&self) -> Pending<'_, ()>;
 }
 
+/// How health checks go, now and for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Foretold {
+    pub is_healthy: bool,
+    /// Until then, or until the container is started again; [`Timestamp::NEVER`] for ever.
+    pub until: Timestamp,
+}
+
 /// A process in a container, and the way to it. Dropping it leaves the process running until its
-/// streams close; [`ExecControl::signal`] ends it.
+/// streams close; [`ExecControl::signal`] ends it. Its streams may have more to give after
+/// [`ExecControl::wait`] returned: read them to their end, or until you have enough, since a process that
+/// it left behind may hold them open.
 pub struct Exec {
     /// Where [`crate::ExecPlan::has_input`] asked for it. Closing it is the end of its input.
     pub input: Option<Box<dyn AsyncWrite + Send + Unpin>>,
@@ -128,7 +153,7 @@ pub struct Exec {
 pub trait ExecControl: Send + Sync {
     /// Without a terminal nothing happens.
     fn resize(&self, size: TerminalSize);
-    /// One that has ended takes it silently.
+    /// One that has ended takes it silently. SIGKILL goes to its whole process group.
     fn signal(&self, signal: Signal);
     /// Its exit code, as a shell reports it. May be asked again.
     fn wait(&self) -> Pending<'_, Result<i32, RuntimeError>>;
@@ -257,6 +282,16 @@ pub enum RuntimeError {
     /// The container's program could not be started: it is missing, not executable …
     #[error("{0}")]
     Start(String),
+    /// What [`Runtime::exec`] was to run cannot be executed: `text` is runc's, `exec: "nope": executable
+    /// file not found in $PATH`; `code` a shell's, 127 for what is not there and 126 for what is no program.
+    #[error("unable to start container process: {text}")]
+    Program { code: i32, text: String },
+    /// The container has ended.
+    #[error("container {0} is not running")]
+    NotRunning(String),
+    /// The container has not ended.
+    #[error("container {0} still runs")]
+    StillRunning(String),
     /// A limit that was asked for cannot be had on this host.
     #[error("{0}")]
     Limit(String),

@@ -12,6 +12,8 @@
 //! of containers belong to the agent.
 
 mod contract;
+mod descriptors;
+mod exec;
 mod linux;
 mod plan;
 mod protocol;
@@ -20,11 +22,12 @@ pub mod shim;
 mod simulated;
 pub mod spec;
 pub mod spool;
+mod stats;
 mod sys;
 
 pub use contract::{
-    ContainerRecord, ContainerStats, Event, Exec, ExecControl, InterfaceStats, OutputState, Pending, Runtime,
-    RuntimeError, SandboxPhase, SandboxRecord,
+    ContainerRecord, ContainerStats, Event, Exec, ExecControl, Foretold, InterfaceStats, OutputState, Pending,
+    Runtime, RuntimeError, SandboxPhase, SandboxRecord,
 };
 pub use linux::{Limits, Linux, LinuxOptions};
 pub use plan::{

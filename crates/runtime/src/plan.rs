@@ -137,7 +137,7 @@ pub struct ImageDefaults {
 }
 
 /// A process to run in a container beside its own.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ExecPlan {
     /// Program and arguments; the program is looked for on the container's `PATH`.
     pub command: Vec<String>,
@@ -148,7 +148,7 @@ pub struct ExecPlan {
     pub has_input: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TerminalSize {
     pub columns: u16,
     pub rows: u16,

@@ -3,8 +3,13 @@
 //! ```text
 //! frame: length u32 LE · JSON
 //! server → shim   Request { id, call }
-//! shim → server   Message::Answer { id, .. } once per request, in any order; Message::Event at any time
+//! shim → server   Message::Answer { id, .. } once per request, in any order; Message::Event at any time;
+//!                 Message::ExecEnded { id, .. } once for each `Exec` that was answered
 //! ```
+//!
+//! Descriptors travel with the first byte of the request that they belong to ([`Call::descriptors`] of
+//! them): the streams of a process to be executed are the server's own pipes, and the shim never sees what
+//! flows in them.
 //!
 //! One client at a time: a newer connection replaces the older, whose requests stay unanswered.
 //! The first connection is the socket pair with which the shim was executed; a shim whose server
@@ -17,7 +22,7 @@ use core_lifecycle::Ulimit;
 use serde::{Deserialize, Serialize};
 
 use crate::contract::{ContainerRecord, Event, OutputState, RuntimeError, SandboxRecord};
-use crate::plan::{Output, Signal};
+use crate::plan::{ExecPlan, Output, Signal};
 use crate::spool::Position;
 
 /// No frame is larger: a specification with its seccomp profile takes some 100 KiB.
@@ -37,6 +42,22 @@ pub(crate) enum Call {
         dir: PathBuf,
     },
     Start(Box<Start>),
+    /// Start a container that has ended again. Answered with its record.
+    Restart {
+        container: String,
+    },
+    /// Run a process more in a container; it is killed when this connection ends. With a terminal, the one
+    /// descriptor is a socket that gets the terminal's; without, they are what it reads (where it has
+    /// input), writes, and complains to. Answered when the program runs.
+    Exec {
+        container: String,
+        plan: ExecPlan,
+    },
+    /// Signal the process that the request `exec` of this connection started.
+    SignalExec {
+        exec: u64,
+        signal: Signal,
+    },
     Signal {
         container: String,
         signal: Signal,
@@ -61,12 +82,34 @@ pub(crate) struct Start {
     pub output: Output,
     /// Limits of open files and the like, with whether they were asked for.
     pub ulimits: Vec<Ulimit>,
+    /// Its standard streams are a terminal.
+    #[serde(default)]
+    pub has_terminal: bool,
+    /// Its standard input stays open.
+    #[serde(default)]
+    pub is_interactive: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Message {
     Answer { id: u64, result: Result<Answer, RuntimeError> },
     Event(Event),
+    /// The process that the request `id` started has ended.
+    ExecEnded {
+        id: u64,
+        code: i32,
+    },
+}
+
+impl Call {
+    /// How many descriptors come with it.
+    pub fn descriptors(&self) -> usize {
+        match self {
+            Call::Exec { plan, .. } if plan.terminal.is_some() => 1,
+            Call::Exec { plan, .. } => 2 + usize::from(plan.has_input),
+            _ => 0,
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]

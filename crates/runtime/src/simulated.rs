@@ -18,7 +18,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use crate::contract::{
-    ContainerRecord, ContainerStats, Event, Exec, OutputState, Pending, Runtime, RuntimeError, SandboxPhase,
+    ContainerRecord, ContainerStats, Event, Exec, Foretold, OutputState, Pending, Runtime, RuntimeError, SandboxPhase,
     SandboxRecord,
 };
 use crate::linux::{Listeners, lock, remove_tree, task_names};
@@ -49,6 +49,9 @@ struct Task {
     record: SandboxRecord,
     /// When containers end by themselves, and how.
     due: BTreeMap<String, Due>,
+    /// Each container's directions, as its label gives them.
+    #[serde(default)]
+    directed: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -161,7 +164,7 @@ impl Shared {
             return Ok(());
         }
         let record = SandboxRecord { sandbox, phase: SandboxPhase::Ready, containers: Vec::new() };
-        let task = Task { record, due: BTreeMap::new() };
+        let task = Task { record, due: BTreeMap::new(), directed: BTreeMap::new() };
         self.save(&id, &task, Keep::Kill)?;
         known.insert(id, task);
         Ok(())
@@ -175,6 +178,9 @@ impl Shared {
         }
         let label = plan.labels.get(LABEL).map(String::as_str).unwrap_or_default();
         let directions = Directions::parse(label).map_err(|e| RuntimeError::Plan(e.to_string()))?;
+        if !label.is_empty() {
+            task.directed.insert(plan.name.clone(), label.to_owned());
+        }
         let now = self.clock.now();
         let container = ContainerRecord {
             name: plan.name.clone(),
@@ -194,6 +200,19 @@ impl Shared {
         self.listeners.tell(id, Event::Started { container: plan.name, at: now });
         self.changed.notify_one();
         Ok(container)
+    }
+
+    /// Well until its directions say otherwise.
+    fn health(&self, id: &str, name: &str) -> Option<Foretold> {
+        let known = lock(&self.known);
+        let task = known.get(id)?;
+        let started_at = task.record.container(name)?.started_at;
+        let label = task.directed.get(name).map(String::as_str).unwrap_or_default();
+        // It was parsed when the container started.
+        let unhealthy_after = Directions::parse(label).ok()?.unhealthy_after;
+        let turns_at = unhealthy_after.map_or(Timestamp::NEVER, |after| started_at + after);
+        let is_healthy = self.clock.now() < turns_at;
+        Some(Foretold { is_healthy, until: if is_healthy { turns_at } else { Timestamp::NEVER } })
     }
 
     /// Ends the container if the signal would; returns its exit, if it has ended.
@@ -249,6 +268,10 @@ impl Runtime for Simulated {
 
     fn exec<'a>(&'a self, _: &'a str, _: &'a str, _: ExecPlan) -> Pending<'a, Result<Exec, RuntimeError>> {
         Box::pin(async { Err(RuntimeError::Unsupported("there is no exec yet".to_owned())) })
+    }
+
+    fn health(&self, task: &str, container: &str) -> Option<Foretold> {
+        self.shared.health(task, container)
     }
 
     fn stats<'a>(&'a self, _: &'a str) -> Pending<'a, Result<Vec<ContainerStats>, RuntimeError>> {

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "raw system calls, each justified where it stands")]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 extern "C" fn ignore(_signal: libc::c_int) {}
 
@@ -63,4 +63,50 @@ pub(crate) fn unshare(flags: rustix::thread::UnshareFlags) -> rustix::io::Result
     // SAFETY: only flags that unshare the table of descriptors endanger owned descriptors, and
     // namespaces are all that is asked for here.
     unsafe { rustix::thread::unshare_unsafe(flags) }
+}
+
+/// Becomes readable whenever a child ends. Nothing else in this process handles SIGCHLD, and programs that
+/// it executes start with no signal blocked.
+pub(crate) fn watch_children() -> io::Result<OwnedFd> {
+    // SAFETY: an empty set is valid, and zero is its representation; the set outlives the calls.
+    let fd = unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigaddset(&mut set, libc::SIGCHLD);
+        if libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just opened it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Reads a signal descriptor empty.
+pub(crate) fn drain(signals: &OwnedFd) {
+    let mut room = [0; 1024];
+    while matches!(rustix::io::read(signals, &mut room[..]), Ok(1..) | Err(rustix::io::Errno::INTR)) {}
+}
+
+/// A child of ours that has ended and is not reaped, if there is one; it stays unreaped.
+pub(crate) fn ended_child() -> Option<rustix::process::Pid> {
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the structure is plain data, for which zero is valid; the kernel writes to it alone.
+    let pid = unsafe {
+        let mut found: libc::siginfo_t = std::mem::zeroed();
+        if libc::waitid(libc::P_ALL, 0, &mut found, flags) < 0 {
+            return None;
+        }
+        found.si_pid()
+    };
+    rustix::process::Pid::from_raw(pid)
+}
+
+/// A descriptor of ours in the async runtime's care.
+pub(crate) fn register(fd: OwnedFd) -> io::Result<tokio::io::unix::AsyncFd<OwnedFd>> {
+    // SAFETY: an owned descriptor stays open, and the same, for as long as it is owned; the type gives out
+    // shared references alone.
+    Ok(unsafe { tokio::io::unix::AsyncFd::register(fd)? })
 }

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 pub use group::Cgroup;
 pub use hierarchy::{Controller, Hierarchies};
-pub use stats::Stats;
+pub use stats::{Stats, Throttling};
 
 /// A control group could not be found, made, limited or removed.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 //! Invariant: a task's record is the shim's while the shim lives, and this module's once it is
 //! dead; whether it lives is what connecting to its socket says.
 
-mod connection;
+pub(crate) mod connection;
 mod sandbox;
 mod spare;
 
@@ -288,18 +288,30 @@ pub(crate) async fn remove_tree(path: PathBuf) -> Result<(), RuntimeError> {
 impl Runtime for Linux {
     fn restart_container<'a>(
         &'a self,
-        _: &'a str,
-        _: &'a str,
+        task: &'a str,
+        container: &'a str,
     ) -> Pending<'a, Result<ContainerRecord, RuntimeError>> {
-        Box::pin(async { Err(RuntimeError::Unsupported("containers are not restarted yet".to_owned())) })
+        Box::pin(async move { self.shared.get(task).await?.restart(container).await })
     }
 
-    fn exec<'a>(&'a self, _: &'a str, _: &'a str, _: ExecPlan) -> Pending<'a, Result<Exec, RuntimeError>> {
-        Box::pin(async { Err(RuntimeError::Unsupported("there is no exec yet".to_owned())) })
+    fn exec<'a>(
+        &'a self,
+        task: &'a str,
+        container: &'a str,
+        plan: ExecPlan,
+    ) -> Pending<'a, Result<Exec, RuntimeError>> {
+        Box::pin(async move { self.shared.get(task).await?.exec(container, plan).await })
     }
 
-    fn stats<'a>(&'a self, _: &'a str) -> Pending<'a, Result<Vec<ContainerStats>, RuntimeError>> {
-        Box::pin(async { Err(RuntimeError::Unsupported("there are no figures yet".to_owned())) })
+    fn stats<'a>(&'a self, task: &'a str) -> Pending<'a, Result<Vec<ContainerStats>, RuntimeError>> {
+        Box::pin(async move {
+            let record = self.shared.get(task).await?.record();
+            let cgroup = self.shared.cgroup_of(task);
+            let hierarchies = self.shared.hierarchies.clone();
+            let hierarchies = hierarchies.ok_or_else(|| RuntimeError::host("count", "there are no cgroups"))?;
+            blocking("count what a task uses", move || Ok(crate::stats::read(&hierarchies, &cgroup, &record)))
+                .await
+        })
     }
 
     fn expect(&self) {

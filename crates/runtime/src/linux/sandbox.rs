@@ -11,13 +11,13 @@ use base::clock;
 use core_lifecycle::Exit;
 use launch::cgroup::{Cgroup, Hierarchies};
 use tokio::net::unix::OwnedReadHalf;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::connection::Connection;
 use super::spare::Spares;
 use super::{LinuxOptions, Shared, blocking, settle};
-use crate::contract::{ContainerRecord, Event, OutputState, RuntimeError, SandboxPhase, SandboxRecord};
-use crate::plan::{ContainerPlan, Signal, TaskSandbox};
+use crate::contract::{ContainerRecord, Event, Exec, OutputState, RuntimeError, SandboxPhase, SandboxRecord};
+use crate::plan::{ContainerPlan, ExecPlan, Signal, TaskSandbox};
 use crate::protocol::{Answer, Call, Start};
 use crate::record::{self, Keep, TaskDir, write_json};
 use crate::shim::Config;
@@ -151,8 +151,10 @@ impl Sandbox {
             }
             Answer::Container(started) => {
                 self.record.send_modify(|record| {
-                    if record.container(&started.name).is_none() {
-                        record.containers.push(started.clone());
+                    match record.containers.iter_mut().find(|c| c.name == started.name) {
+                        Some(known) if known.restarts < started.restarts => *known = started.clone(),
+                        Some(_) => {}
+                        None => record.containers.push(started.clone()),
                     }
                 });
                 self.tell(Event::Started { container: started.name.clone(), at: started.started_at });
@@ -212,6 +214,8 @@ impl Sandbox {
             user: plan.user.or(plan.image.user),
             output: plan.output,
             ulimits: plan.ulimits,
+            has_terminal: plan.linux.has_terminal,
+            is_interactive: plan.linux.is_interactive,
         };
         blocking("write a specification", move || {
             DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
@@ -222,6 +226,31 @@ impl Sandbox {
             Answer::Container(started) => Ok(started),
             _ => Err(unexpected()),
         }
+    }
+
+    pub async fn restart(&self, container: &str) -> Result<ContainerRecord, RuntimeError> {
+        self.exit_of(container)?.ok_or_else(|| RuntimeError::StillRunning(container.to_owned()))?;
+        match self.call(Call::Restart { container: container.to_owned() }).await? {
+            Answer::Container(started) => Ok(started),
+            _ => Err(unexpected()),
+        }
+    }
+
+    pub async fn exec(&self, container: &str, plan: ExecPlan) -> Result<Exec, RuntimeError> {
+        if self.exit_of(container)?.is_some() {
+            return Err(RuntimeError::NotRunning(container.to_owned()));
+        }
+        let ended = || RuntimeError::ShimLost("it ended".to_owned());
+        let connection = self.connection.as_ref().ok_or_else(ended)?.clone();
+        let container = container.to_owned();
+        let (sender, started) = oneshot::channel();
+        self.shared.upgrade().ok_or_else(ended)?.spawn(async move {
+            let exec = crate::exec::start(&connection, &container, plan).await;
+            if let Err(Ok(unwanted)) = sender.send(exec) {
+                unwanted.control.signal(Signal::KILL);
+            }
+        });
+        started.await.map_err(|_| ended())?
     }
 
     pub async fn signal(&self, container: &str, signal: Signal) -> Result<(), RuntimeError> {

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 
 use base::clock;
 use launch::cgroup::{Cgroup, Hierarchies};
-use rustix::process::{WaitId, WaitIdOptions};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, WaitId, WaitIdOptions};
 
 use super::engine::{Engine, Launched};
-use super::output::Output;
+use super::exec::Confinement;
+use super::output::{Output, Wires};
 use super::{Config, rootfs, user};
 use crate::contract::{OutputState, RuntimeError};
 use crate::plan::Signal;
@@ -21,13 +23,25 @@ pub(super) struct Container {
     pub warnings: Vec<String>,
     /// Requests that wait for output after a position.
     pub waiting: Vec<(u64, Position)>,
-    dir: PathBuf,
-    engine: Engine,
-    pid: u32,
+    pub(super) dir: PathBuf,
+    pub(super) engine: Engine,
+    pub(super) pid: Pid,
     /// `None` once reaped.
     pidfd: Option<OwnedFd>,
     output: Option<Output>,
-    cgroup: Option<Cgroup>,
+    /// Keeps its standard input open.
+    _input: Option<OwnedFd>,
+    pub(super) cgroup: Option<Cgroup>,
+    /// Read when the first process enters.
+    pub(super) confinement: Option<Confinement>,
+}
+
+/// A container that has just been launched.
+struct Running {
+    launched: Launched,
+    output: Option<Output>,
+    input: Option<OwnedFd>,
+    warnings: Vec<String>,
 }
 
 /// How a container's first process ended.
@@ -49,7 +63,7 @@ impl Container {
             cgroup.as_ref().map(Cgroup::remove);
             rootfs::unmount(&dir);
         }
-        let (Launched { pid, pidfd, warnings }, output) = made?;
+        let Running { launched: Launched { pid, pidfd, .. }, output, input, warnings } = made?;
         Ok(Container {
             name: start.name.clone(),
             warnings,
@@ -59,7 +73,9 @@ impl Container {
             pid,
             pidfd: Some(pidfd),
             output,
+            _input: input,
             cgroup,
+            confinement: None,
         })
     }
 
@@ -68,27 +84,43 @@ impl Container {
         start: &Start,
         dir: &std::path::Path,
         engine: &Engine,
-    ) -> Result<(Launched, Option<Output>), RuntimeError> {
+    ) -> Result<Running, RuntimeError> {
         let spec =
             read_json(&dir.join("config.json")).map_err(|e| RuntimeError::host("read config.json", e))?;
         let mut spec: oci_spec::runtime::Spec =
             spec.ok_or_else(|| RuntimeError::host("read config.json", "it is not there"))?;
         let root = rootfs::mount(dir, &start.layers)?;
         let warnings = user::finish(&mut spec, &root, start)?;
-        let opened = Output::open(task, &start.name, start.output)
-            .map_err(|e| RuntimeError::host("open the container's spool", e))?;
-        let (output, ends) = opened.map_or((None, None), |(output, ends)| (Some(output), Some(ends)));
-        let mut launched = engine.launch(&spec, ends)?;
-        launched.warnings.splice(0..0, warnings);
-        Ok((launched, output))
+        if start.has_terminal {
+            super::exec::give_terminal(&mut spec);
+        }
+        let host = |error| RuntimeError::host("open the container's streams", error);
+        let (mut output, Wires { stdio, input }) = Output::open(task, start).map_err(host)?;
+        let mut launched = engine.launch(&spec, stdio)?;
+        if let (Some(console), Some(output)) = (launched.console.take(), &mut output) {
+            output.attach(console).map_err(host)?;
+        }
+        Ok(Running { launched, output, input, warnings })
     }
 
     pub fn pid(&self) -> u32 {
-        self.pid
+        self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
     pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
         self.pidfd.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Whether `pid` is its first process, which is not reaped yet.
+    pub fn is(&self, pid: Pid) -> bool {
+        self.pidfd.is_some() && self.pid == pid
+    }
+
+    /// Whether its first process has ended, reaped or not.
+    pub fn has_ended(&self) -> bool {
+        let Some(pidfd) = &self.pidfd else { return true };
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        rustix::event::poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&now)) == Ok(1)
     }
 
     pub fn signal(&self, signal: Signal) -> Result<(), RuntimeError> {
@@ -105,8 +137,12 @@ impl Container {
         self.output.as_mut().is_some_and(Output::update_paused)
     }
 
-    pub fn readable_pipes(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
-        self.output.iter().flat_map(Output::readable)
+    /// The pipes to poll, or when to look at one again: see [`Output::readable`].
+    pub fn readable_pipes(
+        &self,
+        now_ns: u64,
+    ) -> impl Iterator<Item = (usize, Result<BorrowedFd<'_>, u64>)> {
+        self.output.iter().flat_map(move |output| output.readable(now_ns))
     }
 
     pub fn read(&mut self, pipe: usize) {
@@ -144,14 +180,21 @@ impl Container {
             Err(error) => return Err(RuntimeError::host("collect the container's exit", error)),
         };
         let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
-        // The group is the container's alone and new, so any kill in it is this container's.
+        // AWS: a container is out of memory when any of its processes was killed for that, whatever its
+        // first process made of it (Docker's flag `OOMKilled`). The group is the container's alone and new.
         let is_oom = self.cgroup.as_ref().is_some_and(|cgroup| cgroup.oom_kills().unwrap_or(0) > 0);
         self.pidfd = None;
+        // Those that share a PID namespace with others outlive the first.
+        if let Some(cgroup) = &self.cgroup
+            && cgroup.processes().is_ok_and(|left| !left.is_empty())
+        {
+            let _ = cgroup.kill_all();
+        }
         if let Some(output) = &mut self.output {
             output.finish();
         }
         let code = code.unwrap_or(255);
-        Ok(Some(Ended { code, is_oom: is_oom && code == 137 }))
+        Ok(Some(Ended { code, is_oom }))
     }
 
     /// Removes what the container leaves: mounts, control group, the runtime's state.

@@ -1,24 +1,37 @@
 //! What turns a specification into a process: our launcher, or another OCI runtime's program.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use launch::LaunchError;
-use launch::cgroup::Hierarchies;
-use oci_spec::runtime::Spec;
+use launch::cgroup::{Cgroup, Hierarchies};
+use launch::seccomp::Filter;
+use launch::{ExecError, LaunchError};
+use oci_spec::runtime::{Process, Spec};
 use rustix::process::{Pid, PidfdFlags};
 
 use super::Config;
-use super::output::Ends;
 use crate::contract::RuntimeError;
 
-/// A container's first process, a child of the shim.
+/// A process in a container, a child of the shim.
 pub(super) struct Launched {
-    pub pid: u32,
+    pub pid: Pid,
     pub pidfd: OwnedFd,
-    pub warnings: Vec<String>,
+    /// Our end of its terminal, where `process.terminal` asks for one.
+    pub console: Option<OwnedFd>,
+}
+
+/// A process to be added to a container.
+pub(super) struct Entry<'a> {
+    pub process: &'a Process,
+    /// The container's first process.
+    pub target: Pid,
+    pub cgroup: &'a Cgroup,
+    /// The container's filter of system calls.
+    pub filter: &'a Filter,
 }
 
 #[derive(Debug)]
@@ -46,10 +59,21 @@ impl Engine {
     }
 
     /// Returns once the program runs.
-    pub fn launch(&self, spec: &Spec, ends: Option<Ends>) -> Result<Launched, RuntimeError> {
+    pub fn launch(&self, spec: &Spec, stdio: launch::Stdio) -> Result<Launched, RuntimeError> {
         match self {
-            Engine::Own { dir, cgroup } => Own { dir, cgroup }.launch(spec, ends),
-            Engine::External { program, dir, id } => External { program, dir, id }.launch(spec, ends),
+            Engine::Own { dir, cgroup } => Own { dir, cgroup }.launch(spec, stdio),
+            Engine::External { program, dir, id } => External { program, dir, id }.launch(spec, stdio),
+        }
+    }
+
+    /// Adds a process to the container; returns once its program runs. Another runtime's own `exec` does it
+    /// for that runtime's containers: only it knows what separates them from us.
+    pub fn enter(&self, entry: &Entry<'_>, stdio: launch::Stdio) -> Result<Launched, RuntimeError> {
+        match self {
+            Engine::Own { .. } => enter(entry, stdio),
+            Engine::External { program, dir, id } => {
+                External { program, dir, id }.enter(entry.process, stdio)
+            }
         }
     }
 
@@ -67,13 +91,8 @@ struct Own<'a> {
 }
 
 impl Own<'_> {
-    fn launch(&self, spec: &Spec, ends: Option<Ends>) -> Result<Launched, RuntimeError> {
+    fn launch(&self, spec: &Spec, stdio: launch::Stdio) -> Result<Launched, RuntimeError> {
         let hierarchies = Hierarchies::detect().map_err(|e| RuntimeError::Limit(e.to_string()))?;
-        let mut stdio = launch::Stdio::null().map_err(failed)?;
-        if let Some(Ends { stdout, stderr }) = ends {
-            stdio.stdout = stdout;
-            stdio.stderr = stderr;
-        }
         let launch = launch::Launch {
             spec,
             bundle: self.dir,
@@ -85,9 +104,29 @@ impl Own<'_> {
             listener: None,
         };
         let started = launch::create(launch).and_then(launch::Created::start).map_err(failed)?;
-        let pid = started.pid.as_raw_nonzero().get().unsigned_abs();
-        Ok(Launched { pid, pidfd: started.pidfd, warnings: Vec::new() })
+        Ok(Launched { pid: started.pid, pidfd: started.pidfd, console: started.console })
     }
+}
+
+fn enter(entry: &Entry<'_>, stdio: launch::Stdio) -> Result<Launched, RuntimeError> {
+    let exec = launch::Exec {
+        target: entry.target,
+        cgroup: entry.cgroup,
+        process: entry.process,
+        seccomp: None,
+        filter: Some(entry.filter),
+        stdio,
+        writable_exe: launch::WritableExe::Refuse,
+    };
+    let started = launch::exec(exec).and_then(launch::Created::start).map_err(|error| match error {
+        LaunchError::Exec(error) => program(&error),
+        error => failed(error),
+    })?;
+    Ok(Launched { pid: started.pid, pidfd: started.pidfd, console: started.console })
+}
+
+fn program(error: &ExecError) -> RuntimeError {
+    RuntimeError::Program { code: error.exit_code(), text: error.to_string() }
 }
 
 fn failed(error: LaunchError) -> RuntimeError {
@@ -121,34 +160,63 @@ struct External<'a> {
 }
 
 impl External<'_> {
-    fn launch(&self, spec: &Spec, ends: Option<Ends>) -> Result<Launched, RuntimeError> {
-        let host = |error: std::io::Error| RuntimeError::host("start the container", error);
+    fn launch(&self, spec: &Spec, stdio: launch::Stdio) -> Result<Launched, RuntimeError> {
         crate::record::write_json(&self.dir.join("config.json"), spec, crate::record::Keep::Kill)
-            .map_err(host)?;
-        let (stdout, stderr) = match ends {
-            Some(Ends { stdout, stderr }) => (Stdio::from(stdout), Stdio::from(stderr)),
-            None => (Stdio::null(), Stdio::null()),
-        };
-        let pid_file = self.dir.join("pid");
+            .map_err(unstarted)?;
+        let has_terminal = spec.process().as_ref().is_some_and(|process| process.terminal() == Some(true));
+        let console = has_terminal.then(|| Console::listen(self.dir)).transpose().map_err(unstarted)?;
         let mut create = self.command("create");
-        create.arg("--bundle").arg(self.dir).arg("--pid-file").arg(&pid_file).arg(self.id);
-        self.run(create, stdout, stderr)?;
+        create.arg("--bundle").arg(self.dir).arg("--pid-file").arg(self.pid_file());
+        if let Some(console) = &console {
+            create.arg("--console-socket").arg(&console.path);
+        }
+        create.arg(self.id);
+        self.run(create, stdio)?;
+        // Opened before the start: the program may end at once.
+        let (pid, pidfd) = self.process()?;
+        let console = console.map(Console::take).transpose().map_err(unstarted)?;
         let mut start = self.command("start");
         start.arg(self.id);
-        let pid = std::fs::read_to_string(&pid_file).map_err(host)?;
-        let pid: i32 = pid.trim().parse().map_err(|e| host(std::io::Error::other(e)))?;
-        let raw = Pid::from_raw(pid).ok_or_else(|| RuntimeError::host("start the container", "no pid"))?;
-        // Opened before the start: the program may end at once.
-        let pidfd = rustix::process::pidfd_open(raw, PidfdFlags::empty()).map_err(|e| host(e.into()))?;
-        self.run(start, Stdio::null(), Stdio::null())?;
-        Ok(Launched { pid: pid.unsigned_abs(), pidfd, warnings: Vec::new() })
+        self.run(start, null()?)?;
+        Ok(Launched { pid, pidfd, console })
+    }
+
+    fn enter(&self, process: &Process, stdio: launch::Stdio) -> Result<Launched, RuntimeError> {
+        let description = self.dir.join("exec.json");
+        crate::record::write_json(&description, process, crate::record::Keep::Kill).map_err(unstarted)?;
+        let has_terminal = process.terminal() == Some(true);
+        let console = has_terminal.then(|| Console::listen(self.dir)).transpose().map_err(unstarted)?;
+        let mut exec = self.command("exec");
+        exec.arg("--process").arg(description).arg("--detach").arg("--pid-file").arg(self.pid_file());
+        if let Some(console) = &console {
+            exec.arg("--console-socket").arg(&console.path);
+        }
+        exec.arg(self.id);
+        self.run(exec, stdio).map_err(classified)?;
+        // Its parent, the runtime, has ended: it is our child now, as yet unreaped if it has ended.
+        let (pid, pidfd) = self.process()?;
+        let console = console.map(Console::take).transpose().map_err(unstarted)?;
+        Ok(Launched { pid, pidfd, console })
+    }
+
+    fn pid_file(&self) -> PathBuf {
+        self.dir.join("pid")
+    }
+
+    /// The process that the runtime has just made.
+    fn process(&self) -> Result<(Pid, OwnedFd), RuntimeError> {
+        let text = std::fs::read_to_string(self.pid_file()).map_err(unstarted)?;
+        let pid: i32 = text.trim().parse().map_err(|e| unstarted(io::Error::other(e)))?;
+        let pid = Pid::from_raw(pid).ok_or_else(|| unstarted(io::Error::other("no pid")))?;
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty());
+        Ok((pid, pidfd.map_err(|error| unstarted(error.into()))?))
     }
 
     fn delete(&self) {
         let mut delete = self.command("delete");
         delete.arg("--force").arg(self.id);
         // It may never have been created.
-        let _ = self.run(delete, Stdio::null(), Stdio::null());
+        let _ = null().and_then(|stdio| self.run(delete, stdio));
     }
 
     fn command(&self, verb: &str) -> Command {
@@ -161,10 +229,11 @@ impl External<'_> {
         self.dir.join("oci.log")
     }
 
-    fn run(&self, mut command: Command, stdout: Stdio, stderr: Stdio) -> Result<(), RuntimeError> {
+    fn run(&self, mut command: Command, stdio: launch::Stdio) -> Result<(), RuntimeError> {
         let _ = File::create(self.log());
-        let status = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).status();
-        match status {
+        let launch::Stdio { stdin, stdout, stderr } = stdio;
+        command.stdin(Stdio::from(stdin)).stdout(Stdio::from(stdout)).stderr(Stdio::from(stderr));
+        match command.status() {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => {
                 let log = std::fs::read_to_string(self.log()).unwrap_or_default();
@@ -173,6 +242,49 @@ impl External<'_> {
             Err(error) => Err(RuntimeError::host(format!("execute {}", self.program.display()), error)),
         }
     }
+}
+
+fn null() -> Result<launch::Stdio, RuntimeError> {
+    launch::Stdio::null().map_err(failed)
+}
+
+fn unstarted(error: io::Error) -> RuntimeError {
+    RuntimeError::host("start the container", error)
+}
+
+/// Where an OCI runtime sends the terminal that it opens.
+struct Console {
+    listener: UnixListener,
+    path: PathBuf,
+    /// Keeps the path short: it goes through this descriptor of the directory.
+    _dir: File,
+}
+
+impl Console {
+    fn listen(dir: &Path) -> io::Result<Self> {
+        const NAME: &str = "console.sock";
+        let _ = std::fs::remove_file(dir.join(NAME));
+        let open = File::open(dir)?;
+        let path = PathBuf::from(format!("/proc/{}/fd/{}/{NAME}", std::process::id(), open.as_raw_fd()));
+        Ok(Console { listener: UnixListener::bind(&path)?, path, _dir: open })
+    }
+
+    /// What it was sent. The runtime has returned: it has sent it, or never will.
+    fn take(self) -> io::Result<OwnedFd> {
+        self.listener.set_nonblocking(true)?;
+        let (stream, _) = self.listener.accept()?;
+        stream.set_nonblocking(true)?;
+        crate::descriptors::receive(&stream)?.ok_or_else(|| io::Error::other("the runtime sent no terminal"))
+    }
+}
+
+/// An OCI runtime's word for a program that cannot be executed, as our launcher would say it.
+fn classified(error: RuntimeError) -> RuntimeError {
+    let RuntimeError::Start(text) = &error else { return error };
+    let Some(at) = text.find("exec: \"").or_else(|| text.find("exec /")) else { return error };
+    let text = text[at..].to_owned();
+    let is_missing = text.contains("not found in $PATH") || text.contains(": stat ");
+    RuntimeError::Program { code: if is_missing { 127 } else { 126 }, text }
 }
 
 /// The last error in a log of the form `time=… level=error msg="…"`.

@@ -12,6 +12,7 @@
 mod client;
 mod container;
 mod engine;
+mod exec;
 mod output;
 mod rootfs;
 mod user;
@@ -26,10 +27,11 @@ use base::clock;
 use core_lifecycle::Exit;
 use launch::cgroup::{Cgroup, Hierarchies};
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 use serde::{Deserialize, Serialize};
 
 use crate::contract::{ContainerRecord, Event, OutputState, RuntimeError, SandboxPhase, SandboxRecord};
-use crate::plan::{Signal, TaskSandbox};
+use crate::plan::{ExecPlan, Signal, TaskSandbox};
 use crate::protocol::{Answer, Call, Message, Request, Start};
 use crate::record::{Keep, TaskDir, read_json, write_json};
 use crate::spool::Position;
@@ -56,6 +58,9 @@ const ROOM_CHECK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 /// How often a disk that did not take an exit is tried again.
 const DISK_CHECK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
+/// How a container was started, in its directory: it may be started again, or entered.
+pub(super) const START: &str = "start.json";
+
 /// Runs a shim. `args` are what follows `shim` on the command line: the control group of shims,
 /// relative to the mounts. Descriptor 0 is the socket to the server, which names the task in its
 /// first request, perhaps much later. Call it before anything starts a thread.
@@ -79,7 +84,7 @@ fn serve(cgroup: &Path) -> Result<(), RuntimeError> {
     let mut client = Client::new(stream);
     let mut has_left = false;
     let request = loop {
-        if let Some(request) = client.read().into_iter().next() {
+        if let Some((request, _)) = client.read().into_iter().next() {
             break request;
         }
         if client.is_gone() {
@@ -157,6 +162,10 @@ struct Shim {
     listener: OwnedFd,
     client: Option<Client>,
     containers: Vec<Container>,
+    /// Processes that entered containers.
+    entered: Vec<exec::Running>,
+    /// Readable when a child has ended.
+    children: OwnedFd,
     /// Exits that the disk has not taken yet: nobody hears of them before it has.
     unsaved: Vec<Event>,
 }
@@ -168,6 +177,7 @@ enum Source {
     Client,
     Exit(usize),
     Pipe(usize, usize),
+    Children,
 }
 
 impl Shim {
@@ -180,6 +190,7 @@ impl Shim {
         log.and_then(|log| sys::redirect_stderr(&log)).map_err(|e| host("open the shim's log", e))?;
         name_process(&config.sandbox.task);
         rootfs::own_mount_namespace()?;
+        let children = sys::watch_children().map_err(|e| host("watch for ends", e))?;
         let listener = listen(&dir).map_err(|e| host("listen in the task's directory", e))?;
         let record = SandboxRecord {
             sandbox: config.sandbox.clone(),
@@ -194,6 +205,8 @@ impl Shim {
             listener,
             client: None,
             containers: Vec::new(),
+            entered: Vec::new(),
+            children,
             unsaved: Vec::new(),
         };
         shim.cgroup = shim.make_cgroup()?;
@@ -243,6 +256,7 @@ impl Shim {
                     }
                     Source::Pipe(container, pipe) => self.containers[container].read(pipe),
                     Source::Exit(container) => self.reap(container)?,
+                    Source::Children => self.reap_others(),
                 }
             }
             self.announce_exits();
@@ -252,31 +266,41 @@ impl Shim {
 
     /// Polls everything that may have something to say.
     fn wait(&mut self) -> Result<Vec<(Source, PollFlags)>, RuntimeError> {
-        let mut sources = vec![Source::Listener];
-        let mut fds = vec![PollFd::new(&self.listener, PollFlags::IN)];
+        let mut is_any_paused = false;
+        for container in &mut self.containers {
+            is_any_paused |= container.update_paused();
+        }
+        let mut sources = vec![Source::Listener, Source::Children];
+        let mut fds =
+            vec![PollFd::new(&self.listener, PollFlags::IN), PollFd::new(&self.children, PollFlags::IN)];
         if let Some(client) = &self.client {
             let out = if client.has_pending() { PollFlags::OUT } else { PollFlags::empty() };
             sources.push(Source::Client);
             fds.push(PollFd::from_borrowed_fd(client.as_fd(), PollFlags::IN | out));
         }
-        let mut is_any_paused = false;
-        for container in &mut self.containers {
-            is_any_paused |= container.update_paused();
-        }
+        let now_ns = output::monotonic_ns();
+        let mut wake_ns = None;
         for (index, container) in self.containers.iter().enumerate() {
             if let Some(pidfd) = container.pidfd() {
                 sources.push(Source::Exit(index));
                 fds.push(PollFd::from_borrowed_fd(pidfd, PollFlags::IN));
             }
-            for (pipe, fd) in container.readable_pipes() {
-                sources.push(Source::Pipe(index, pipe));
-                fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            for (pipe, fd) in container.readable_pipes(now_ns) {
+                match fd {
+                    Ok(fd) => {
+                        sources.push(Source::Pipe(index, pipe));
+                        fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+                    }
+                    Err(until_ns) => wake_ns = Some(wake_ns.map_or(until_ns, |at: u64| at.min(until_ns))),
+                }
             }
         }
-        let timeout = match (is_any_paused, self.unsaved.is_empty()) {
-            (true, _) => Some(&ROOM_CHECK),
-            (false, false) => Some(&DISK_CHECK),
-            (false, true) => None,
+        let rest = wake_ns.map(|at| Timespec { tv_sec: 0, tv_nsec: at.saturating_sub(now_ns) as _ });
+        let timeout = match (&rest, is_any_paused, self.unsaved.is_empty()) {
+            (Some(rest), ..) => Some(rest),
+            (None, true, _) => Some(&ROOM_CHECK),
+            (None, false, false) => Some(&DISK_CHECK),
+            (None, false, true) => None,
         };
         match rustix::event::poll(&mut fds, timeout) {
             Ok(_) => {}
@@ -291,6 +315,7 @@ impl Shim {
         let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
         if let Ok(stream) = rustix::net::accept_with(&self.listener, flags) {
             // The older client is gone or about to be; what it asked, the newer asks again.
+            self.abandon_entered();
             self.client = Some(Client::new(stream));
             for container in &mut self.containers {
                 container.waiting.clear();
@@ -306,7 +331,7 @@ impl Shim {
         }
         let requests = client.read();
         let is_gone = client.is_gone();
-        for request in requests {
+        for (request, descriptors) in requests {
             if matches!(request.call, Call::Shutdown) {
                 let result = self.shut_down();
                 let is_down = result.is_ok();
@@ -318,19 +343,26 @@ impl Shim {
                     return Ok(true);
                 }
             } else {
-                self.handle(request);
+                self.handle(request, descriptors);
             }
         }
         if is_gone {
+            self.abandon_entered();
             self.client = None;
         }
         Ok(false)
     }
 
-    fn handle(&mut self, Request { id, call }: Request) {
+    fn handle(&mut self, Request { id, call }: Request, descriptors: Vec<OwnedFd>) {
         let result = match call {
             Call::State => Ok(Answer::State(self.saved_record())),
             Call::Start(start) => self.start(&start).map(Answer::Container),
+            Call::Restart { container } => self.restart(&container).map(Answer::Container),
+            Call::Exec { container, plan } => self.exec(id, &container, &plan, descriptors),
+            Call::SignalExec { exec, signal } => {
+                self.entered.iter().filter(|one| one.request == Some(exec)).for_each(|one| one.signal(signal));
+                Ok(Answer::Done)
+            }
             Call::Signal { container, signal } => self.signal(&container, signal).map(|()| Answer::Done),
             Call::Output { container, from } => return self.await_output(id, &container, from),
             Call::Create { .. } => Err(RuntimeError::Plan("the sandbox exists already".to_owned())),
@@ -362,6 +394,8 @@ impl Shim {
         if let Some(known) = self.record.container(&start.name) {
             return Ok(known.clone());
         }
+        let path = self.dir.container(&start.name).join(START);
+        write_json(&path, start, Keep::Kill).map_err(|e| RuntimeError::host("write start.json", e))?;
         let container = Container::start(&self.dir, &self.config, start)?;
         let record = ContainerRecord {
             name: start.name.clone(),
@@ -378,6 +412,83 @@ impl Shim {
         sys::trim_heap();
         self.save(Keep::Kill)?;
         Ok(record)
+    }
+
+    /// Starts a container that has ended again: the files that it had, and a spool that goes on.
+    fn restart(&mut self, name: &str) -> Result<ContainerRecord, RuntimeError> {
+        let index = self.record.containers.iter().position(|c| c.name == name);
+        let index = index.ok_or_else(|| RuntimeError::NoContainer(name.to_owned()))?;
+        if self.record.containers[index].exit.is_none() {
+            return Err(RuntimeError::StillRunning(name.to_owned()));
+        }
+        // The exit is told before the new start, and nothing is told before it is on disk.
+        self.announce_exits();
+        if !self.unsaved.is_empty() {
+            return Err(RuntimeError::host("restart the container", "the disk does not take its exit"));
+        }
+        let start: Option<Start> = read_json(&self.dir.container(name).join(START))
+            .map_err(|e| RuntimeError::host("read start.json", e))?;
+        let start = start.ok_or_else(|| RuntimeError::host("read start.json", "it is not there"))?;
+        let mut container = Container::start(&self.dir, &self.config, &start)?;
+        sys::trim_heap();
+        let old = self.record.containers[index].clone();
+        let record = ContainerRecord {
+            pid: container.pid(),
+            started_at: clock::wall(),
+            exit: None,
+            restarts: old.restarts + 1,
+            exit_reason: None,
+            warnings: container.warnings.clone(),
+            ..old
+        };
+        container.waiting = std::mem::take(&mut self.containers[index].waiting);
+        self.containers[index] = container;
+        self.record.containers[index] = record.clone();
+        self.save(Keep::Kill)?;
+        Ok(record)
+    }
+
+    fn exec(
+        &mut self,
+        id: u64,
+        name: &str,
+        plan: &ExecPlan,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<Answer, RuntimeError> {
+        let container = self.containers.iter_mut().find(|c| c.name == name);
+        let container = container.ok_or_else(|| RuntimeError::NoContainer(name.to_owned()))?;
+        self.entered.push(exec::Running::start(container, id, plan, descriptors)?);
+        Ok(Answer::Done)
+    }
+
+    /// Whoever asked for the processes that entered containers has gone: so do they.
+    fn abandon_entered(&mut self) {
+        for running in &mut self.entered {
+            running.request = None;
+            running.signal(Signal::KILL);
+        }
+    }
+
+    /// Children that ended and are not containers: those that entered one, and orphans of a container that
+    /// shares the host's PID namespace, which are handed to us.
+    fn reap_others(&mut self) {
+        sys::drain(&self.children);
+        let client = &mut self.client;
+        self.entered.retain(|running| {
+            let Some(code) = running.reap() else { return true };
+            if let (Some(client), Some(id)) = (client.as_mut(), running.request) {
+                client.send(&Message::ExecEnded { id, code });
+            }
+            false
+        });
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        while let Some(pid) = sys::ended_child() {
+            let is_ours = self.containers.iter().any(|c| c.is(pid)) || self.entered.iter().any(|e| e.is(pid));
+            // One of ours is reaped where it is awaited; whatever ended besides is seen then.
+            if is_ours || waitid(WaitId::Pid(pid), options).is_err() {
+                return;
+            }
+        }
     }
 
     fn signal(&mut self, name: &str, signal: Signal) -> Result<(), RuntimeError> {
@@ -413,6 +524,8 @@ impl Shim {
         record.exit = Some(exit.clone());
         self.unsaved.push(Event::Exited { container: record.name.clone(), exit });
         self.containers[index].clean_up();
+        // It may have hidden others that ended.
+        self.reap_others();
         Ok(())
     }
 
@@ -439,11 +552,14 @@ impl Shim {
         }
         for index in 0..self.containers.len() {
             while let Some(pidfd) = self.containers[index].pidfd() {
-                let mut fds = [PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
+                let children = PollFd::new(&self.children, PollFlags::IN);
+                let mut fds = [PollFd::from_borrowed_fd(pidfd, PollFlags::IN), children];
                 match rustix::event::poll(&mut fds, None) {
                     Ok(_) | Err(rustix::io::Errno::INTR) => {}
                     Err(error) => return Err(RuntimeError::host("poll", error)),
                 }
+                // Those that entered it first: it does not end before they are gone.
+                self.reap_others();
                 self.reap(index)?;
             }
         }

@@ -16,7 +16,9 @@ pub struct Writer {
     end: Position,
     /// Unread bytes when last counted, plus what was written since.
     unread: u64,
-    frame: Vec<u8>,
+    /// Frames that are not on disk yet, and how many.
+    pending: Vec<u8>,
+    pending_frames: u64,
     /// Behind `end` lies a part of a frame that did not fit on the disk.
     is_torn: bool,
 }
@@ -43,12 +45,13 @@ impl Writer {
             file: create(dir, segment)?,
             end: Position { segment, offset: 0 },
             unread: there.iter().map(|(_, bytes)| bytes).sum(),
-            frame: Vec::new(),
+            pending: Vec::new(),
+            pending_frames: 0,
             is_torn: false,
         })
     }
 
-    /// Where the next frame will begin.
+    /// Where what is not on disk yet will begin.
     pub fn end(&self) -> Position {
         self.end
     }
@@ -56,7 +59,7 @@ impl Writer {
     /// Whether a line of `bytes` may be written now. Counts on disk only when the answer would
     /// be no.
     pub fn has_room(&mut self, bytes: usize) -> io::Result<bool> {
-        let needed = (HEADER + bytes) as u64;
+        let needed = (self.pending.len() + HEADER + bytes) as u64;
         if self.unread + needed <= self.limit {
             return Ok(true);
         }
@@ -79,8 +82,7 @@ impl Writer {
         Ok(Appended::Written)
     }
 
-    /// Appends without looking at the limit: for bytes already taken from a pipe in blocking mode.
-    /// After an error, the same may be tried again.
+    /// Appends without looking at the limit. After an error, the same may be tried again.
     pub fn append_unbounded(
         &mut self,
         stream: Stream,
@@ -88,6 +90,32 @@ impl Writer {
         text: &[u8],
         goes_on: bool,
     ) -> io::Result<()> {
+        let (bytes, frames) = (self.pending.len(), self.pending_frames);
+        self.push(stream, millis, text, goes_on);
+        let flushed = self.flush();
+        if flushed.is_err() {
+            self.pending.truncate(bytes);
+            self.pending_frames = frames;
+        }
+        flushed
+    }
+
+    /// Takes a line to be written by [`Writer::flush`]: many lines in one write cost little more than one.
+    pub fn push(&mut self, stream: Stream, millis: i64, text: &[u8], goes_on: bool) {
+        let length = (HEADER - 4 + text.len()) as u32;
+        self.pending.extend_from_slice(&length.to_le_bytes());
+        self.pending.push(stream.code());
+        self.pending.push(u8::from(goes_on));
+        self.pending.extend_from_slice(&millis.to_le_bytes());
+        self.pending.extend_from_slice(text);
+        self.pending_frames += 1;
+    }
+
+    /// Writes what was pushed. After an error it stays, to be tried again.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
         if self.is_torn {
             self.file.set_len(u64::from(self.end.offset))?;
             self.is_torn = false;
@@ -95,24 +123,29 @@ impl Writer {
         if u64::from(self.end.offset) >= self.segment_bytes {
             self.next_segment()?;
         }
-        let length = (HEADER - 4 + text.len()) as u32;
-        self.frame.clear();
-        self.frame.extend_from_slice(&length.to_le_bytes());
-        self.frame.push(stream.code());
-        self.frame.push(u8::from(goes_on));
-        self.frame.extend_from_slice(&millis.to_le_bytes());
-        self.frame.extend_from_slice(text);
-        if let Err(error) = self.file.write_all(&self.frame) {
+        if let Err(error) = self.file.write_all(&self.pending) {
             // A full disk may have taken a part.
             self.is_torn = true;
             return Err(error);
         }
-        self.end.offset += self.frame.len() as u32;
-        self.unread += self.frame.len() as u64;
-        if self.frame.capacity() > 8192 {
-            self.frame = Vec::new();
-        }
+        self.end.offset += self.pending.len() as u32;
+        self.unread += self.pending.len() as u64;
+        self.drop_pending();
         Ok(())
+    }
+
+    /// Whether something was pushed that is not on disk.
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Gives up what was pushed and is not on disk; returns how many lines that were.
+    pub fn drop_pending(&mut self) -> u64 {
+        self.pending.clear();
+        if self.pending.capacity() > 8192 {
+            self.pending = Vec::new();
+        }
+        std::mem::take(&mut self.pending_frames)
     }
 
     fn next_segment(&mut self) -> io::Result<()> {

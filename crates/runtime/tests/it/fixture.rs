@@ -91,9 +91,9 @@ fn layer(dir: &Path) -> PathBuf {
         std::fs::create_dir_all(layer.join(part)).unwrap();
     }
     std::fs::copy("/bin/busybox", layer.join("bin/busybox")).unwrap();
-    for name in
-        ["sh", "echo", "cat", "id", "sleep", "true", "ls", "yes", "head", "dd", "hostname", "touch", "seq"]
-    {
+    let names = "sh echo cat id sleep true ls yes head dd hostname touch seq tr grep sed sort uniq awk stty tty \
+                 nohup kill mkfifo rm printf";
+    for name in names.split_whitespace() {
         symlink("busybox", layer.join("bin").join(name)).unwrap();
     }
     std::fs::write(layer.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n")

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bench;
+mod exec;
 mod fixture;
 mod linux;
 mod simulated;
