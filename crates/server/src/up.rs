@@ -53,6 +53,7 @@ struct Data {
     clock: Clock,
     ecr: service_ecr::Config,
     ecs: service_ecs::Config,
+    sts: service_sts::Config,
 }
 
 /// Connections that the kernel holds until they are accepted. With the usual 128 a burst of clients
@@ -79,7 +80,8 @@ pub async fn run(options: Options, screen: Screen) -> Result<ExitCode> {
         Some(seed) => seed,
         None => u64::from_ne_bytes(secret::random()?),
     };
-    let platform = builder(&data.logs, &data.ecr, &data.ecs).build(data.store.clone(), data.clock.clone(), seed);
+    let builder = builder(&data.logs, &data.ecr, &data.ecs, &data.sts);
+    let platform = builder.build(data.store.clone(), data.clock.clone(), seed);
     claim(&platform, options.runtime).await?;
     let served = serve(&options, &platform, data, listener, stop, screen).await;
     platform.store().shut_down().await;
@@ -87,9 +89,15 @@ pub async fn run(options: Options, screen: Screen) -> Result<ExitCode> {
     served
 }
 
-fn builder(logs: &Logs, ecr: &service_ecr::Config, ecs: &service_ecs::Config) -> PlatformBuilder {
+fn builder(
+    logs: &Logs,
+    ecr: &service_ecr::Config,
+    ecs: &service_ecs::Config,
+    sts: &service_sts::Config,
+) -> PlatformBuilder {
     PlatformBuilder::default()
-        .with(service_sts::service())
+        .issuing(service_sts::keys(sts))
+        .with(service_sts::service(sts))
         .with(service_iam::service())
         .with(service_ec2::service())
         .with(service_ecr::service(ecr))
@@ -109,7 +117,8 @@ pub fn operations() -> Result<Vec<String>> {
             wall: wall_clock::wall,
         };
         let ecs = service_ecs::Config { authority: "localhost".into(), secret: base::Secret::new("") };
-        let builder = builder(&logs, &ecr, &ecs);
+        let sts = service_sts::Config { secret: base::Secret::new(""), wall: wall_clock::wall };
+        let builder = builder(&logs, &ecr, &ecs, &sts);
         let lines = builder.services().iter().flat_map(|service| {
             service
                 .operations
@@ -139,13 +148,14 @@ fn open(options: &Options) -> Result<Data> {
     let logs = Logs::new(Arc::new(journal));
     let secret = secret::open(dir)?;
     let ecs = service_ecs::Config { authority: authority(options.listen).into(), secret: secret.clone() };
+    let sts = service_sts::Config { secret: secret.clone(), wall: wall_clock::wall };
     let ecr = service_ecr::Config {
         blobs: blobs.clone(),
         tokens: service_ecr::Tokens::new(secret),
         host: format!("localhost:{}", options.listen.port()).into(),
         wall: wall_clock::wall,
     };
-    let kinds = builder(&logs, &ecr, &ecs).kinds().with::<Loaded>();
+    let kinds = builder(&logs, &ecr, &ecs, &sts).kinds().with::<Loaded>();
     let store = Store::open(Box::new(backend), kinds).map_err(|error| match error {
         OpenError::Backend(error) => explain(dir, error),
         other => {
@@ -153,7 +163,7 @@ fn open(options: &Options) -> Result<Data> {
         }
     })?;
     let offset = store.snapshot().meta(clock::OFFSET).and_then(|text| text.parse().ok()).unwrap_or_default();
-    Ok(Data { store, blobs, logs, clock: Clock::new(Duration::from_micros(offset)), ecr, ecs })
+    Ok(Data { store, blobs, logs, clock: Clock::new(Duration::from_micros(offset)), ecr, ecs, sts })
 }
 
 /// Where clients on this machine reach the one port.
