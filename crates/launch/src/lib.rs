@@ -24,6 +24,7 @@ pub mod defaults;
 mod error;
 pub mod exe;
 mod exec;
+mod hold;
 mod plan;
 mod report;
 pub mod runtime_cli;
@@ -33,4 +34,9 @@ mod sys;
 pub use create::{Created, Launch, Started, Stdio, WritableExe, create};
 pub use error::{ExecError, LaunchError};
 pub use exec::{Exec, exec};
+pub use hold::{Holder, hold};
 pub use report::Step;
+
+/// An annotation of the specification: with the value `true` the container's program is the child of a small
+/// first process of ours, which passes signals on and reaps. Other runtimes do not know it.
+pub const INIT: &str = "boxship.init";

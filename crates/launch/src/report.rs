@@ -33,6 +33,7 @@ pub enum Step {
     User,
     Lookup,
     Gate,
+    Init,
     Capabilities,
     NoNewPrivileges,
     Seccomp,
@@ -40,7 +41,7 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 28] = [
+    const ALL: [Self; 29] = [
         Self::Ready,
         Self::Session,
         Self::Join,
@@ -65,6 +66,7 @@ impl Step {
         Self::User,
         Self::Lookup,
         Self::Gate,
+        Self::Init,
         Self::Capabilities,
         Self::NoNewPrivileges,
         Self::Seccomp,
@@ -99,6 +101,7 @@ impl fmt::Display for Step {
             Self::User => "change user",
             Self::Lookup => "find program",
             Self::Gate => "wait to be started",
+            Self::Init => "start the first process",
             Self::Capabilities => "set capabilities",
             Self::NoNewPrivileges => "set no_new_privs",
             Self::Seccomp => "install seccomp filter",

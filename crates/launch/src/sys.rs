@@ -183,6 +183,41 @@ pub fn reset_signals() {
     }
 }
 
+/// Leaves signals to [`next_signal`], all that can be left.
+pub fn block_signals() {
+    // SAFETY: fills a set of our own and blocks it.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        libc::sigprocmask(libc::SIG_SETMASK, &all, ptr::null_mut());
+    }
+}
+
+/// Waits for a blocked signal. 0 when the wait was interrupted.
+pub fn next_signal() -> i32 {
+    const SET_BYTES: usize = 8;
+    let all = u64::MAX;
+    let none = ptr::null::<libc::c_void>();
+    // SAFETY: reads eight bytes; wants neither details nor a timeout.
+    let signal = unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, &all, none, none, SET_BYTES) };
+    check(signal).map_or(0, |signal| signal as i32)
+}
+
+/// Sends any signal; one that has ended takes it silently.
+pub fn kill(pid: Pid, signal: i32) {
+    // SAFETY: passes numbers.
+    unsafe { libc::kill(pid.as_raw_nonzero().get(), signal) };
+}
+
+/// Becomes the group that the terminal on standard input belongs to.
+pub fn take_foreground() {
+    // SAFETY: passes numbers. The signal that stops background writers is blocked here.
+    unsafe {
+        libc::setpgid(0, 0);
+        libc::tcsetpgrp(0, libc::getpid());
+    }
+}
+
 /// A session keyring of one's own, so that the container does not see ours. Kernels without keys do without.
 pub fn new_keyring() {
     const KEYCTL_JOIN_SESSION_KEYRING: c_long = 1;

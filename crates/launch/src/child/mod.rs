@@ -6,6 +6,7 @@
 mod console;
 mod files;
 mod identity;
+mod init;
 mod mounts;
 mod paths;
 
@@ -155,6 +156,9 @@ fn become_program(program: &Program, wiring: &Wiring<'_>) -> Outcome<()> {
     } else if !receive(channel).map_err(Report::at(Step::Gate))? {
         sys::exit(1);
     }
+    if program.has_init {
+        init::split(program)?;
+    }
     identity::confine(program)?;
     let errno = sys::execve_vector(path, &wiring.args, &wiring.env);
     Err(Report { step: Step::Exec, index: 0, errno })
@@ -172,6 +176,32 @@ fn await_starter() -> Outcome<()> {
             return sys::place(caller.as_raw_fd(), CHANNEL, false).map_err(&failed);
         }
     }
+}
+
+/// The clone that holds namespaces: see [`crate::hold`]. Does not return.
+pub fn hold(channel: &OwnedFd) -> ! {
+    let _guard = NeverReturn;
+    // Tied to the parent first: one that is gone by then never answers.
+    let kill = rustix::process::Signal::KILL;
+    let tied = rustix::process::set_parent_process_death_signal(Some(kill));
+    let hidden = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let ready = match tied.and(hidden) {
+        Ok(()) => Report { step: Step::Ready, index: 0, errno: Errno::INTR },
+        Err(errno) => Report { step: Step::Session, index: 0, errno },
+    };
+    let sent = rustix::net::send(channel, &ready.to_bytes(), SendFlags::NOSIGNAL);
+    if sent.is_err() || ready.step != Step::Ready || receive(channel.as_fd()) != Ok(true) {
+        sys::exit(1);
+    }
+    sys::block_signals();
+    let _ = rustix::process::setsid();
+    let _ = rustix::thread::set_name(c"pause");
+    let none = rustix::thread::CapabilitySet::empty();
+    let sets = rustix::thread::CapabilitySets { effective: none, permitted: none, inheritable: none };
+    if rustix::thread::set_capabilities(None, sets).is_err() || sys::close_from(0).is_err() {
+        sys::exit(1);
+    }
+    init::supervise(None)
 }
 
 /// Waits for one byte. `false`: the other side is gone.

@@ -109,7 +109,10 @@ impl Plan {
             hostname: own_name("hostname", spec.hostname(), &namespaces)?,
             domainname: own_name("domainname", spec.domainname(), &namespaces)?,
             oom_score_adj: process.oom_score_adj(),
-            program: Program::new(process, linux.seccomp().as_ref(), filter)?,
+            program: Program {
+                has_init: has_init(spec),
+                ..Program::new(process, linux.seccomp().as_ref(), filter)?
+            },
             namespaces,
         })
     }
@@ -159,6 +162,11 @@ impl ExecError {
             other => Self::Other { program, text: report::text(other) },
         }
     }
+}
+
+fn has_init(spec: &Spec) -> bool {
+    let annotations = spec.annotations().as_ref();
+    annotations.and_then(|all| all.get(crate::INIT)).is_some_and(|value| value == "true")
 }
 
 fn root(spec: &Spec, bundle: &Path) -> Result<PathBuf, LaunchError> {

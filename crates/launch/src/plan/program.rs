@@ -59,6 +59,8 @@ pub struct Program {
     pub filter: Filter,
     /// Its streams are a terminal of this size.
     pub terminal: Option<Size>,
+    /// It is the child of a small first process.
+    pub has_init: bool,
 }
 
 /// What runc assumes when the environment has none.
@@ -97,6 +99,7 @@ impl Program {
             .console_size()
             .map(|size| Size { rows: side(size.height()), columns: side(size.width()) });
         Ok(Self {
+            has_init: false,
             terminal: (process.terminal() == Some(true)).then(|| size.unwrap_or_default()),
             candidates: candidates(&name, process.env())?,
             name,

@@ -11,6 +11,7 @@ mod confinement;
 mod enter;
 mod errors;
 mod hostile;
+mod init;
 mod life;
 mod rig;
 mod terminal;
