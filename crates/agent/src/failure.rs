@@ -64,6 +64,11 @@ pub(crate) fn logs(error: &SinkError) -> Failure {
     failure("ResourceInitializationError", message)
 }
 
+/// AWS: the text of a log driver that cannot work, in containerd's words.
+pub(crate) fn log_driver(error: &str) -> Failure {
+    failure("ResourceInitializationError", format!("failed to validate logger args: {error}"))
+}
+
 pub(crate) fn sandbox(error: &RuntimeError) -> Failure {
     failure("ResourceInitializationError", format!("failed to create the task's sandbox: {error}"))
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/<task>/task.json           order, generation, observation
 //! DIR/<task>/<container>.shipped how far its output is shipped
+//! DIR/<task>/<container>-json.log  output under the `json-file` driver
 //! ```
 //!
 //! Invariant: files are replaced whole. They outlive every process; after a loss of power they
@@ -47,6 +48,9 @@ pub(crate) struct Shipped {
     pub until: Position,
     /// The batch from `until` to here was under way.
     pub under_way: Option<Position>,
+    /// Where that batch began in the log driver's own file, where it has one.
+    #[serde(default)]
+    pub file_bytes: Option<u64>,
 }
 
 /// The agent's directory.
@@ -95,6 +99,11 @@ impl Notes {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Where the `json-file` driver writes.
+    pub fn log_file(&self, id: &str, container: &str) -> PathBuf {
+        self.dir.join(id).join(format!("{container}-json.log"))
     }
 
     fn shipped_path(&self, id: &str, container: &str) -> PathBuf {

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::agent::{Latest, Shared};
 use crate::note::Note;
 use crate::seams::LogSource;
-use crate::ship::Shipper;
+use crate::ship::{self, Driving, Identity, Shipper};
 
 pub(super) struct Life {
     pub shared: Arc<Shared>,
@@ -149,21 +149,37 @@ impl Life {
 
     fn ship(&mut self, container: &str, runtime_id: &str) {
         let Some(assignment) = &self.note.assignment else { return };
-        let spec = assignment.containers.iter().find(|spec| spec.name == container);
-        let Some(target) = spec.and_then(|spec| spec.logging.awslogs().cloned()) else { return };
-        if self.shipping.iter().any(|known| known == container) {
+        let Some(spec) = assignment.containers.iter().find(|spec| spec.name == container) else { return };
+        let is_shipping = self.shipping.iter().any(|known| known == container);
+        if is_shipping || !ship::is_kept(&spec.logging) {
             return;
         }
         self.shipping.push(container.to_owned());
+        let digest = self.seen(container).and_then(|seen| seen.image_digest.clone());
         let shipper = Shipper {
             runtime: self.shared.parts.runtime.clone(),
-            sink: self.shared.parts.logs.clone(),
             notes: self.shared.notes.clone(),
+            clock: self.shared.parts.clock.clone(),
             task: self.id.clone(),
-            source: source(assignment, container, runtime_id),
-            target,
+            driving: self.driving(assignment, spec, runtime_id, digest.as_deref()),
         };
         self.shippers.spawn(shipper.run());
+    }
+
+    /// Where the output of a container goes.
+    pub fn driving(
+        &self,
+        assignment: &Assignment,
+        spec: &ContainerSpec,
+        runtime_id: &str,
+        digest: Option<&str>,
+    ) -> Driving {
+        Driving {
+            sink: self.shared.parts.logs.clone(),
+            source: source(assignment, &spec.name, runtime_id),
+            logging: spec.logging.clone(),
+            identity: Identity::new(assignment, spec, runtime_id, digest),
+        }
     }
 
     /// Waits until all output is stored.
@@ -209,7 +225,7 @@ impl Life {
     }
 }
 
-pub(super) fn source(assignment: &Assignment, container: &str, runtime_id: &str) -> LogSource {
+fn source(assignment: &Assignment, container: &str, runtime_id: &str) -> LogSource {
     LogSource {
         account: assignment.account.clone(),
         task_arn: assignment.task_arn.clone(),

@@ -9,9 +9,10 @@ use core_lifecycle::{Assignment, ContainerSpec, Failure, LogDriver};
 use runtime::{ContainerPlan, Output, TaskSandbox};
 use tokio::sync::Mutex;
 
-use super::life::{Life, runtime_id, source};
+use super::life::{Life, runtime_id};
 use crate::failure;
 use crate::seams::{Attached, Pulled, Wanted};
+use crate::ship;
 
 /// Output of a blocking container that may wait unread before it is held up.
 const SPOOL_BYTES: u64 = 64 * 1024 * 1024;
@@ -148,13 +149,10 @@ impl Life {
     }
 
     async fn open_streams(&self, assignment: &Assignment, missing: &[&ContainerSpec]) -> Result<(), Failed> {
-        let opens = missing.iter().filter_map(|spec| {
-            let target = spec.logging.awslogs()?;
-            let source = source(assignment, &spec.name, &runtime_id(&self.id, &spec.name));
-            Some(Box::pin(async move {
-                let opened = self.shared.parts.logs.open(&source, target).await;
-                opened.map_err(|e| (None, failure::logs(&e)))
-            }) as runtime::Pending<'_, Result<(), Failed>>)
+        let opens = missing.iter().filter(|spec| ship::is_kept(&spec.logging)).map(|spec| {
+            let driving = self.driving(assignment, spec, &runtime_id(&self.id, &spec.name), None);
+            Box::pin(async move { ship::probe(&driving).await.map_err(|failure| (None, failure)) })
+                as runtime::Pending<'_, Result<(), Failed>>
         });
         try_all(opens.collect()).await
     }
