@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use base::Timestamp;
 use base::clock::Clock;
 use core_lifecycle::Observation;
 use link::{Desired, HostId, Observed, Order};
@@ -49,9 +50,12 @@ pub struct Agent {
 pub(crate) struct Shared {
     pub parts: Parts,
     pub notes: Notes,
-    pub starts: Semaphore,
+    pub starts: Arc<Semaphore>,
     /// Actors that are not waiting for anything to happen.
     busy: AtomicUsize,
+    /// When actors that wait look again by themselves, by an id of the wait's own.
+    wakes: Mutex<BTreeMap<u64, Timestamp>>,
+    next_wake: AtomicU64,
     outbox: Outbox,
     tasks: Mutex<Tasks>,
 }
@@ -117,8 +121,10 @@ impl Agent {
         parts.runtime.list().await.map_err(io::Error::other)?;
         let found = notes.load()?;
         let shared = Arc::new(Shared {
-            starts: Semaphore::new(parts.parallel_starts.max(1)),
+            starts: Arc::new(Semaphore::new(parts.parallel_starts.max(1))),
             busy: AtomicUsize::new(0),
+            wakes: Mutex::default(),
+            next_wake: AtomicU64::new(0),
             notes,
             parts,
             outbox: Outbox::default(),
@@ -198,7 +204,14 @@ impl Agent {
     /// Whether every task waits for something to happen and every report has been sent. What is in
     /// the channels around the agent is its owner's to look at.
     pub fn is_idle(&self) -> bool {
-        self.shared.busy.load(Ordering::SeqCst) == 0 && self.shared.outbox.is_empty()
+        // One that is due has only not been woken yet.
+        let is_due = self.next_due().is_some_and(|due| due <= self.shared.parts.clock.now());
+        !is_due && self.shared.busy.load(Ordering::SeqCst) == 0 && self.shared.outbox.is_empty()
+    }
+
+    /// When the next task does something by itself: a health check, the end of a start timeout.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        lock(&self.shared.wakes).values().min().copied()
     }
 
     /// Ends every task and forgets it; returns once nothing of any is left. For a reset.
@@ -243,6 +256,7 @@ fn first_note(desired: Desired, goal: Goal, now: base::Timestamp) -> (String, No
         assignment,
         observation,
         stop_signals: BTreeMap::new(),
+        checks: BTreeMap::new(),
         is_torn_down: goal != Goal::Run,
     };
     (id, note)
@@ -291,6 +305,40 @@ impl Shared {
         happened
     }
 
+    /// Waits for what an actor waits for, at most until `wake_at`; `None` when that came first. It is
+    /// idle meanwhile.
+    pub async fn idle_until<T>(
+        &self,
+        wake_at: Option<Timestamp>,
+        wait: impl Future<Output = T>,
+    ) -> Option<T> {
+        let Some(at) = wake_at else { return Some(self.idle(wait).await) };
+        // Taken back only once the actor counts as busy again.
+        let _wake = Wake::new(self, at);
+        self.idle(self.before(Some(at), wait)).await
+    }
+
+    /// Waits at most until an instant of the agent's clock; `None` when that came first.
+    pub async fn before<T>(&self, at: Option<Timestamp>, wait: impl Future<Output = T>) -> Option<T> {
+        let Some(at) = at else { return Some(wait.await) };
+        let clock = &self.parts.clock;
+        let mut wait = std::pin::pin!(wait);
+        loop {
+            let jump = clock.jump();
+            let left = at.since(clock.now());
+            if left.is_zero() {
+                return None;
+            }
+            tokio::select! {
+                biased;
+                happened = &mut wait => return Some(happened),
+                () = jump => {}
+                // A timer's tick is a millisecond: never wake before the instant.
+                () = tokio::time::sleep(left + Duration::from_millis(1)) => {}
+            }
+        }
+    }
+
     async fn send_reports(self: Arc<Self>) {
         // Starts at the clock, so that numbers grow across restarts without being kept.
         let mut sequence = 0;
@@ -308,6 +356,26 @@ impl Shared {
                 return;
             }
         }
+    }
+}
+
+/// Lets it be seen when its actor looks again.
+struct Wake<'a> {
+    shared: &'a Shared,
+    id: u64,
+}
+
+impl<'a> Wake<'a> {
+    fn new(shared: &'a Shared, at: Timestamp) -> Self {
+        let id = shared.next_wake.fetch_add(1, Ordering::SeqCst);
+        lock(&shared.wakes).insert(id, at);
+        Wake { shared, id }
+    }
+}
+
+impl Drop for Wake<'_> {
+    fn drop(&mut self) {
+        lock(&self.shared.wakes).remove(&self.id);
     }
 }
 

@@ -1,9 +1,10 @@
 //! What went wrong, in AWS's classes and words: customers' scripts match on both.
 
 use core_lifecycle::Failure;
-use runtime::RuntimeError;
+use runtime::{RuntimeError, Signal};
 
-use crate::seams::{NetworkError, PullError, SinkError};
+use crate::seams::{NetworkError, PullError, SecretError, SinkError};
+use crate::task::START_LIMIT;
 
 fn failure(class: &str, message: String) -> Failure {
     Failure { class: class.to_owned(), message }
@@ -73,21 +74,59 @@ pub(crate) fn sandbox(error: &RuntimeError) -> Failure {
     failure("ResourceInitializationError", format!("failed to create the task's sandbox: {error}"))
 }
 
-pub(crate) fn start(error: &RuntimeError) -> Failure {
+/// A container that could not be started; `None`: not in time.
+pub(crate) fn start(error: Option<&RuntimeError>) -> Failure {
     match error {
+        // AWS: the text of Fargate's agent.
+        None => failure(
+            "ContainerRuntimeTimeoutError",
+            format!("Could not transition to running; timed out after waiting {}s", START_LIMIT.as_secs()),
+        ),
         // AWS: containerd's words around the runtime's.
-        RuntimeError::Start(cause) => failure(
+        Some(RuntimeError::Start(cause)) => failure(
             "CannotStartContainerError",
             format!(
                 "ResourceInitializationError: failed to create new container runtime task: failed to create \
                  shim task: OCI runtime create failed: {cause}: unknown"
             ),
         ),
-        RuntimeError::Plan(_) | RuntimeError::Limit(_) => {
+        Some(error @ (RuntimeError::Plan(_) | RuntimeError::Limit(_))) => {
             failure("CannotStartContainerError", error.to_string())
         }
-        _ => failure("ContainerRuntimeError", error.to_string()),
+        Some(error) => failure("ContainerRuntimeError", error.to_string()),
     }
+}
+
+/// AWS: a container that could not be told to end.
+pub(crate) fn stop(signal: Signal, error: &RuntimeError) -> Failure {
+    let name = if signal == Signal::TERM { String::from("SIGTERM") } else { format!("signal {}", signal.0) };
+    failure("CannotStopContainerError", format!("failed sending {name} to container: {error}"))
+}
+
+/// AWS: the execution role's service that did not give a value.
+pub(crate) fn secret(value_from: &str, error: &SecretError) -> Failure {
+    let what = match value_from.contains(":secretsmanager:") {
+        true => "unable to retrieve secret from asm",
+        false => "unable to retrieve secrets from ssm",
+    };
+    failure(
+        "ResourceInitializationError",
+        format!(
+            "unable to pull secrets or registry auth: execution resource retrieval failed: {what}: service \
+             call has been retried 1 time(s): {error}"
+        ),
+    )
+}
+
+/// AWS: a file of variables that could not be fetched.
+pub(crate) fn environment_file(error: &SecretError) -> Failure {
+    failure(
+        "ResourceInitializationError",
+        format!(
+            "failed to download env files: file download command: non empty error stream: service call has \
+             been retried 1 time(s): {error}"
+        ),
+    )
 }
 
 /// What the agent itself should have known is missing.

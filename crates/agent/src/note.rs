@@ -14,6 +14,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use core_lifecycle::supervision::Checks;
 use core_lifecycle::{Assignment, Observation};
 use runtime::spool::Position;
 use serde::de::DeserializeOwned;
@@ -37,6 +38,9 @@ pub(crate) struct Note {
     pub observation: Observation,
     /// By container, from its image: asked for at the stop, when the image may be gone.
     pub stop_signals: BTreeMap<String, i32>,
+    /// What health checks have shown, by container, while it runs.
+    #[serde(default)]
+    pub checks: BTreeMap<String, Checks>,
     /// Sandbox and network are gone.
     pub is_torn_down: bool,
 }

@@ -1,13 +1,19 @@
 //! A task's note and what changes it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::Chance;
-use core_lifecycle::{Assignment, ContainerObservation, ContainerSpec, Exit, Failure, Observation, Phase};
+use core_lifecycle::supervision::Checks;
+use core_lifecycle::{Assignment, ContainerObservation, ContainerSpec, Exit, Failure, Phase};
 use runtime::ContainerRecord;
+use tokio::sync::{Mutex, OwnedSemaphorePermit};
 use tokio::task::JoinSet;
 
+use super::prepare::Ready;
+use super::work::Works;
 use crate::agent::{Latest, Shared};
+use crate::failure;
 use crate::note::Note;
 use crate::seams::LogSource;
 use crate::ship::{self, Driving, Identity, Shipper};
@@ -17,29 +23,62 @@ pub(super) struct Life {
     /// The task's id: the last part of its ARN.
     pub id: String,
     pub note: Note,
+    /// The note's, shared.
+    pub assignment: Option<Arc<Assignment>>,
+    /// The ends of runs that are followed by another. To everybody else the container runs on.
+    pub ended: BTreeMap<String, Exit>,
+    pub works: Works,
+    /// What its containers start with; from the moment when the sandbox is made.
+    pub ready: Option<Arc<Ready>>,
+    /// Held while its first containers start.
+    pub turn: Option<Arc<OwnedSemaphorePermit>>,
+    /// The observation has news that were not noted down and reported.
+    pub has_news: bool,
     shippers: JoinSet<()>,
-    /// Containers whose output is being shipped.
-    shipping: Vec<String>,
+    /// Containers whose output is being shipped, and whose turn it is to do so.
+    shipping: BTreeMap<String, Arc<Mutex<()>>>,
 }
 
 impl Life {
     pub fn new(shared: Arc<Shared>, id: String, note: Note) -> Self {
-        Life { shared, id, note, shippers: JoinSet::new(), shipping: Vec::new() }
+        Life {
+            shared,
+            id,
+            assignment: note.assignment.clone().map(Arc::new),
+            note,
+            ended: BTreeMap::new(),
+            works: Works::default(),
+            ready: None,
+            turn: None,
+            has_news: false,
+            shippers: JoinSet::new(),
+            shipping: BTreeMap::new(),
+        }
     }
 
     pub fn phase(&self) -> Phase {
         self.note.observation.phase
     }
 
-    pub fn assignment(&self) -> Option<Arc<Assignment>> {
-        self.note.assignment.clone().map(Arc::new)
+    /// What the task definition says of a container.
+    pub fn spec(&self, container: &str) -> Option<&ContainerSpec> {
+        self.assignment.as_ref()?.containers.iter().find(|spec| spec.name == container)
     }
 
     /// A step of a life is noted down, then reported.
     pub fn set_phase(&mut self, phase: Phase) {
         self.note.observation.phase = phase;
+        self.has_news = false;
         self.save();
         self.report();
+    }
+
+    /// Notes down and reports what is new.
+    pub fn publish(&mut self) {
+        if std::mem::take(&mut self.has_news) {
+            self.save();
+            self.report();
+        }
     }
 
     pub fn save(&self) {
@@ -49,6 +88,9 @@ impl Life {
     }
 
     pub fn report(&self) {
+        if let Some(assignment) = &self.assignment {
+            self.shared.parts.endpoint.observe(assignment, &self.note.observation);
+        }
         self.shared.report(&self.note.task, self.note.generation, self.note.observation.clone());
     }
 
@@ -77,13 +119,24 @@ impl Life {
                 self.shared.parts.images.hold(&self.id, digest).await;
             }
         }
+        if let Err(failure) = self.resolve_logging().await {
+            tracing::error!(task = self.id, error = failure.text(), "a log driver lacks its secrets");
+        }
         self.refresh().await;
         // Preparing attaches by itself; a running task's network is to be served again.
         if self.phase() == Phase::Running
-            && let Some(assignment) = self.assignment()
-            && let Err(error) = self.shared.parts.network.attach(&assignment).await
+            && let Some(assignment) = self.assignment.clone()
         {
-            tracing::warn!(task = self.id, %error, "a running task's network is not served");
+            match self.shared.parts.network.attach(&assignment).await {
+                Ok(attached) => {
+                    // Nothing starts any more that would be told something.
+                    let _ = self.shared.parts.endpoint.open(&assignment, &attached);
+                    self.bind(&attached);
+                }
+                Err(error) => {
+                    tracing::warn!(task = self.id, %error, "a running task's network is not served");
+                }
+            }
         }
         // Preparing reports by itself, once the order is noted down: what was reported is not ordered again.
         if self.phase() != Phase::Preparing {
@@ -101,14 +154,10 @@ impl Life {
                 return;
             }
         };
-        let before = self.note.observation.clone();
         for container in &record.containers {
             self.take_in(container);
         }
-        if self.note.observation != before {
-            self.save();
-            self.report();
-        }
+        self.publish();
     }
 
     /// The runtime knows nothing of the task: what had started was removed with the host's tasks.
@@ -120,41 +169,78 @@ impl Life {
             return;
         }
         tracing::warn!(task = self.id, "a task was removed from its host");
-        lost.for_each(|seen| seen.exit = Some(Exit { code: 137, at, is_oom: false }));
-        self.save();
-        self.report();
+        for seen in lost {
+            let exit = self.ended.remove(&seen.name);
+            seen.exit = Some(exit.unwrap_or(Exit { code: 137, at, is_oom: false }));
+            seen.health = None;
+        }
+        self.has_news = true;
+        self.publish();
     }
 
     /// Takes in what the runtime has recorded of a container, and ships its output.
     pub fn take_in(&mut self, record: &ContainerRecord) {
-        let observation = &mut self.note.observation;
-        let first = observation.started_at.map_or(record.started_at, |at| at.min(record.started_at));
-        observation.started_at = Some(first);
-        if let Some(seen) = observation.containers.iter_mut().find(|c| c.name == record.name) {
-            if seen.started_at.is_none() {
-                for warning in &record.warnings {
-                    tracing::info!(task = self.id, container = record.name, warning, "a default was lowered");
-                }
-            }
-            seen.runtime_id = Some(record.runtime_id.clone());
-            seen.started_at = Some(record.started_at);
-            // A container's failure says why it did not start; why it ended is for the log.
-            if let (None, Some(reason)) = (&seen.exit, &record.exit_reason) {
-                tracing::warn!(task = self.id, container = record.name, reason, "an exit code is a guess");
-            }
-            seen.exit = record.exit.clone();
-        }
-        self.ship(&record.name, &record.runtime_id);
-    }
-
-    fn ship(&mut self, container: &str, runtime_id: &str) {
-        let Some(assignment) = &self.note.assignment else { return };
-        let Some(spec) = assignment.containers.iter().find(|spec| spec.name == container) else { return };
-        let is_shipping = self.shipping.iter().any(|known| known == container);
-        if is_shipping || !ship::is_kept(&spec.logging) {
+        let Some(spec) = self.spec(&record.name) else { return };
+        let (check, policy) = (spec.health_check.clone(), spec.restart.clone());
+        let is_ending = self.phase() >= Phase::Stopping;
+        let found = self.note.observation.containers.iter_mut().find(|c| c.name == record.name);
+        let Some(seen) = found else { return };
+        let before = seen.clone();
+        let is_first = seen.started_at.is_none();
+        let is_new = is_first || seen.restarts != record.restarts;
+        if !is_new && record.exit.is_none() && (seen.exit.is_some() || self.ended.contains_key(&record.name))
+        {
+            // An older state, which was on its way when its end was heard of.
             return;
         }
-        self.shipping.push(container.to_owned());
+        if is_first {
+            for warning in &record.warnings {
+                tracing::info!(task = self.id, container = record.name, warning, "a default was lowered");
+            }
+        }
+        seen.runtime_id = Some(record.runtime_id.clone());
+        seen.started_at = Some(record.started_at);
+        seen.restarts = record.restarts;
+        self.ended.remove(&record.name);
+        if let (Some(check), None) = (&check, &record.exit) {
+            let begin = || Checks::begin(check, record.started_at);
+            let checks = self.note.checks.entry(record.name.clone()).or_insert_with(begin);
+            if is_new {
+                *checks = begin();
+            }
+            seen.health = Some(checks.health());
+        } else {
+            self.note.checks.remove(&record.name);
+            seen.health = None;
+        }
+        let restarts = |exit: &Exit| policy.is_some_and(|policy| policy.restarts(record.started_at, exit));
+        match &record.exit {
+            Some(exit)
+                if !is_ending && record.exit_reason.is_none() && seen.failure.is_none() && restarts(exit) =>
+            {
+                self.ended.insert(record.name.clone(), exit.clone());
+                seen.exit = None;
+            }
+            exit => seen.exit = exit.clone(),
+        }
+        if let (None, Some(reason)) = (&before.exit, &record.exit_reason) {
+            tracing::warn!(task = self.id, container = record.name, reason, "an exit code is a guess");
+            seen.failure.get_or_insert_with(|| failure::lost(reason));
+        }
+        self.has_news |= *seen != before;
+        self.ship(&record.name, &record.runtime_id, is_new && !is_first);
+    }
+
+    /// Ships a container's output; `is_again`: of a run that follows another, whose shipper may have
+    /// seen the end.
+    fn ship(&mut self, container: &str, runtime_id: &str, is_again: bool) {
+        let Some(assignment) = &self.assignment else { return };
+        let Some(spec) = assignment.containers.iter().find(|spec| spec.name == container) else { return };
+        let turn = self.shipping.get(container).cloned();
+        if (turn.is_some() && !is_again) || !ship::is_kept(&spec.logging) {
+            return;
+        }
+        let turn = turn.unwrap_or_default();
         let digest = self.seen(container).and_then(|seen| seen.image_digest.clone());
         let shipper = Shipper {
             runtime: self.shared.parts.runtime.clone(),
@@ -163,7 +249,11 @@ impl Life {
             task: self.id.clone(),
             driving: self.driving(assignment, spec, runtime_id, digest.as_deref()),
         };
-        self.shippers.spawn(shipper.run());
+        self.shipping.insert(container.to_owned(), turn.clone());
+        self.shippers.spawn(async move {
+            let _turn = turn.lock().await;
+            shipper.run().await;
+        });
     }
 
     /// Where the output of a container goes.
@@ -187,33 +277,42 @@ impl Life {
         while self.shippers.join_next().await.is_some() {}
     }
 
-    /// Whether the task is to end by itself: an essential container has, or all of them.
-    pub fn is_over(&self) -> bool {
-        let Some(assignment) = &self.note.assignment else { return true };
-        let mut has_ended = assignment.containers.iter().map(|spec| {
-            let seen = self.seen(&spec.name);
-            let ended = seen.is_some_and(|seen| seen.exit.is_some() || seen.failure.is_some());
-            (spec.essential, ended)
-        });
-        let states: Vec<(bool, bool)> = has_ended.by_ref().collect();
-        states.iter().any(|(is_essential, ended)| *is_essential && *ended)
-            || states.iter().all(|(_, ended)| *ended)
+    pub fn seen_mut(&mut self, container: &str) -> Option<&mut ContainerObservation> {
+        self.note.observation.containers.iter_mut().find(|seen| seen.name == container)
     }
 
     pub fn seen(&self, container: &str) -> Option<&ContainerObservation> {
         self.note.observation.containers.iter().find(|seen| seen.name == container)
     }
 
-    /// From here on the task only ends.
+    /// From here on the task only ends: no end is followed by another start any more.
     pub fn begin_stop(&mut self, failure: Option<Failure>) {
         let now = self.shared.parts.clock.now();
+        for (name, exit) in std::mem::take(&mut self.ended) {
+            if let Some(seen) = self.seen_mut(&name) {
+                seen.exit.get_or_insert(exit);
+            }
+        }
+        if failure.is_none() && self.note.observation.failure.is_none() {
+            self.note_start();
+        }
         let first_exit = self.first_exit();
-        let observation: &mut Observation = &mut self.note.observation;
+        let observation = &mut self.note.observation;
         if failure.is_some() {
             observation.failure = failure;
         }
         observation.execution_stopped_at.get_or_insert(first_exit.unwrap_or(now));
         self.set_phase(Phase::Stopping);
+    }
+
+    /// AWS: a task has started once all its containers have.
+    pub fn note_start(&mut self) {
+        let observation = &mut self.note.observation;
+        let starts: Vec<_> = observation.containers.iter().filter_map(|seen| seen.started_at).collect();
+        let could_not = observation.containers.iter().filter(|seen| seen.failure.is_some()).count();
+        if starts.len() + could_not >= observation.containers.len() {
+            observation.started_at = observation.started_at.or(starts.into_iter().max());
+        }
     }
 
     /// When the first essential container ended.

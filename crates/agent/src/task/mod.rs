@@ -2,19 +2,31 @@
 //!
 //! ```text
 //! Preparing ──all started──▶ Running ──essential exit, order, loss──▶ Stopping ──▶ Stopped
-//!     └────────failure, order──────────────────────────────────────────▲          └─ Forget ▶ gone
+//!     └────────failure, essential exit, order──────────────────────────▲          └─ Forget ▶ gone
 //! ```
+//!
+//! A task prepares until its last container has started, which may depend on what others come to:
+//! meanwhile those that run are supervised as in a running task. What is to be done about them is
+//! [`core_lifecycle::supervision`]'s to say; this module carries it out, one piece of work per
+//! container at a time.
 //!
 //! After a restart the actor goes on in the phase that its note has: every step asks the runtime
 //! first and repeats nothing that has been done.
 
+mod check;
 mod life;
+mod plan;
 mod prepare;
 mod stop;
+mod supervise;
+mod values;
+mod work;
 
 use std::sync::Arc;
 
+use base::Timestamp;
 use core_lifecycle::Phase;
+use core_lifecycle::supervision::Standing;
 use runtime::Event;
 use tokio::sync::{mpsc, watch};
 
@@ -22,6 +34,8 @@ use crate::agent::{Latest, Shared};
 use crate::note::{Goal, Note};
 
 use life::Life;
+use work::Done;
+pub(crate) use work::START_LIMIT;
 
 pub(crate) struct Task {
     life: Life,
@@ -41,8 +55,8 @@ impl Task {
         loop {
             self.obey();
             match self.life.phase() {
-                Phase::Preparing => self.prepare().await,
-                Phase::Running => self.watch().await,
+                Phase::Preparing if self.life.ready.is_none() => self.prepare().await,
+                Phase::Preparing | Phase::Running => self.supervise().await,
                 Phase::Stopping => self.life.stop().await,
                 Phase::Stopped => {
                     self.life.tear_down().await;
@@ -61,6 +75,7 @@ impl Task {
         latest.goal > Goal::Run
     }
 
+    /// Gathers what the containers need and makes the sandbox in which they start.
     async fn prepare(&mut self) {
         if self.life.note.goal > Goal::Run {
             return self.life.begin_stop(None);
@@ -71,33 +86,45 @@ impl Task {
             () = until_stop(orders) => None,
             gathered = life.gather() => Some(gathered),
         };
-        let launched = match gathered {
+        let made = match gathered {
             None => Ok(()),
-            Some(Ok(gathered)) => life.launch(gathered, || orders.borrow().goal == Goal::Run).await,
+            Some(Ok(ready)) => life.make_sandbox(ready).await,
             Some(Err(failure)) => Err(failure),
         };
         let is_ending = self.obey();
-        match launched {
+        match made {
             Ok(()) if is_ending => self.life.begin_stop(None),
-            Ok(()) => self.life.set_phase(Phase::Running),
+            Ok(()) => {}
             Err(failure) => self.life.begin_stop(Some(failure)),
         }
     }
 
-    /// Until an essential container ends, or the task is told to.
-    async fn watch(&mut self) {
-        self.life.refresh().await;
-        if self.life.note.goal > Goal::Run || self.life.is_over() {
+    /// Does what is to be done about the containers, then waits for something to happen. Until an
+    /// essential container ends, or the task is told to.
+    async fn supervise(&mut self) {
+        if self.life.note.goal > Goal::Run {
+            self.life.settle().await;
             return self.life.begin_stop(None);
         }
-        let Task { life, orders, events } = self;
-        let happened = life.shared.idle(async {
-            tokio::select! {
-                changed = orders.changed() => Happened::Ordered(changed.is_ok()),
-                event = events.recv() => Happened::Event(event.is_some()),
+        let (standing, wake_at) = self.life.act();
+        match standing {
+            Standing::Over => {
+                self.life.settle().await;
+                let failure = self.life.fatal();
+                return self.life.begin_stop(failure);
             }
-        });
-        match happened.await {
+            Standing::Running if self.life.phase() == Phase::Preparing => {
+                self.life.note_start();
+                self.life.set_phase(Phase::Running);
+            }
+            Standing::Starting | Standing::Running => {}
+        }
+        if !self.life.works.has_starts() {
+            self.life.turn = None;
+            // One that is being started has news soon, and both are told at once.
+            self.life.publish();
+        }
+        match self.happening(wake_at).await {
             // The agent ends, and this actor with it.
             Happened::Ordered(false) => std::future::pending::<()>().await,
             Happened::Ordered(true) => {
@@ -105,9 +132,35 @@ impl Task {
                     self.life.report();
                 }
             }
-            Happened::Event(true) => {}
-            Happened::Event(false) => self.events = self.life.shared.parts.runtime.events(&self.life.id),
+            Happened::Event(is_open) => {
+                if !is_open {
+                    self.events = self.life.shared.parts.runtime.events(&self.life.id);
+                }
+                while self.events.try_recv().is_ok() {}
+                self.life.refresh().await;
+            }
+            Happened::Done(done) => self.life.done(done),
+            Happened::Nothing => {}
         }
+    }
+
+    /// Waits for the next thing to happen, at most until `wake_at`.
+    async fn happening(&mut self, wake_at: Option<Timestamp>) -> Happened {
+        let Task { life, orders, events } = self;
+        let shared = life.shared.clone();
+        let is_waiting = life.works.is_empty();
+        let wait = async {
+            tokio::select! {
+                changed = orders.changed() => Happened::Ordered(changed.is_ok()),
+                event = events.recv() => Happened::Event(event.is_some()),
+                done = life.works.next() => Happened::Done(done),
+            }
+        };
+        let happened = match is_waiting {
+            true => shared.idle_until(wake_at, wait).await,
+            false => shared.before(wake_at, wait).await,
+        };
+        happened.unwrap_or(Happened::Nothing)
     }
 
     /// Waits for the last order; `None` when the agent ends.
@@ -129,6 +182,9 @@ enum Happened {
     Ordered(bool),
     /// `false`: another listener has taken over.
     Event(bool),
+    Done(Done),
+    /// It is time to look again.
+    Nothing,
 }
 
 async fn until_stop(orders: &mut watch::Receiver<Latest>) {

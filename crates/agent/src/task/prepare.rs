@@ -1,37 +1,36 @@
-//! From an order to running containers: network, images and log streams at the same time, then
-//! the sandbox, then the containers in their order.
+//! From an order to a sandbox in which containers can start: network, images, values and log
+//! streams at the same time, then the sandbox.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::Timestamp;
-use core_lifecycle::{Assignment, ContainerSpec, Failure, LogDriver};
-use runtime::{ContainerPlan, Output, TaskSandbox};
+use core_lifecycle::{Assignment, ContainerSpec, Failure};
 use tokio::sync::Mutex;
 
 use super::life::{Life, runtime_id};
+use super::{plan, values};
 use crate::failure;
 use crate::seams::{Attached, Pulled, Wanted};
 use crate::ship;
 
-/// Output of a blocking container that may wait unread before it is held up.
-const SPOOL_BYTES: u64 = 64 * 1024 * 1024;
-
 /// A failure, and the container that it is about.
 type Failed = (Option<String>, Failure);
 
-/// What a task needs before its containers can start.
-pub(super) struct Gathered {
-    assignment: Arc<Assignment>,
-    attached: Attached,
-    images: BTreeMap<String, Pulled>,
+/// What containers start with.
+pub(super) struct Ready {
+    pub attached: Attached,
+    /// Of the containers that had not been started, by name; so is their environment.
+    pub images: BTreeMap<String, Pulled>,
+    pub environment: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl Life {
     /// Network, images and log streams of what does not run yet. May be dropped at any moment:
     /// what is half-done is taken away by the task's end.
-    pub async fn gather(&mut self) -> Result<Gathered, Failure> {
-        let Some(assignment) = self.assignment() else {
+    pub async fn gather(&mut self) -> Result<Ready, Failure> {
+        self.resolve_logging().await?;
+        let Some(assignment) = self.assignment.clone() else {
             return Err(failure::lost("the task's assignment is unknown"));
         };
         self.shared.parts.runtime.expect();
@@ -49,10 +48,23 @@ impl Life {
             };
             let pulls = life.pull_all(&assignment, &missing);
             let streams = life.open_streams(&assignment, &missing);
-            tokio::try_join!(network, pulls, streams)
+            let values =
+                async { life.fetch_values(&assignment, &missing).await.map_err(|failure| (None, failure)) };
+            tokio::try_join!(network, pulls, streams, values)
         };
         tracing::debug!(task = self.id, "what the task needs is gathered");
-        let (attached, (images, pulled_at), ()) = made.map_err(|failed| self.blame(failed))?;
+        let (attached, (images, pulled_at), (), values) = made.map_err(|(container, failure)| {
+            if let Some(container) = container {
+                self.blame(&container, failure.clone());
+            }
+            failure
+        })?;
+        let told = self.shared.parts.endpoint.open(&assignment, &attached);
+        let environment = |spec: &&ContainerSpec| {
+            let all = values::environment(spec, told.get(&spec.name), values.get(&spec.name));
+            (spec.name.clone(), all)
+        };
+        let environment = missing.iter().map(environment).collect();
         self.note.observation.pull_stopped_at.get_or_insert(pulled_at);
         for (name, image) in &images {
             self.note.stop_signals.insert(name.clone(), image.config.stop_signal().0);
@@ -60,28 +72,32 @@ impl Life {
                 seen.image_digest = Some(image.digest.clone());
             }
         }
+        self.bind(&attached);
         // A restart from here on must know the stop signals.
         self.save();
-        Ok(Gathered { assignment, attached, images })
+        Ok(Ready { attached, images, environment })
     }
 
-    /// Makes the sandbox and starts its containers in their order, as long as `is_wanted`. Not to
-    /// be dropped half-way while this process goes on: a container would run unseen.
-    pub async fn launch(&mut self, gathered: Gathered, is_wanted: impl Fn() -> bool) -> Result<(), Failure> {
-        let Gathered { assignment, attached, images } = gathered;
-        let shared = self.shared.clone();
-        let Ok(_permit) = shared.starts.acquire().await else { return Ok(()) };
-        let made = shared.parts.runtime.create_sandbox(sandbox(&assignment, attached)).await;
+    /// Makes the sandbox. Not to be dropped half-way while this process goes on. The task's first
+    /// containers start in the turn that it waits for.
+    pub async fn make_sandbox(&mut self, ready: Ready) -> Result<(), Failure> {
+        let Some(assignment) = self.assignment.clone() else { return Ok(()) };
+        self.turn = self.shared.starts.clone().acquire_owned().await.ok().map(Arc::new);
+        let sandbox = plan::sandbox(&assignment, ready.attached.shared.clone());
+        let made = self.shared.parts.runtime.create_sandbox(sandbox).await;
         made.map_err(|e| failure::sandbox(&e))?;
         tracing::debug!(task = self.id, "the sandbox is made");
-        for spec in self.missing(&assignment) {
-            if !is_wanted() {
-                break;
-            }
-            let image = images.get(&spec.name).ok_or_else(|| failure::lost("an image was not pulled"))?;
-            self.start(&assignment, spec, image).await?;
-        }
+        self.ready = Some(Arc::new(ready));
         Ok(())
+    }
+
+    /// Tells which ports of the host lead to its containers.
+    pub fn bind(&mut self, attached: &Attached) {
+        for seen in &mut self.note.observation.containers {
+            let bindings = attached.bindings.get(&seen.name).cloned().unwrap_or_default();
+            self.has_news |= seen.bindings != bindings;
+            seen.bindings = bindings;
+        }
     }
 
     /// Containers that have not been started.
@@ -89,36 +105,6 @@ impl Life {
         let is_missing =
             |spec: &&ContainerSpec| self.seen(&spec.name).is_none_or(|seen| seen.started_at.is_none());
         assignment.containers.iter().filter(is_missing).collect()
-    }
-
-    async fn start(
-        &mut self,
-        assignment: &Assignment,
-        spec: &ContainerSpec,
-        image: &Pulled,
-    ) -> Result<(), Failure> {
-        let plan = plan(assignment, spec, image);
-        match self.shared.parts.runtime.start_container(&self.id, plan).await {
-            Ok(record) => {
-                tracing::debug!(task = self.id, container = spec.name, "a container is started");
-                self.take_in(&record);
-                Ok(())
-            }
-            Err(error) => {
-                let failure = failure::start(&error);
-                let blamed = self.blame((Some(spec.name.clone()), failure));
-                if spec.essential { Err(blamed) } else { Ok(()) }
-            }
-        }
-    }
-
-    /// Puts a failure to the container that it is about; returns it for the task.
-    fn blame(&mut self, (container, failure): Failed) -> Failure {
-        let seen = self.note.observation.containers.iter_mut();
-        if let Some(seen) = seen.into_iter().find(|seen| Some(&seen.name) == container.as_ref()) {
-            seen.failure = Some(failure.clone());
-        }
-        failure
     }
 
     /// Pulls at the same time; the first failure ends the others.
@@ -172,45 +158,4 @@ async fn try_all(mut work: Vec<runtime::Pending<'_, Result<(), Failed>>>) -> Res
         if work.is_empty() { std::task::Poll::Ready(Ok(())) } else { std::task::Poll::Pending }
     })
     .await
-}
-
-fn sandbox(assignment: &Assignment, attached: Attached) -> TaskSandbox {
-    TaskSandbox {
-        task: assignment.task_id.clone(),
-        place: attached.shared,
-        pid_mode: assignment.pid_mode,
-        ipc_mode: assignment.ipc_mode,
-        storage_gib: assignment.ephemeral_storage_gib,
-        cpu_units: assignment.cpu_units,
-        memory_mib: assignment.memory_mib,
-    }
-}
-
-fn plan(assignment: &Assignment, spec: &ContainerSpec, image: &Pulled) -> ContainerPlan {
-    let output = match (&spec.logging.driver, spec.logging.buffer_bytes) {
-        (LogDriver::None, _) => Output::Discard,
-        (_, None) => Output::Blocking { limit_bytes: SPOOL_BYTES },
-        (_, Some(limit_bytes)) => Output::Dropping { limit_bytes },
-    };
-    ContainerPlan {
-        name: spec.name.clone(),
-        runtime_id: runtime_id(&assignment.task_id, &spec.name),
-        layers: image.layers.clone(),
-        image: image.config.clone(),
-        entry_point: spec.entry_point.clone(),
-        command: spec.command.clone(),
-        environment: spec.environment.clone(),
-        working_directory: spec.working_directory.clone(),
-        user: spec.user.clone(),
-        cpu_units: spec.cpu_units,
-        memory_mib: spec.memory_mib,
-        memory_reservation_mib: spec.memory_reservation_mib,
-        readonly_root: spec.readonly_root,
-        ulimits: spec.ulimits.clone(),
-        output,
-        place: None,
-        mounts: Vec::new(),
-        linux: spec.linux.clone(),
-        labels: spec.labels.clone(),
-    }
 }

@@ -1,12 +1,15 @@
 //! The end of a task: its containers, then everything that it had.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use core_lifecycle::Phase;
-use runtime::Signal;
+use core_lifecycle::supervision::{self, Run};
+use core_lifecycle::{Exit, Phase};
+use runtime::{RuntimeError, Signal};
 use tokio::task::JoinSet;
 
 use super::life::Life;
+use crate::failure;
 
 /// AWS: what a container gets between the stop signal and SIGKILL where it says nothing else.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
@@ -19,26 +22,42 @@ const LAST_OUTPUT: Duration = Duration::from_secs(5);
 const ATTEMPTS: u32 = 6;
 
 impl Life {
-    /// Ends what runs, each container with its own signal and timeout, all at the same time.
+    /// Ends what runs, each container with its own signal and timeout, once nothing that depends on
+    /// it runs any more.
     pub async fn stop(&mut self) {
         self.refresh().await;
         let mut stops = JoinSet::new();
-        for seen in &self.note.observation.containers {
-            if seen.started_at.is_none() || seen.exit.is_some() {
-                continue;
-            }
-            let specs = self.note.assignment.iter().flat_map(|assignment| &assignment.containers);
-            let timeout = specs.filter(|spec| spec.name == seen.name).map(|spec| spec.stop_timeout).next();
-            let timeout = timeout.unwrap_or(STOP_TIMEOUT);
-            let signal = self.note.stop_signals.get(&seen.name).copied().map_or(Signal::TERM, Signal);
-            let (runtime, id, name) = (self.shared.parts.runtime.clone(), self.id.clone(), seen.name.clone());
-            stops.spawn(async move {
-                if let Err(error) = runtime.stop(&id, &name, signal, timeout).await {
-                    tracing::warn!(task = id, container = name, %error, "a container cannot be stopped");
+        let mut told: BTreeSet<String> = BTreeSet::new();
+        let mut given_up: BTreeSet<String> = BTreeSet::new();
+        loop {
+            for name in self.stoppable(&given_up) {
+                if told.insert(name.clone()) {
+                    self.stop_container(&mut stops, name);
                 }
-            });
+            }
+            let Some(Ok((name, stopped))) = stops.join_next().await else { break };
+            let stop_signal = self.stop_signal(&name);
+            let Some(seen) = self.note.observation.containers.iter_mut().find(|seen| seen.name == name)
+            else {
+                continue;
+            };
+            match stopped {
+                Ok(exit) => {
+                    seen.exit.get_or_insert(exit);
+                    seen.health = None;
+                }
+                Err(error) => {
+                    tracing::warn!(task = self.id, container = name, %error, "a container cannot be stopped");
+                    seen.failure.get_or_insert_with(|| failure::stop(stop_signal, &error));
+                    given_up.insert(name);
+                }
+            }
+            self.has_news = true;
+            // Those that wait for their turn may take long; the last is told with the task's end.
+            if told.len() > 1 || !stops.is_empty() {
+                self.publish();
+            }
         }
-        while stops.join_next().await.is_some() {}
         self.refresh().await;
         let is_left =
             |seen: &core_lifecycle::ContainerObservation| seen.started_at.is_some() && seen.exit.is_none();
@@ -47,12 +66,49 @@ impl Life {
             let _ = attempt(|| self.shared.parts.runtime.remove_sandbox(&self.id)).await;
             self.refresh().await;
         }
+        self.note.checks.clear();
+        self.shared.parts.endpoint.close(&self.id);
         if tokio::time::timeout(LAST_OUTPUT, self.shipped()).await.is_err() {
             tracing::warn!(task = self.id, "output is stored later than the task's end is reported");
         }
         let now = self.shared.parts.clock.now();
         self.note.observation.stopped_at.get_or_insert(now);
         self.set_phase(Phase::Stopped);
+    }
+
+    /// Containers that may be told to end now, but for those on which that was `given_up`.
+    fn stoppable(&self, given_up: &BTreeSet<String>) -> Vec<String> {
+        let Some(assignment) = self.assignment.clone() else {
+            let running = self.note.observation.containers.iter();
+            let running = running.filter(|seen| seen.started_at.is_some() && seen.exit.is_none());
+            return running.map(|seen| seen.name.clone()).collect();
+        };
+        let mut members = self.members(&assignment);
+        for member in &mut members {
+            let seen = self.seen(&member.spec.name);
+            let is_alive = seen.is_some_and(|seen| seen.started_at.is_some() && seen.exit.is_none());
+            if given_up.contains(&member.spec.name) {
+                member.run = Run::Failed;
+            } else if let (true, Some(started_at)) = (is_alive, seen.and_then(|seen| seen.started_at)) {
+                // Whatever else is said of it, it is to end.
+                member.run = Run::Running { started_at };
+            }
+        }
+        supervision::stoppable(&members).into_iter().map(str::to_owned).collect()
+    }
+
+    fn stop_container(&self, stops: &mut JoinSet<(String, Result<Exit, RuntimeError>)>, name: String) {
+        let timeout = self.spec(&name).map_or(STOP_TIMEOUT, |spec| spec.stop_timeout);
+        let signal = self.stop_signal(&name);
+        let (runtime, id) = (self.shared.parts.runtime.clone(), self.id.clone());
+        stops.spawn(async move {
+            let stopped = runtime.stop(&id, &name, signal, timeout).await;
+            (name, stopped)
+        });
+    }
+
+    fn stop_signal(&self, container: &str) -> Signal {
+        self.note.stop_signals.get(container).copied().map_or(Signal::TERM, Signal)
     }
 
     /// Takes away what the task had. Nobody waits for it.
@@ -63,7 +119,7 @@ impl Life {
         let parts = &self.shared.parts;
         let removed = attempt(|| parts.runtime.remove_sandbox(&self.id)).await;
         let mut is_done = self.told(removed, "a sandbox cannot be removed");
-        if let Some(assignment) = self.assignment() {
+        if let Some(assignment) = self.assignment.clone() {
             let detached = attempt(|| parts.network.detach(&assignment)).await;
             is_done &= self.told(detached, "a network interface cannot be removed");
         }

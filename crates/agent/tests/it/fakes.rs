@@ -15,8 +15,8 @@ use core_lifecycle::{Assignment, ContainerSpec, LogDriver, LogTarget, Logging, O
 use link::{Desired, HostId, Observed, Order};
 use runtime::spool::{Position, Reader, Stream, Writer};
 use runtime::{
-    ContainerRecord, ContainerStats, Exec, ExecPlan, ImageDefaults, OutputState, Pending, Place, Runtime,
-    RuntimeError, Simulated,
+    ContainerRecord, ContainerStats, Exec, ExecPlan, Foretold, ImageDefaults, OutputState, Pending, Place,
+    Runtime, RuntimeError, Simulated,
 };
 use tokio::sync::{Notify, mpsc};
 
@@ -205,10 +205,14 @@ impl Chatty {
 impl Runtime for Chatty {
     fn restart_container<'a>(
         &'a self,
-        _: &'a str,
-        _: &'a str,
+        task: &'a str,
+        container: &'a str,
     ) -> Pending<'a, Result<ContainerRecord, RuntimeError>> {
-        Box::pin(async { Err(RuntimeError::Unsupported("containers are not restarted yet".to_owned())) })
+        self.inner.restart_container(task, container)
+    }
+
+    fn health(&self, task: &str, container: &str) -> Option<Foretold> {
+        self.inner.health(task, container)
     }
 
     fn exec<'a>(&'a self, _: &'a str, _: &'a str, _: ExecPlan) -> Pending<'a, Result<Exec, RuntimeError>> {

@@ -56,6 +56,18 @@ pub enum Multiline {
     Datetime(String),
 }
 
+impl LogDriver {
+    /// Adds options. The `awslogs` driver has none that could be secret; neither has none at all.
+    pub fn add_options(&mut self, values: BTreeMap<String, String>) {
+        match self {
+            LogDriver::JsonFile { options, .. } | LogDriver::Syslog(options) | LogDriver::Fluentd(options) => {
+                options.extend(values);
+            }
+            LogDriver::None | LogDriver::Awslogs(_) => {}
+        }
+    }
+}
+
 impl Logging {
     /// The `awslogs` driver's target, where that is the driver.
     pub fn awslogs(&self) -> Option<&LogTarget> {

@@ -9,7 +9,7 @@ pub struct Observation {
     pub phase: Phase,
     pub pull_started_at: Option<Timestamp>,
     pub pull_stopped_at: Option<Timestamp>,
-    /// First container's start.
+    /// When every container had started, or could not.
     pub started_at: Option<Timestamp>,
     /// The first essential container ended, or the task failed to start.
     pub execution_stopped_at: Option<Timestamp>,
@@ -41,7 +41,7 @@ pub struct ContainerObservation {
     pub image_digest: Option<String>,
     pub started_at: Option<Timestamp>,
     pub exit: Option<Exit>,
-    /// Why it could not be pulled, created or started.
+    /// Why it could not be pulled, created or started; beside an exit, what explains that.
     pub failure: Option<Failure>,
     /// Of a container with a health check, once it runs.
     #[serde(default)]

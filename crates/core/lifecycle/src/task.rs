@@ -8,7 +8,7 @@
 use base::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::observation::{Failure, Observation, Phase};
+use crate::observation::{ContainerObservation, Failure, Observation, Phase};
 
 /// What the owner of a task wants. Written by callers only.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -319,7 +319,7 @@ fn cause(facts: &Facts<'_>) -> Option<(StopCode, String)> {
     let (observation, _) = facts.seen?;
     let mut essential = observation.containers.iter().filter(|c| facts.essential.contains(&c.name));
     // A task goes on without a container that it does not need.
-    let of_essential = essential.clone().find_map(|c| c.failure.as_ref());
+    let of_essential = essential.clone().find_map(kept_from_start);
     if let Some(failure) = observation.failure.as_ref().or(of_essential) {
         let is_told_at_container = observation.containers.iter().any(|c| c.failure.as_ref() == Some(failure));
         return Some((StopCode::TaskFailedToStart, task_text(failure, is_told_at_container)));
@@ -327,6 +327,12 @@ fn cause(facts: &Facts<'_>) -> Option<(StopCode, String)> {
     let has_exited = essential.any(|c| c.exit.is_some());
     let is_over = observation.phase >= Phase::Stopping;
     (has_exited || is_over).then(|| (StopCode::EssentialContainerExited, String::from(ESSENTIAL_EXITED)))
+}
+
+/// What kept a container from its start. A failure of one that has run (it could not be started
+/// again, its supervisor died) explains its exit.
+fn kept_from_start(container: &ContainerObservation) -> Option<&Failure> {
+    container.failure.as_ref().filter(|_| container.started_at.is_none() && container.exit.is_none())
 }
 
 const ESSENTIAL_EXITED: &str = "Essential container in task exited";
