@@ -70,6 +70,9 @@ pub struct UpArgs {
     /// Make this machine a container instance of a cluster, for launch type EC2
     #[arg(long, env = "BOXSHIP_INSTANCE", value_name = "CLUSTER")]
     pub instance: Option<String>,
+    /// What tasks find in AWS_ENDPOINT_URL: a URL, or `off` for nothing [default: this server]
+    #[arg(long, env = "BOXSHIP_TASK_ENDPOINT_URL", value_name = "URL")]
+    pub task_endpoint_url: Option<String>,
     /// Let POST /_boxship/reset wipe everything
     #[arg(long, env = "BOXSHIP_ALLOW_RESET")]
     pub allow_reset: bool,
@@ -100,6 +103,7 @@ struct File {
     #[serde(default)]
     registry_mirror: Vec<String>,
     instance: Option<String>,
+    task_endpoint_url: Option<String>,
     allow_reset: Option<bool>,
     log: Option<String>,
     log_json: Option<bool>,
@@ -121,6 +125,8 @@ pub struct Options {
     pub mirrors: Mirrors,
     /// The cluster that this machine is a container instance of: a name or an ARN.
     pub instance: Option<String>,
+    /// `AWS_ENDPOINT_URL` of tasks.
+    pub task_endpoint_url: Option<String>,
     pub allow_reset: bool,
     pub log: String,
     pub log_json: bool,
@@ -173,11 +179,22 @@ impl Options {
             oci_runtime,
             mirrors,
             instance: args.instance.clone().or(file.instance).filter(|cluster| !cluster.is_empty()),
+            task_endpoint_url: task_endpoint_url(args.task_endpoint_url.clone().or(file.task_endpoint_url))?,
             allow_reset: args.allow_reset || file.allow_reset.unwrap_or(false),
             log: args.log.clone().or(file.log).unwrap_or_else(|| String::from("info")),
             log_json: args.log_json || file.log_json.unwrap_or(false),
             seed: args.seed.or(file.seed),
         })
+    }
+}
+
+/// Where tasks reach the one port, unless the user says otherwise.
+fn task_endpoint_url(asked: Option<String>) -> Result<Option<String>> {
+    match asked.as_deref() {
+        None | Some("") => Ok(Some(String::from("http://169.254.170.2:4566"))),
+        Some("off") => Ok(None),
+        Some(url) if url.starts_with("http://") || url.starts_with("https://") => Ok(Some(url.to_owned())),
+        Some(other) => bail!("--task-endpoint-url is a URL or 'off', not '{other}'"),
     }
 }
 
