@@ -3,6 +3,7 @@
 
 mod cluster;
 mod definition;
+mod full;
 mod instance;
 mod life;
 mod peers;
