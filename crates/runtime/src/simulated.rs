@@ -2,7 +2,8 @@
 //!
 //! A container runs until it is stopped, unless its label `boxship.simulate` directs it. SIGTERM
 //! ends it at once (143), SIGKILL too (137); it writes no output. Tasks outlive a restart, as
-//! real ones do: what was due meanwhile happens when they are taken up.
+//! real ones do: what was due meanwhile happens when they are taken up. A container that is started again
+//! follows its directions again. What it is said to use, it uses evenly from its start on.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ use crate::linux::{Listeners, lock, remove_tree, task_names};
 use crate::plan::{ContainerPlan, ExecPlan, Signal, TaskSandbox};
 use crate::record::{self, Keep, TaskDir, read_json, write_json};
 use crate::spool::Position;
+use crate::stats::{self, Limits};
 
 /// The runtime that runs anywhere, without root.
 pub struct Simulated {
@@ -52,6 +54,9 @@ struct Task {
     /// Each container's directions, as its label gives them.
     #[serde(default)]
     directed: BTreeMap<String, String>,
+    /// Each container's own limits.
+    #[serde(default)]
+    limits: BTreeMap<String, Limits>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -164,7 +169,7 @@ impl Shared {
             return Ok(());
         }
         let record = SandboxRecord { sandbox, phase: SandboxPhase::Ready, containers: Vec::new() };
-        let task = Task { record, due: BTreeMap::new(), directed: BTreeMap::new() };
+        let task = Task { record, due: BTreeMap::new(), directed: BTreeMap::new(), limits: BTreeMap::new() };
         self.save(&id, &task, Keep::Kill)?;
         known.insert(id, task);
         Ok(())
@@ -178,6 +183,8 @@ impl Shared {
         }
         let label = plan.labels.get(LABEL).map(String::as_str).unwrap_or_default();
         let directions = Directions::parse(label).map_err(|e| RuntimeError::Plan(e.to_string()))?;
+        let limits = Limits { cpu_units: plan.cpu_units, memory_mib: plan.memory_mib };
+        task.limits.insert(plan.name.clone(), limits);
         if !label.is_empty() {
             task.directed.insert(plan.name.clone(), label.to_owned());
         }
@@ -202,14 +209,51 @@ impl Shared {
         Ok(container)
     }
 
+    fn restart(&self, id: &str, name: &str) -> Result<ContainerRecord, RuntimeError> {
+        let mut known = lock(&self.known);
+        let task = known.get_mut(id).ok_or_else(|| RuntimeError::NoSandbox(id.to_owned()))?;
+        if task.record.phase == SandboxPhase::Removed {
+            return Err(RuntimeError::NoSandbox(id.to_owned()));
+        }
+        let container = task.record.containers.iter_mut().find(|c| c.name == name);
+        let container = container.ok_or_else(|| RuntimeError::NoContainer(name.to_owned()))?;
+        if container.exit.is_none() {
+            return Err(RuntimeError::StillRunning(name.to_owned()));
+        }
+        let now = self.clock.now();
+        container.exit = None;
+        container.exit_reason = None;
+        container.started_at = now;
+        container.restarts += 1;
+        let container = container.clone();
+        if let Some(exit) = directions(task, name).exit {
+            task.due.insert(name.to_owned(), Due { at: now + exit.after, code: exit.code });
+        }
+        self.save(id, task, Keep::Kill)?;
+        self.listeners.tell(id, Event::Started { container: name.to_owned(), at: now });
+        self.changed.notify_one();
+        Ok(container)
+    }
+
+    fn stats(&self, id: &str) -> Result<Vec<ContainerStats>, RuntimeError> {
+        let known = lock(&self.known);
+        let task = known.get(id).ok_or_else(|| RuntimeError::NoSandbox(id.to_owned()))?;
+        let running = task.record.containers.iter().filter(|container| container.exit.is_none());
+        let now = self.clock.now();
+        let figures = running.map(|container| {
+            let own = task.limits.get(&container.name).copied().unwrap_or_default();
+            let limits = own.within(&task.record.sandbox);
+            stats::simulated(container, &directions(task, &container.name), limits, now)
+        });
+        Ok(figures.collect())
+    }
+
     /// Well until its directions say otherwise.
     fn health(&self, id: &str, name: &str) -> Option<Foretold> {
         let known = lock(&self.known);
         let task = known.get(id)?;
         let started_at = task.record.container(name)?.started_at;
-        let label = task.directed.get(name).map(String::as_str).unwrap_or_default();
-        // It was parsed when the container started.
-        let unhealthy_after = Directions::parse(label).ok()?.unhealthy_after;
+        let unhealthy_after = directions(task, name).unhealthy_after;
         let turns_at = unhealthy_after.map_or(Timestamp::NEVER, |after| started_at + after);
         let is_healthy = self.clock.now() < turns_at;
         Some(Foretold { is_healthy, until: if is_healthy { turns_at } else { Timestamp::NEVER } })
@@ -249,6 +293,13 @@ impl Shared {
     }
 }
 
+/// What a container was told to do when it started.
+fn directions(task: &Task, name: &str) -> Directions {
+    let label = task.directed.get(name).map(String::as_str).unwrap_or_default();
+    // It was parsed then: it is none that cannot be.
+    Directions::parse(label).unwrap_or_default()
+}
+
 /// CHLD, CONT, STOP and its kin, URG, WINCH: by default they end no process.
 const HARMLESS: [i32; 8] = [17, 18, 19, 20, 21, 22, 23, 28];
 
@@ -260,22 +311,27 @@ fn ended(record: &SandboxRecord, container: &str) -> bool {
 impl Runtime for Simulated {
     fn restart_container<'a>(
         &'a self,
-        _: &'a str,
-        _: &'a str,
+        task: &'a str,
+        container: &'a str,
     ) -> Pending<'a, Result<ContainerRecord, RuntimeError>> {
-        Box::pin(async { Err(RuntimeError::Unsupported("containers are not restarted yet".to_owned())) })
+        Box::pin(async move { self.shared.restart(task, container) })
     }
 
-    fn exec<'a>(&'a self, _: &'a str, _: &'a str, _: ExecPlan) -> Pending<'a, Result<Exec, RuntimeError>> {
-        Box::pin(async { Err(RuntimeError::Unsupported("there is no exec yet".to_owned())) })
+    fn exec<'a>(
+        &'a self,
+        _task: &'a str,
+        _container: &'a str,
+        _plan: ExecPlan,
+    ) -> Pending<'a, Result<Exec, RuntimeError>> {
+        Box::pin(async { Err(RuntimeError::Unsupported("a simulated container runs no program".to_owned())) })
     }
 
     fn health(&self, task: &str, container: &str) -> Option<Foretold> {
         self.shared.health(task, container)
     }
 
-    fn stats<'a>(&'a self, _: &'a str) -> Pending<'a, Result<Vec<ContainerStats>, RuntimeError>> {
-        Box::pin(async { Err(RuntimeError::Unsupported("there are no figures yet".to_owned())) })
+    fn stats<'a>(&'a self, task: &'a str) -> Pending<'a, Result<Vec<ContainerStats>, RuntimeError>> {
+        Box::pin(async move { self.shared.stats(task) })
     }
 
     fn create_sandbox(&self, sandbox: TaskSandbox) -> Pending<'_, Result<(), RuntimeError>> {

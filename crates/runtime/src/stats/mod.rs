@@ -5,6 +5,7 @@
 
 mod machine;
 mod network;
+mod simulated;
 
 use base::clock;
 use launch::cgroup::{Cgroup, Hierarchies};
@@ -12,7 +13,8 @@ use launch::cgroup::{Cgroup, Hierarchies};
 use crate::contract::{ContainerStats, SandboxRecord};
 use crate::plan::Network;
 
-pub(crate) use machine::Machine;
+use machine::Machine;
+pub(crate) use simulated::{Limits, of as simulated};
 
 /// The figures of the containers in `record` that run. `cgroup` is the task's group.
 pub(crate) fn read(

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use core_lifecycle::simulate::LABEL;
 use runtime::spool::Position;
-use runtime::{OutputState, Runtime, Signal, Simulated};
+use runtime::{ExecPlan, OutputState, Runtime, RuntimeError, Signal, Simulated, TaskSandbox};
 
 use crate::fixture::{TASK, simulated};
 use crate::suite::{self, Ways};
@@ -83,5 +83,55 @@ async fn a_wait_for_output_ends_with_its_container() {
     let stopping = fixture.runtime.stop(TASK, "main", Signal::TERM, Duration::ZERO);
     let (output, exit) = tokio::join!(waiting, stopping);
     assert_eq!((output.unwrap(), exit.unwrap().code), (OutputState::Closed, 143));
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn a_restarted_container_follows_its_directions_again() {
+    let fixture = simulated();
+    fixture.runtime.close().await;
+    let runtime = Simulated::open(fixture.dir.path().join("tasks"), fixture.clock.clone()).unwrap();
+    runtime.create_sandbox(fixture.sandbox()).await.unwrap();
+    let mut plan = fixture.plan("main", "");
+    plan.labels.insert(LABEL.to_owned(), "exit=3 after=1h".to_owned());
+    let first = runtime.start_container(TASK, plan).await.unwrap();
+    let early = runtime.restart_container(TASK, "main").await.unwrap_err();
+    assert!(matches!(early, RuntimeError::StillRunning(_)), "{early:?}");
+    for restarts in 1..=2 {
+        fixture.clock.advance(Duration::from_secs(3600));
+        runtime.settle();
+        let exit = runtime.state(TASK).await.unwrap().unwrap().containers[0].exit.clone();
+        assert_eq!(exit.map(|exit| exit.code), Some(3));
+        let again = runtime.restart_container(TASK, "main").await.unwrap();
+        assert_eq!((again.restarts, again.exit.clone()), (restarts, None));
+        assert!(again.started_at >= first.started_at + Duration::from_secs(3600));
+    }
+    runtime.close().await;
+}
+
+#[tokio::test]
+async fn figures_are_percents_of_limits() {
+    let fixture = simulated();
+    let runtime = &fixture.runtime;
+    let sandbox = TaskSandbox { cpu_units: Some(512), memory_mib: Some(1000), ..fixture.sandbox() };
+    runtime.create_sandbox(sandbox).await.unwrap();
+    let mut plan = fixture.plan("main", "");
+    plan.labels.insert(LABEL.to_owned(), "cpu=80 memory=60".to_owned());
+    runtime.start_container(TASK, plan).await.unwrap();
+    let mut own = fixture.plan("own", "");
+    (own.cpu_units, own.memory_mib) = (256, Some(100));
+    own.labels.insert(LABEL.to_owned(), "memory=50".to_owned());
+    runtime.start_container(TASK, own).await.unwrap();
+    let before = runtime.stats(TASK).await.unwrap();
+    fixture.clock.advance(Duration::from_secs(1000));
+    let after = runtime.stats(TASK).await.unwrap();
+    let elapsed = after[0].read_at.since(before[0].read_at).as_nanos() as u64;
+    // Half a processor, to 80 percent; times are in microseconds.
+    assert!((after[0].cpu_ns - before[0].cpu_ns).abs_diff(elapsed * 4 / 10) <= 1000);
+    assert_eq!((after[0].memory_bytes, after[0].memory_limit_bytes), (600 << 20, 1000 << 20));
+    assert_eq!((after[1].cpu_ns, after[1].memory_bytes), (0, 50 << 20));
+    assert_eq!(after[0].host_cpu_ns - before[0].host_cpu_ns, elapsed * u64::from(after[0].cores));
+    let exec = runtime.exec(TASK, "main", ExecPlan::default()).await.err();
+    assert!(matches!(exec, Some(RuntimeError::Unsupported(_))), "{exec:?}");
     fixture.end().await;
 }
