@@ -1,5 +1,6 @@
 //! The host's side inside the all-in-one server: runtime, network, images and logs behind the agent.
 
+mod endpoint;
 mod images;
 mod logs;
 mod network;
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ::endpoint::NoFaults;
 use agent::{Agent, Images, LogSink, Network, NoEndpoint, NoSecrets, Parts};
 use anyhow::{Context, Result};
 use base::{AccountId, Region};
@@ -115,8 +117,10 @@ impl Host {
                     Arc::new(places.linux(limits, up.options.oci_runtime.clone())?);
                 let vpcs = places.vpcs(SPARE)?;
                 let network = VpcNetwork::new(vpcs.clone(), up.stop.clone());
-                let (agent, reports, scope) =
-                    open_agent(&up, &places, runtime.clone(), network.clone()).await?;
+                let tasks = endpoint::open(&up, runtime.clone(), Arc::new(NoFaults))?;
+                network.serve_tasks(endpoint::serving(tasks.clone(), up.stop.clone()));
+                let parts = (runtime.clone(), network.clone() as Arc<dyn Network>, Arc::new(tasks) as _);
+                let (agent, reports, scope) = open_agent(&up, &places, parts).await?;
                 let (network, vpcs, orders) = (Some(network), Some(vpcs), orders.clone());
                 Host {
                     agent,
@@ -133,7 +137,8 @@ impl Host {
                 let clock = up.platform.clock().clone();
                 let simulated = Arc::new(Simulated::open(places.tasks.clone(), clock)?);
                 let runtime: Arc<dyn Runtime> = simulated.clone();
-                let opened = open_agent(&up, &places, runtime.clone(), Arc::new(NoNetwork)).await?;
+                let parts = (runtime.clone(), Arc::new(NoNetwork) as _, Arc::new(NoEndpoint) as _);
+                let opened = open_agent(&up, &places, parts).await?;
                 let (agent, reports, scope) = opened;
                 let (simulated, orders) = (Some(simulated), orders.clone());
                 Host {
@@ -174,11 +179,17 @@ impl Host {
             && self.reports.under_way.load(Ordering::SeqCst) == 0
     }
 
+    /// When the next task does something by itself.
+    pub fn next_due(&self) -> Option<base::Timestamp> {
+        self.agent.next_due()
+    }
+
     /// Ends every task, with its networks. For a reset.
     pub async fn wipe(&self) -> Result<()> {
         self.agent.forget_all().await;
         if let Some(vpcs) = &self.vpcs {
             vpcs.retain(BTreeSet::new()).await.context("not every interface could be removed")?;
+            vpcs.retain_bridged(BTreeSet::new()).await.context("not every interface could be removed")?;
         }
         Ok(())
     }
@@ -202,8 +213,7 @@ impl Host {
 async fn open_agent(
     up: &Up<'_>,
     places: &Places,
-    runtime: Arc<dyn Runtime>,
-    network: Arc<dyn Network>,
+    (runtime, network, endpoint): (Arc<dyn Runtime>, Arc<dyn Network>, Arc<dyn agent::Endpoint>),
 ) -> Result<(Arc<Agent>, Arc<Reports>, JoinSet<()>)> {
     let (sender, observations) = mpsc::channel(QUEUE);
     let reports = Arc::new(Reports::default());
@@ -215,7 +225,7 @@ async fn open_agent(
         network,
         images: up.images.clone(),
         logs: up.logs.clone(),
-        endpoint: Arc::new(NoEndpoint),
+        endpoint,
         secrets: Arc::new(NoSecrets),
         up: sender,
         parallel_starts: PARALLEL_STARTS,

@@ -1,0 +1,154 @@
+//! Tasks' networks in every mode, and what listens for them at 169.254.170.2.
+
+mod awsvpc;
+mod bridge;
+mod doors;
+mod names;
+mod ports;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use agent::{Attached, Network, NetworkError, Own};
+use core_lifecycle::{Assignment, ContainerSpec, NetworkMode};
+use gateway::Gateway;
+use runtime::{Pending, Place};
+use tokio::sync::watch;
+use vpc::{VpcKey, Vpcs};
+
+use doors::Doors;
+pub use doors::{Doorway, ServeTasks};
+use names::HostFiles;
+
+/// Networks of the linux runtime.
+pub struct VpcNetwork {
+    vpcs: Vpcs,
+    doors: Doors,
+    /// VPCs whose listeners this process has opened. Held while they are opened.
+    open: tokio::sync::Mutex<HashSet<VpcKey>>,
+    /// Whether it has opened those on the host, too.
+    is_host_open: tokio::sync::Mutex<bool>,
+    /// Why the host does not reach the VPC that it should, where that is so.
+    unreachable: Mutex<Option<String>>,
+}
+
+impl VpcNetwork {
+    pub fn new(vpcs: Vpcs, stop: watch::Receiver<bool>) -> Arc<Self> {
+        Arc::new(VpcNetwork {
+            vpcs,
+            doors: Doors::new(stop),
+            open: tokio::sync::Mutex::default(),
+            is_host_open: tokio::sync::Mutex::default(),
+            unreachable: Mutex::default(),
+        })
+    }
+
+    /// Serves the one port to tasks from now on. Before that, their connections wait.
+    pub fn serve(&self, gateway: Gateway) {
+        self.doors.serve_platform(gateway);
+    }
+
+    /// Serves 169.254.170.2:80 to tasks from now on. Before that, their connections wait.
+    pub fn serve_tasks(&self, tasks: ServeTasks) {
+        self.doors.serve_tasks(tasks);
+    }
+
+    /// What an operator should know about the network.
+    pub fn warning(&self) -> Option<String> {
+        self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// AWS: `host` and `bridge` report the ports of the host that lead to containers, `awsvpc`
+    /// none: there a container's ports are its interface's.
+    async fn attach_host(&self, task: &Assignment) -> Result<Attached, NetworkError> {
+        self.open_host().await?;
+        let host = HostFiles::read();
+        let place = |container: Option<&ContainerSpec>| Place {
+            network: runtime::Network::Host,
+            hostname: names::host_hostname(container.map(|one| &one.names)),
+            resolv_conf: names::resolv_conf_on_host(&host, container.map(|one| &one.names)),
+            hosts: names::hosts_on_host(&host, container.map(|one| &one.names)),
+        };
+        let own = |one: &ContainerSpec| (one.name.clone(), Own { place: place(Some(one)), address: None });
+        let bindings = |one: &ContainerSpec| (one.name.clone(), ports::bindings(&ports::on_host(&one.ports)));
+        Ok(Attached {
+            address: None,
+            shared: place(None),
+            own: task.containers.iter().map(own).collect(),
+            bindings: task.containers.iter().map(bindings).collect(),
+        })
+    }
+
+    fn attach_nothing(task: &Assignment) -> Attached {
+        let host = HostFiles::read();
+        let own = |one: &ContainerSpec| (one.name.clone(), isolated(task, one, &host));
+        Attached { own: task.containers.iter().map(own).collect(), ..Attached::default() }
+    }
+}
+
+/// A container with loopback only.
+fn isolated(task: &Assignment, container: &ContainerSpec, host: &HostFiles) -> Own {
+    let hostname = names::hostname(&task.task_id, container);
+    let place = Place {
+        network: runtime::Network::Empty,
+        resolv_conf: names::resolv_conf(host, &container.names),
+        hosts: names::hosts(None, &hostname, &container.names, &BTreeMap::new()),
+        hostname,
+    };
+    Own { place, address: None }
+}
+
+/// The error with its causes: the kernel's own word is in the last.
+fn failed(error: vpc::VpcError) -> NetworkError {
+    NetworkError::Interface(format!("{:#}", anyhow::Error::new(error)))
+}
+
+fn unserved(error: std::io::Error) -> NetworkError {
+    NetworkError::Interface(format!("a listener cannot be served: {error}"))
+}
+
+impl Network for VpcNetwork {
+    fn attach<'a>(&'a self, task: &'a Assignment) -> Pending<'a, Result<Attached, NetworkError>> {
+        Box::pin(async move {
+            match task.network_mode {
+                NetworkMode::Awsvpc => match &task.interface {
+                    Some(interface) => self.attach_interface(task, interface).await,
+                    None => Ok(Attached::default()),
+                },
+                NetworkMode::Bridge => self.attach_bridged(task).await,
+                NetworkMode::Host => self.attach_host(task).await,
+                NetworkMode::None => Ok(VpcNetwork::attach_nothing(task)),
+            }
+        })
+    }
+
+    fn detach<'a>(&'a self, task: &'a Assignment) -> Pending<'a, Result<(), NetworkError>> {
+        Box::pin(async move {
+            match (task.network_mode, &task.interface) {
+                (NetworkMode::Awsvpc, Some(interface)) => {
+                    self.vpcs.detach(&interface.eni).await.map_err(failed)
+                }
+                (NetworkMode::Bridge, _) => self.vpcs.detach_bridged(&task.task_id).await.map_err(failed),
+                (NetworkMode::Awsvpc | NetworkMode::Host | NetworkMode::None, _) => Ok(()),
+            }
+        })
+    }
+}
+
+/// The simulated runtime's: addresses are only said, and ports are those that were asked for.
+pub struct NoNetwork;
+
+impl Network for NoNetwork {
+    fn attach<'a>(&'a self, task: &'a Assignment) -> Pending<'a, Result<Attached, NetworkError>> {
+        let address = task.interface.as_ref().map(|interface| interface.address);
+        let bindings = match task.network_mode {
+            NetworkMode::Awsvpc | NetworkMode::None => BTreeMap::new(),
+            NetworkMode::Bridge | NetworkMode::Host => ports::simulated(task),
+        };
+        Box::pin(async move { Ok(Attached { address, bindings, ..Attached::default() }) })
+    }
+
+    fn detach<'a>(&'a self, _: &'a Assignment) -> Pending<'a, Result<(), NetworkError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
