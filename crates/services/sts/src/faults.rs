@@ -17,8 +17,7 @@ pub(crate) fn invalid(message: impl Display) -> Fault {
 
 /// AWS: also for a role that does not exist.
 pub(crate) fn denied(who: &Arn, action: &str, role: &str) -> Fault {
-    let message =
-        format_args!("User: {who} is not authorized to perform: sts:{action} on resource: {role}");
+    let message = format_args!("User: {who} is not authorized to perform: sts:{action} on resource: {role}");
     access_denied(message)
 }
 

@@ -82,11 +82,9 @@ fn who(caller: &Caller) -> Who {
         // AWS: "roles may not be assumed by root accounts". In open mode everybody is root, so it
         // stands for the account's administrator here.
         Principal::Root => Who::Root(caller.account.clone()),
-        Principal::Role { arn, .. } => Who::Role {
-            account: caller.account.clone(),
-            role: arn.clone(),
-            session: identity::arn(caller),
-        },
+        Principal::Role { arn, .. } => {
+            Who::Role { account: caller.account.clone(), role: arn.clone(), session: identity::arn(caller) }
+        }
         Principal::Service(name) => Who::Service(name),
     }
 }
@@ -170,7 +168,12 @@ mod tests {
     fn an_arn_of_a_role() {
         let (account, name) = role_of("arn:aws:iam::111122223333:role/app/web").unwrap();
         assert_eq!((account.as_str(), name.as_str()), ("111122223333", "web"));
-        for other in ["web", "arn:aws:iam::1:role/web", "arn:aws:iam::111122223333:user/web", "arn:aws:iam::111122223333:role/"] {
+        for other in [
+            "web",
+            "arn:aws:iam::1:role/web",
+            "arn:aws:iam::111122223333:user/web",
+            "arn:aws:iam::111122223333:role/",
+        ] {
             assert!(role_of(other).is_err(), "{other}");
         }
     }

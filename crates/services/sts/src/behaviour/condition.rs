@@ -104,7 +104,11 @@ mod tests {
             ("aws:sourcearn", "arn:aws:ecs:eu-west-1:111122223333:task/1".to_owned()),
         ]);
         let found = hold(&conditions, &context);
-        assert_eq!(found.as_ref().map_err(String::as_str), expected.as_ref().map_err(|name| *name), "{conditions}");
+        assert_eq!(
+            found.as_ref().map_err(String::as_str),
+            expected.as_ref().map_err(|name| *name),
+            "{conditions}"
+        );
     }
 
     #[test]

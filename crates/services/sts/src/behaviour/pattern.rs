@@ -38,12 +38,19 @@ mod tests {
 
     #[test]
     fn stars_and_question_marks() {
-        for (pattern, text) in
-            [("*", ""), ("*", "abc"), ("a*c", "abbc"), ("a?c", "abc"), ("*b*b*", "abab"), ("", ""), ("ä?", "äö")]
-        {
+        for (pattern, text) in [
+            ("*", ""),
+            ("*", "abc"),
+            ("a*c", "abbc"),
+            ("a?c", "abc"),
+            ("*b*b*", "abab"),
+            ("", ""),
+            ("ä?", "äö"),
+        ] {
             assert!(fits(pattern, text), "{pattern} {text}");
         }
-        for (pattern, text) in [("", "a"), ("a", ""), ("a?c", "ac"), ("a*c", "abd"), ("*a", "ab"), ("A", "a")] {
+        for (pattern, text) in [("", "a"), ("a", ""), ("a?c", "ac"), ("a*c", "abd"), ("*a", "ab"), ("A", "a")]
+        {
             assert!(!fits(pattern, text), "{pattern} {text}");
         }
     }

@@ -13,7 +13,11 @@ use super::pattern::fits;
 pub(crate) enum Who {
     /// The account itself.
     Root(AccountId),
-    Role { account: AccountId, role: String, session: Arn },
+    Role {
+        account: AccountId,
+        role: String,
+        session: Arn,
+    },
     /// `ecs-tasks.amazonaws.com`.
     Service(&'static str),
 }
@@ -167,7 +171,11 @@ mod tests {
         check(&format!("[{},{deny}]", allow(r#""*""#)), &root(), Verdict::Denied);
         check(r#"{"Effect":"Allow","Principal":"*","Action":"STS:assume*"}"#, &root(), Verdict::Allowed);
         check(r#"{"Effect":"Allow","Principal":"*","Action":"sts:TagSession"}"#, &root(), Verdict::Denied);
-        check(r#"{"Effect":"Allow","Principal":"*","NotAction":"sts:TagSession"}"#, &root(), Verdict::Allowed);
+        check(
+            r#"{"Effect":"Allow","Principal":"*","NotAction":"sts:TagSession"}"#,
+            &root(),
+            Verdict::Allowed,
+        );
         let but = r#"{"Effect":"Deny","NotPrincipal":{"AWS":"111122223333"},"Action":"sts:AssumeRole"}"#;
         let both = format!("[{},{but}]", allow(r#""*""#));
         check(&both, &root(), Verdict::Allowed);
