@@ -7,6 +7,7 @@ use base::Fault;
 use crate::behaviour::attribute::AttributeFlaw;
 use crate::behaviour::check::Flaw;
 use crate::behaviour::overrides::OverrideFlaw;
+use crate::behaviour::setting::SettingFlaw;
 
 /// A member, or a value of it, that Boxship does not act on yet.
 pub fn not_yet(what: &str) -> String {
@@ -207,11 +208,14 @@ pub enum TaskError {
     TooMany,
     #[error("reason must have at most 1024 characters.")]
     Reason,
+    #[error("Service not found.")]
+    NoService,
 }
 
 impl From<TaskError> for Fault {
     fn from(error: TaskError) -> Fault {
         match error {
+            TaskError::NoService => Fault::caller("ServiceNotFoundException", &error),
             TaskError::Missing
             | TaskError::Id
             | TaskError::OtherCluster { .. }
@@ -227,7 +231,7 @@ impl From<TaskError> for Fault {
 pub enum TagError {
     #[error("The specified resource was not found.")]
     Missing,
-    #[error("Invalid ARN: '{0}' names no cluster, task definition or task.")]
+    #[error("Invalid ARN: '{0}' names no cluster, task definition, task or container instance.")]
     Arn(String),
     #[error("Duplicate tag keys found: '{0}'.")]
     Duplicate(String),
@@ -340,6 +344,47 @@ impl From<SessionError> for Fault {
             | SessionError::NoContainer
             | SessionError::UnknownContainer(_)
             | SessionError::NotEnabled => invalid(&error),
+        }
+    }
+}
+
+/// What can be wrong with an account setting.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    #[error("The account setting '{0}' does not exist.")]
+    Name(String),
+    #[error(transparent)]
+    Value(#[from] SettingFlaw),
+    #[error("principalArn must be the ARN of a user, a role or the root user of this account.")]
+    Principal,
+    #[error("A value can only be given with the name of its setting.")]
+    ValueWithoutName,
+}
+
+impl From<SettingError> for Fault {
+    fn from(error: SettingError) -> Fault {
+        match error {
+            SettingError::Name(_)
+            | SettingError::Value(_)
+            | SettingError::Principal
+            | SettingError::ValueWithoutName => invalid(&error),
+        }
+    }
+}
+
+/// What can be wrong with a request to protect tasks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProtectionError {
+    #[error("tasks can have at most {0} items.")]
+    TooMany(usize),
+    #[error("expiresInMinutes must be between 1 and 2880.")]
+    Minutes,
+}
+
+impl From<ProtectionError> for Fault {
+    fn from(error: ProtectionError) -> Fault {
+        match error {
+            ProtectionError::TooMany(_) | ProtectionError::Minutes => invalid(&error),
         }
     }
 }

@@ -21,7 +21,7 @@ use base::Fault;
 use service::{Acts, Operation, Service};
 
 pub use api::exec::Config;
-pub use controllers::{Clusters, Definitions, Instances, Sessions, Tasks, Tokens};
+pub use controllers::{Clusters, Definitions, Instances, Protections, Sessions, Tasks, Tokens};
 
 /// The service with its operations, record kinds, and what it does with a host's reports.
 pub fn service(config: &Config) -> Service {
@@ -34,20 +34,16 @@ pub fn service(config: &Config) -> Service {
     }
 }
 
-/// Names of the attributes that a host of ours registers as a container instance: what tasks may
-/// ask of it. The host adds those with values of its own (`ecs.cpu-architecture`, `ecs.os-type` …).
-pub fn instance_attributes() -> Vec<String> {
-    behaviour::capability::of_instance()
-}
-
 /// Adds every loop of the service.
 pub fn controllers(to: control::Controllers) -> control::Controllers {
-    to.with(Tasks).with(Tokens).with(Definitions).with(Clusters).with(Instances).with(Sessions)
+    let to = to.with(Tasks).with(Tokens).with(Definitions).with(Clusters);
+    to.with(Instances).with(Sessions).with(Protections)
 }
 
 fn operations(config: &Config) -> Vec<Operation> {
     use api::{
-        attribute, cluster, exec, instance, run_task, start_task, tag, task, task_definition as definition,
+        attribute, cluster, exec, instance, list_tasks, protection, run_task, setting, start_task, tag, task,
+        task_definition as definition,
     };
     use aws_ecs::op;
     let exec_in = config.clone();
@@ -68,7 +64,7 @@ fn operations(config: &Config) -> Vec<Operation> {
         Operation::write::<op::StartTask>(Acts::On(start_task::ACTS), start_task::start),
         Operation::write::<op::StopTask>(Acts::All, task::stop),
         Operation::read::<op::DescribeTasks>(Acts::All, task::describe),
-        Operation::read::<op::ListTasks>(Acts::On(task::LIST), task::list),
+        Operation::read::<op::ListTasks>(Acts::On(list_tasks::ACTS), list_tasks::list),
         Operation::write::<op::RegisterContainerInstance>(Acts::All, instance::register),
         Operation::write::<op::DeregisterContainerInstance>(Acts::All, instance::deregister),
         Operation::read::<op::DescribeContainerInstances>(Acts::All, instance::describe),
@@ -77,6 +73,12 @@ fn operations(config: &Config) -> Vec<Operation> {
         Operation::write::<op::PutAttributes>(Acts::All, attribute::put),
         Operation::write::<op::DeleteAttributes>(Acts::All, attribute::delete),
         Operation::read::<op::ListAttributes>(Acts::All, attribute::list),
+        Operation::read::<op::ListAccountSettings>(Acts::All, setting::list),
+        Operation::write::<op::PutAccountSetting>(Acts::All, setting::put),
+        Operation::write::<op::PutAccountSettingDefault>(Acts::All, setting::put_default),
+        Operation::write::<op::DeleteAccountSetting>(Acts::All, setting::delete),
+        Operation::read::<op::GetTaskProtection>(Acts::All, protection::get),
+        Operation::write::<op::UpdateTaskProtection>(Acts::All, protection::update),
         Operation::write::<op::ExecuteCommand>(Acts::All, move |tx, request| {
             exec::execute(&exec_in, tx, request)
         }),

@@ -19,11 +19,21 @@ pub struct Page {
 impl Page {
     /// Refuses a size out of range, and a token that we did not make for a list under `prefix`.
     pub fn of(prefix: &Key, max_results: Option<i32>, next_token: Option<&str>) -> Result<Page, Fault> {
+        Page::within(MOST, prefix, max_results, next_token)
+    }
+
+    /// [`Page::of`] for a list that has at most so many entries to a page.
+    pub fn within(
+        most: usize,
+        prefix: &Key,
+        max_results: Option<i32>,
+        next_token: Option<&str>,
+    ) -> Result<Page, Fault> {
         let limit = match max_results {
-            None => MOST,
+            None => most,
             Some(asked) => match usize::try_from(asked) {
-                Ok(asked) if (1..=MOST).contains(&asked) => asked,
-                _ => return Err(faults::invalid("maxResults must be between 1 and 100.")),
+                Ok(asked) if (1..=most).contains(&asked) => asked,
+                _ => return Err(faults::invalid(format_args!("maxResults must be between 1 and {most}."))),
             },
         };
         let after = match next_token.filter(|token| !token.is_empty()) {

@@ -10,7 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::launch::{self, Carrier, Run};
 use super::network::{self, Network};
-use super::{cluster, instance, tag, task, task_definition};
+use super::{cluster, instance, setting, tag, task, task_definition};
+use crate::behaviour::setting::SettingName;
 use crate::behaviour::{assign, capability, check, fargate, logs, naming, overrides, room, support};
 use crate::convert;
 use crate::faults::{self, DefinitionError, RunError};
@@ -184,8 +185,14 @@ pub fn checked(tx: &mut Tx<'_>, request: aws::RunTaskRequest) -> Result<Run, Fau
         launch_type,
         network,
         enable_execute_command,
-        default_log_mode: logs::Mode::default(),
+        default_log_mode: default_log_mode(tx),
     })
+}
+
+/// AWS: the account says what a log does that does not say itself whether it blocks.
+fn default_log_mode(tx: &Tx<'_>) -> logs::Mode {
+    let value = setting::effective(tx, tx.caller, SettingName::DefaultLogDriverMode);
+    logs::Mode::parse(&value).unwrap_or_default()
 }
 
 /// What overrides changed must hold as well as what was registered, and all of it be acted upon.
@@ -193,6 +200,8 @@ fn sound(tx: &mut Tx<'_>, family: &str, spec: &Spec, launch_type: LaunchType) ->
     check::register(family, spec)?;
     if launch_type == LaunchType::Fargate {
         fargate::check(spec).map_err(check::Flaw::from)?;
+    } else if spec.ephemeral_storage.is_some() {
+        return Err(check::Flaw::EphemeralStorage.into());
     }
     if let Some(what) = support::missing(spec) {
         return Err(RunError::NotYet(what).into());

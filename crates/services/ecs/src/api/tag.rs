@@ -1,4 +1,4 @@
-//! Tags of clusters, task definitions and tasks: TagResource, UntagResource, ListTagsForResource.
+//! Tags of clusters, task definitions, tasks and container instances: TagResource, UntagResource, ListTagsForResource.
 
 use aws_ecs as aws;
 use base::{Arn, Fault, Tags};
@@ -10,6 +10,7 @@ use crate::convert;
 use crate::faults::{ClusterError, TagError};
 use crate::state::cluster::Cluster;
 use crate::state::definition::TaskDefinition;
+use crate::state::instance::{ContainerInstance, InstanceId};
 use crate::state::task::{Task, TaskId};
 
 /// AWS: tags of one resource.
@@ -67,6 +68,7 @@ enum Resource {
     Cluster(Cluster),
     Definition(Box<TaskDefinition>),
     Task(Box<Task>),
+    Instance(Box<ContainerInstance>),
 }
 
 impl Resource {
@@ -75,6 +77,7 @@ impl Resource {
             Resource::Cluster(cluster) => &mut cluster.tags,
             Resource::Definition(definition) => &mut definition.tags,
             Resource::Task(task) => &mut task.tags,
+            Resource::Instance(instance) => &mut instance.tags,
         }
     }
 
@@ -83,6 +86,7 @@ impl Resource {
             Resource::Cluster(cluster) => tx.put(cluster),
             Resource::Definition(definition) => tx.put(*definition),
             Resource::Task(task) => tx.put(*task),
+            Resource::Instance(instance) => tx.put(*instance),
         }
     }
 }
@@ -116,6 +120,12 @@ fn find(records: &Snapshot, caller: &Caller, text: &str) -> Result<Resource, Fau
             let id = TaskId::of_arn(text).ok_or_else(malformed)?;
             let found = records.get::<Task>(&id.key()).filter(|_| is_ours).ok_or(TagError::Missing)?;
             Ok(Resource::Task(Box::new((*found).clone())))
+        }
+        "container-instance" => {
+            let id = InstanceId::of_arn(text).ok_or_else(malformed)?;
+            let found = records.get::<ContainerInstance>(&id.key());
+            let found = found.filter(|found| is_ours && found.is_registered()).ok_or(TagError::Missing)?;
+            Ok(Resource::Instance(Box::new((*found).clone())))
         }
         _ => Err(malformed().into()),
     }

@@ -1,24 +1,17 @@
-//! Tasks: StopTask, DescribeTasks, ListTasks.
-
-use std::sync::Arc;
+//! Tasks: StopTask, DescribeTasks.
 
 use aws_ecs as aws;
 use base::{Arn, Fault};
 use core_lifecycle::{Goal, StopCode};
 use service::{Tx, View};
-use store::{Key, Record, Snapshot};
+use store::Snapshot;
 
 use super::cluster;
 use crate::behaviour::naming;
 use crate::convert;
 use crate::faults::TaskError;
-use crate::page::Page;
 use crate::state::cluster::Cluster;
 use crate::state::task::{Task, TaskId, TaskObserved, TaskStatus};
-
-/// What ListTasks acts on.
-pub const LIST: &[&str] =
-    &["cluster", "family", "nextToken", "maxResults", "startedBy", "desiredStatus", "launchType"];
 
 /// AWS: the reason of a stop that gives none.
 const STOPPED_BY_USER: &str = "Task stopped by user";
@@ -95,24 +88,4 @@ pub fn describe(
         }
     }
     Ok(aws::DescribeTasksResponse { tasks: Some(tasks), failures: Some(failures) })
-}
-
-pub fn list(view: &View<'_>, request: aws::ListTasksRequest) -> Result<aws::ListTasksResponse, Fault> {
-    let cluster = cluster::find(view, view.caller, request.cluster.as_deref())?;
-    let prefix = cluster.key();
-    let page = Page::of(&prefix, request.max_results, request.next_token.as_deref())?;
-    // AWS: PENDING may be asked for and finds nothing: no task is wanted pending.
-    let desired = request.desired_status.as_deref().filter(|status| !status.is_empty()).unwrap_or("RUNNING");
-    let launch_type = request.launch_type.as_deref().filter(|name| !name.is_empty());
-    let is_wanted = |record: &Arc<Task>| {
-        let state = view.get::<TaskStatus>(&record.at.key());
-        launch_type.is_none_or(|name| name == convert::launch_type_text(record.launch_type))
-            && request.family.as_ref().is_none_or(|family| *family == record.family)
-            && (request.started_by.is_none() || request.started_by == record.started_by)
-            && state.is_some_and(|status| convert::desired_status(record, &status.state) == desired)
-    };
-    let after = page.after.clone().unwrap_or_else(Key::all);
-    let found = view.scan_after::<Task>(&prefix, &after).filter(is_wanted);
-    let (arns, next_token) = page.take(found.map(|record| (record.key(), record.at.arn().to_string())));
-    Ok(aws::ListTasksResponse { task_arns: Some(arns), next_token })
 }

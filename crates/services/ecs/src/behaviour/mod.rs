@@ -16,5 +16,6 @@ pub mod naming;
 pub mod overrides;
 pub mod ports;
 pub mod room;
+pub mod setting;
 pub mod size;
 pub mod support;

@@ -3,6 +3,7 @@
 mod clusters;
 mod definitions;
 mod instances;
+mod protections;
 mod sessions;
 mod tasks;
 mod tokens;
@@ -10,6 +11,7 @@ mod tokens;
 pub use clusters::Clusters;
 pub use definitions::Definitions;
 pub use instances::Instances;
+pub use protections::Protections;
 pub use sessions::Sessions;
 pub use tasks::Tasks;
 pub use tokens::Tokens;

@@ -10,9 +10,11 @@
 //! ecs/task-status       account / region / cluster / id             how it stands      (controller)
 //!   by-stage            account / region / cluster / stage
 //! ecs/task-observed     account / region / cluster / id             what was seen      (host)
+//! ecs/task-protection   account / region / cluster / id             until it is over
 //! ecs/client-token      account / region / token
 //! ecs/container-instance  account / region / cluster / id
 //!   by-host             host
+//! ecs/setting           account / region / principal / name
 //! ecs/session           id                                          until it is taken up
 //! ```
 //!
@@ -24,7 +26,9 @@ pub mod definition;
 pub mod instance;
 pub mod kept;
 pub mod overrides;
+pub mod protection;
 pub mod session;
+pub mod setting;
 pub mod task;
 pub mod token;
 pub mod volume;
@@ -44,4 +48,6 @@ pub fn kinds(kinds: Kinds) -> Kinds {
         .with::<token::ClientToken>()
         .with::<instance::ContainerInstance>()
         .with::<session::Session>()
+        .with::<protection::TaskProtection>()
+        .with::<setting::Setting>()
 }

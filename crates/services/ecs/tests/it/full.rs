@@ -337,6 +337,10 @@ fn networks_of_instances() {
     );
 }
 
+fn run_request_of(family: &str) -> aws::RunTaskRequest {
+    aws::RunTaskRequest { task_definition: family.into(), ..run_request() }
+}
+
 #[test]
 fn what_finds_no_room_is_a_failure() {
     let mut world = World::furnished();
@@ -348,8 +352,22 @@ fn what_finds_no_room_is_a_failure() {
         count: Some(5),
         ..Default::default()
     };
+    world.call::<op::RegisterTaskDefinition>(definition("other")).unwrap();
     let answer = world.call::<op::RunTask>(request.clone()).unwrap();
     assert_eq!(answer.tasks.unwrap().len(), 2);
+    world.call::<op::RunTask>(run_request_of("other")).unwrap();
+    let mut list = |change: &dyn Fn(&mut aws::ListTasksRequest)| {
+        let mut request = aws::ListTasksRequest { cluster: Some("main".into()), ..Default::default() };
+        change(&mut request);
+        world.call::<op::ListTasks>(request).map(|answer| answer.task_arns.unwrap().len())
+    };
+    assert_eq!(list(&|_| {}), Ok(3));
+    assert_eq!(list(&|request| request.container_instance = Some(instance.clone())), Ok(2));
+    assert_eq!(list(&|request| request.launch_type = Some("EC2".into())), Ok(2));
+    assert_eq!(list(&|request| request.launch_type = Some("FARGATE".into())), Ok(1));
+    let unknown = list(&|request| request.container_instance = Some("0".repeat(32)));
+    refused(unknown, INVALID, "The referenced container instance was not found.");
+
     let failures = answer.failures.unwrap();
     assert_eq!(failures.len(), 1);
     assert_eq!(
@@ -551,4 +569,43 @@ fn a_task_may_not_ask_for_the_host() {
         refused(answer, "AccessDeniedException", &message);
         assert_eq!(world.call::<op::RunTask>(same).unwrap().tasks.unwrap().len(), 1, "{what}");
     }
+}
+
+#[test]
+fn the_account_says_whether_logs_block() {
+    let mut world = World::furnished();
+    let mut request = definition("app");
+    request.execution_role_arn = Some(ROLE.into());
+    let options =
+        map(&[("awslogs-group", "g"), ("awslogs-region", "us-east-1"), ("awslogs-stream-prefix", "p")]);
+    request.container_definitions[0].log_configuration =
+        Some(aws::LogConfiguration { log_driver: "awslogs".into(), options, secret_options: None });
+    world.call::<op::RegisterTaskDefinition>(request).unwrap();
+    for (value, expected) in [("blocking", None), ("non-blocking", Some(10 << 20))] {
+        let setting = aws::PutAccountSettingRequest {
+            name: "defaultLogDriverMode".into(),
+            value: value.into(),
+            principal_arn: None,
+        };
+        world.call::<op::PutAccountSetting>(setting).unwrap();
+        world.call::<op::RunTask>(run_request()).unwrap();
+        let Order::Run(told) = &world.settle()[0].order else { panic!() };
+        assert_eq!(told.containers[0].logging.buffer_bytes, expected, "{value}");
+    }
+}
+
+#[test]
+fn room_on_disk_is_not_an_instances_to_give() {
+    let mut world = World::furnished();
+    join(&mut world, 1024, 1024, &[]);
+    world.call::<op::RegisterTaskDefinition>(plain("app")).unwrap();
+    let ephemeral_storage = Some(aws::EphemeralStorage { size_in_gi_b: 30 });
+    let request = aws::RunTaskRequest {
+        cluster: Some("main".into()),
+        task_definition: "app".into(),
+        overrides: Some(aws::TaskOverride { ephemeral_storage, ..Default::default() }),
+        ..Default::default()
+    };
+    let message = "Tasks using the EC2 launch type do not support EphemeralStorage.";
+    refused(world.call::<op::RunTask>(request), crate::world::CLIENT, message);
 }

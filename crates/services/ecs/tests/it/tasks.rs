@@ -114,7 +114,8 @@ fn lists_of_tasks() {
         service_name: Some("web".into()),
         ..Default::default()
     };
-    refused(world.call::<op::ListTasks>(service), INVALID, "serviceName is not supported by Boxship yet.");
+    let answer = world.call::<op::ListTasks>(service);
+    refused(answer, "ServiceNotFoundException", "Service not found.");
 }
 
 #[test]

@@ -39,6 +39,7 @@ impl World {
         agenda.add(service_ecs::Clusters);
         agenda.add(service_ecs::Instances);
         agenda.add(service_ecs::Sessions);
+        agenda.add(service_ecs::Protections);
         World {
             platform: builder.build(store, Clock::default(), 7),
             agenda,
