@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use aws_ecs as aws;
 use base::Fault;
-use core_lifecycle::LaunchType;
 use service::View;
 use store::{Key, Record};
 
@@ -47,7 +46,7 @@ pub fn list(view: &View<'_>, request: aws::ListTasksRequest) -> Result<aws::List
         family.as_ref().is_none_or(|family| *family == record.family)
             && (started_by.is_none() || started_by == record.started_by)
             && (carrier_arn.is_none() || carrier_arn == record.container_instance)
-            && launch_type.as_deref().is_none_or(|wanted| wanted == name_of(record.launch_type))
+            && launch_type.as_deref().is_none_or(|wanted| wanted == convert::launch_type_text(record.launch_type))
             && status.is_some_and(|status| convert::desired_status(record, &status.state) == desired)
     };
     let prefix = cluster.key();
@@ -62,12 +61,4 @@ pub fn list(view: &View<'_>, request: aws::ListTasksRequest) -> Result<aws::List
         None => page.take(view.scan_after::<Task>(&prefix, &after).filter(is_wanted).map(place)),
     };
     Ok(aws::ListTasksResponse { task_arns: Some(arns), next_token })
-}
-
-fn name_of(launch_type: LaunchType) -> &'static str {
-    match launch_type {
-        LaunchType::Fargate => "FARGATE",
-        LaunchType::Ec2 => "EC2",
-        LaunchType::External => "EXTERNAL",
-    }
 }

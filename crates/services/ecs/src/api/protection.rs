@@ -125,3 +125,121 @@ fn shape(record: &Task, expires_at: Option<Timestamp>) -> aws::ProtectedTask {
         expiration_date: expires_at,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws::op;
+    use base::clock::Clock;
+    use base::{AccountId, Region, Secret};
+    use link::HostId;
+    use service::{Caller, Platform, PlatformBuilder};
+    use store::{Key, Memory, Store};
+
+    use super::*;
+    use crate::Config;
+    use crate::instances::{Joining, join};
+
+    fn caller() -> Caller {
+        Caller::platform("test", AccountId::default_account(), Region::default_region())
+    }
+
+    /// A task of a service, which no operation makes yet.
+    async fn furnished() -> (Platform, String) {
+        let config = Config { authority: "localhost".into(), secret: Secret::new("secret") };
+        let builder = PlatformBuilder::default().with(crate::service(&config));
+        let store = Store::open(Memory::default().open(), builder.kinds()).unwrap();
+        let platform = builder.build(store, Clock::default(), 7);
+        let joining = Joining {
+            cluster: "main".into(),
+            host: HostId("local".into()),
+            cpu: 1024,
+            memory_mib: 1024,
+            gpus: Vec::new(),
+            architecture: "x86_64",
+            version: "1".into(),
+        };
+        let instance = join(&platform, joining).await.unwrap().instance_arn;
+        let container = aws::ContainerDefinition {
+            name: Some("web".into()),
+            image: Some("busybox".into()),
+            memory: Some(16),
+            ..Default::default()
+        };
+        let request = aws::RegisterTaskDefinitionRequest {
+            family: "web".into(),
+            container_definitions: vec![container],
+            ..Default::default()
+        };
+        platform.call::<op::RegisterTaskDefinition>(caller(), request).await.unwrap();
+        let request = aws::StartTaskRequest {
+            cluster: Some("main".into()),
+            container_instances: vec![instance],
+            task_definition: "web".into(),
+            ..Default::default()
+        };
+        let answer = platform.call::<op::StartTask>(caller(), request).await.unwrap();
+        (platform, answer.tasks.unwrap().remove(0).task_arn.unwrap())
+    }
+
+    async fn join_service(platform: &Platform) {
+        let work = |tx: &mut Tx<'_>| {
+            let task = tx.scan::<Task>(&Key::all()).next().unwrap();
+            tx.put(Task { group: "service:web".into(), ..(*task).clone() });
+            Ok(())
+        };
+        platform.write("Test", caller(), work).await.unwrap();
+    }
+
+    async fn protect(
+        platform: &Platform,
+        task: &str,
+        protection_enabled: bool,
+        expires_in_minutes: Option<i32>,
+    ) -> Result<aws::UpdateTaskProtectionResponse, Fault> {
+        let (cluster, tasks) = (String::from("main"), vec![String::from(task)]);
+        let request =
+            aws::UpdateTaskProtectionRequest { cluster, tasks, protection_enabled, expires_in_minutes };
+        platform.call::<op::UpdateTaskProtection>(caller(), request).await
+    }
+
+    async fn shown(platform: &Platform) -> Vec<aws::ProtectedTask> {
+        let request = aws::GetTaskProtectionRequest { cluster: "main".into(), tasks: None };
+        let answer = platform.call::<op::GetTaskProtection>(caller(), request).await.unwrap();
+        answer.protected_tasks.unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_tasks_of_services_are_protected() {
+        let (platform, task) = furnished().await;
+        let reason = |answer: aws::UpdateTaskProtectionResponse| answer.failures.unwrap().remove(0).reason;
+        let answer = protect(&platform, &task, true, None).await.unwrap();
+        assert_eq!(reason(answer).as_deref(), Some("TASK_NOT_VALID"));
+        let absent = "0123456789abcdef0123456789abcdef";
+        let answer = protect(&platform, absent, true, None).await.unwrap();
+        assert_eq!(reason(answer).as_deref(), Some("MISSING"));
+        assert!(shown(&platform).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn protection_holds_for_its_time() {
+        let (platform, task) = furnished().await;
+        join_service(&platform).await;
+        for minutes in [0, -1, 2881] {
+            let fault = protect(&platform, &task, true, Some(minutes)).await.unwrap_err();
+            assert_eq!(fault.message, "expiresInMinutes must be between 1 and 2880.");
+        }
+        assert_eq!(shown(&platform).await[0].protection_enabled, Some(false));
+        let answer = protect(&platform, &task, true, None).await.unwrap();
+        let first = answer.protected_tasks.unwrap()[0].expiration_date.unwrap();
+        platform.clock().advance(Duration::from_secs(600));
+        let answer = protect(&platform, &task, true, Some(2880)).await.unwrap();
+        let again = answer.protected_tasks.unwrap()[0].expiration_date.unwrap();
+        assert!(again > first + Duration::from_secs(2760 * 60));
+        assert_eq!(shown(&platform).await[0].protection_enabled, Some(true));
+        platform.clock().advance(Duration::from_secs(2880 * 60 + 1));
+        assert_eq!(shown(&platform).await[0].protection_enabled, Some(false));
+        protect(&platform, &task, true, Some(1)).await.unwrap();
+        protect(&platform, &task, false, None).await.unwrap();
+        assert_eq!(shown(&platform).await[0].protection_enabled, Some(false));
+    }
+}

@@ -7,7 +7,7 @@ use service::{Caller, Principal, Tx, View};
 use store::{Key, Snapshot};
 
 use crate::behaviour::setting::SettingName;
-use crate::faults::{self, SettingError};
+use crate::faults::SettingError;
 use crate::page::Page;
 use crate::state::setting::Setting;
 

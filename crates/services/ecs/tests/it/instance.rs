@@ -356,3 +356,55 @@ fn registrations_that_do_not_hold() {
     let answer = world.call::<op::RegisterContainerInstance>(gone);
     refused(answer, "ClusterNotFoundException", "Cluster not found.");
 }
+
+#[test]
+fn tasks_are_listed_by_their_instance() {
+    let (mut world, arn) = furnished();
+    let task = start(&mut world, "web", &[&arn]).tasks.unwrap().remove(0).task_arn.unwrap();
+    world.call::<op::RunTask>(crate::world::run_request()).unwrap();
+    let list = |world: &mut World, change: &dyn Fn(&mut aws::ListTasksRequest)| {
+        let mut request = aws::ListTasksRequest { cluster: Some("main".into()), ..Default::default() };
+        change(&mut request);
+        world.call::<op::ListTasks>(request).map(|answer| answer.task_arns.unwrap())
+    };
+    assert_eq!(list(&mut world, &|_| {}).unwrap().len(), 2);
+    for name in [arn.as_str(), arn.rsplit('/').next().unwrap()] {
+        let found = list(&mut world, &|request| request.container_instance = Some(name.into())).unwrap();
+        assert_eq!(found, std::slice::from_ref(&task));
+    }
+    let found = list(&mut world, &|request| request.launch_type = Some("EC2".into())).unwrap();
+    assert_eq!(found, [task]);
+    let both = |request: &mut aws::ListTasksRequest| {
+        request.container_instance = Some(arn.clone());
+        request.family = Some("app".into());
+    };
+    assert_eq!(list(&mut world, &both).unwrap(), [""; 0]);
+    let absent = |request: &mut aws::ListTasksRequest| {
+        request.container_instance = Some("0123456789abcdef0123456789abcdef".into());
+    };
+    refused(list(&mut world, &absent), INVALID, "The referenced container instance was not found.");
+    let clusters = Some(vec!["main".into()]);
+    let include = Some(vec!["STATISTICS".into()]);
+    let request = aws::DescribeClustersRequest { clusters, include };
+    let cluster = world.call::<op::DescribeClusters>(request).unwrap().clusters.unwrap().remove(0);
+    let statistics = cluster.statistics.unwrap();
+    let number = |name: &str| {
+        let found = statistics.iter().find(|pair| pair.name.as_deref() == Some(name));
+        found.unwrap().value.clone().unwrap()
+    };
+    assert_eq!((number("pendingEC2TasksCount"), number("pendingFargateTasksCount")), ("1".into(), "1".into()));
+}
+
+#[test]
+fn instances_have_tags() {
+    let (mut world, arn) = furnished();
+    let tag = aws::Tag { key: Some("team".into()), value: Some("blue".into()) };
+    let request = aws::TagResourceRequest { resource_arn: arn.clone(), tags: vec![tag.clone()] };
+    world.call::<op::TagResource>(request).unwrap();
+    assert_eq!(describe(&mut world, &arn).tags.unwrap(), [tag]);
+    let request =
+        aws::UntagResourceRequest { resource_arn: arn.clone(), tag_keys: vec![String::from("team")] };
+    world.call::<op::UntagResource>(request).unwrap();
+    let request = aws::ListTagsForResourceRequest { resource_arn: arn };
+    assert_eq!(world.call::<op::ListTagsForResource>(request).unwrap().tags.unwrap(), []);
+}

@@ -4,10 +4,12 @@
 mod cluster;
 mod definition;
 mod full;
+mod exec;
 mod instance;
 mod life;
 mod peers;
 mod run;
+mod setting;
 mod tag;
 mod tasks;
 mod world;
