@@ -46,7 +46,9 @@ pub fn list(view: &View<'_>, request: aws::ListTasksRequest) -> Result<aws::List
         family.as_ref().is_none_or(|family| *family == record.family)
             && (started_by.is_none() || started_by == record.started_by)
             && (carrier_arn.is_none() || carrier_arn == record.container_instance)
-            && launch_type.as_deref().is_none_or(|wanted| wanted == convert::launch_type_text(record.launch_type))
+            && launch_type
+                .as_deref()
+                .is_none_or(|wanted| wanted == convert::launch_type_text(record.launch_type))
             && status.is_some_and(|status| convert::desired_status(record, &status.state) == desired)
     };
     let prefix = cluster.key();

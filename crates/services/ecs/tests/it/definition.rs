@@ -585,3 +585,157 @@ fn lists_of_definitions_and_families() {
     assert_eq!(families(None, Some("INACTIVE")), "zoo");
     assert_eq!(families(Some("app"), None), "app app2");
 }
+
+#[test]
+fn logs_have_their_rules() {
+    let group = [("awslogs-group", "g"), ("awslogs-region", "r")];
+    let awslogs = |more: &[(&'static str, &'static str)]| [&group[..], more].concat();
+    type Pairs = Vec<(&'static str, &'static str)>;
+    let table: [(&str, &str, Pairs); 12] = [
+        ("Log driver awslogs requires options: awslogs-region, awslogs-group", "awslogs", vec![]),
+        (
+            "Log driver awslogs: options 'awslogs-multiline-pattern' and 'awslogs-datetime-format' exclude each other.",
+            "awslogs",
+            awslogs(&[("awslogs-multiline-pattern", "^a"), ("awslogs-datetime-format", "%Y")]),
+        ),
+        ("Log driver awslogs disallows options: max-size", "awslogs", awslogs(&[("max-size", "1m")])),
+        (
+            "Log driver awslogs: option 'mode' must be blocking or non-blocking.",
+            "awslogs",
+            awslogs(&[("mode", "both")]),
+        ),
+        (
+            "Log driver awslogs: option 'max-buffer-size' must be a size such as 512k or 25m.",
+            "awslogs",
+            awslogs(&[("max-buffer-size", "much")]),
+        ),
+        (
+            "Log driver awslogs: option 'awslogs-create-group' must be true or false.",
+            "awslogs",
+            awslogs(&[("awslogs-create-group", "1")]),
+        ),
+        ("Log driver json-file disallows options: awslogs-group", "json-file", vec![("awslogs-group", "g")]),
+        (
+            "Log driver json-file: option 'max-file' must be a positive number.",
+            "json-file",
+            vec![("max-file", "0")],
+        ),
+        (
+            "Log driver json-file: option 'max-size' must be a size such as 512k or 25m.",
+            "json-file",
+            vec![("max-size", "x")],
+        ),
+        (
+            "Log driver syslog: option 'syslog-format' must be rfc3164, rfc5424 or rfc5424micro.",
+            "syslog",
+            vec![("syslog-format", "x")],
+        ),
+        (
+            "Log driver syslog: option 'syslog-address' must be an address such as udp://host:514, tcp://host:601 or \
+             unix:///dev/log.",
+            "syslog",
+            vec![("syslog-address", "host")],
+        ),
+        (
+            "Log driver fluentd: option 'fluentd-address' must be an address such as host:24224, tcp://host:24224 or \
+             unix:///path.",
+            "fluentd",
+            vec![("fluentd-address", "http://host")],
+        ),
+    ];
+    for (message, driver, options) in table {
+        check_ec2(message, |request| {
+            let options = options.iter().map(|(name, value)| (String::from(*name), String::from(*value)));
+            first(request).log_configuration = Some(aws::LogConfiguration {
+                log_driver: driver.into(),
+                options: Some(options.collect()),
+                secret_options: None,
+            });
+        });
+    }
+}
+
+#[test]
+fn settings_of_the_kernel_have_their_rules() {
+    check_ec2("Invalid capability 'CAP_SYS_ADMIN'.", |r| first(r).linux_parameters = added("CAP_SYS_ADMIN"));
+    check_ec2("Invalid linuxParameters for container 'web': swappiness must be between 0 and 100.", |r| {
+        first(r).linux_parameters = linux(|linux| linux.swappiness = Some(101));
+    });
+    check_ec2("Invalid tmpfs mount option 'fast'.", |r| {
+        let mount_options = Some(vec!["fast".into()]);
+        let tmpfs = aws::Tmpfs { container_path: "/t".into(), size: 1, mount_options };
+        first(r).linux_parameters = linux(|linux| linux.tmpfs = Some(vec![tmpfs]));
+    });
+    let control = |namespace: &str| {
+        let (namespace, value) = (Some(namespace.into()), Some("1".into()));
+        Some(vec![aws::SystemControl { namespace, value }])
+    };
+    check_ec2(
+        "Invalid systemControls for container 'web': only net.*, fs.mqueue.* and the kernel's IPC settings are \
+         supported.",
+        |r| first(r).system_controls = control("kernel.panic"),
+    );
+    check_ec2(
+        "Invalid systemControls for container 'web': network settings are not supported when networkMode=host.",
+        |r| {
+            r.network_mode = Some("host".into());
+            first(r).system_controls = control("net.core.somaxconn");
+        },
+    );
+    check_ec2("The GPU resource requirement of container 'web' must be a positive number.", |r| {
+        first(r).resource_requirements = gpu("none");
+    });
+    check_ec2("Invalid IP address 'nowhere' in extraHosts of container 'web'.", |r| {
+        first(r).extra_hosts =
+            Some(vec![aws::HostEntry { hostname: "h".into(), ip_address: "nowhere".into() }]);
+    });
+}
+
+#[test]
+fn modes_have_their_rules() {
+    check_ec2("Links are not supported when networkMode=host.", |r| {
+        r.network_mode = Some("host".into());
+        first(r).links = Some(vec!["web".into()]);
+    });
+    check_ec2("Invalid 'links' setting. Unknown container: 'ghost'", |r| {
+        first(r).links = Some(vec!["ghost:alias".into()]);
+    });
+    check_ec2("Port mappings are not supported on container when networkMode=none.", |r| {
+        r.network_mode = Some("none".into());
+        first(r).port_mappings = Some(vec![port(80, None)]);
+    });
+    check_ec2("Port ranges are not supported when networkMode=host.", |r| {
+        r.network_mode = Some("host".into());
+        let range = Some("80-81".into());
+        first(r).port_mappings =
+            Some(vec![aws::PortMapping { container_port_range: range, ..Default::default() }]);
+    });
+    check_ec2("host port is used multiple times in task: 80/tcp", |r| {
+        first(r).port_mappings = Some(vec![port(80, Some(80)), port(81, Some(80))]);
+    });
+    check_ec2("port mapping name is already used: 'http'", |r| {
+        let named = |number| aws::PortMapping { name: Some("http".into()), ..port(number, None) };
+        first(r).port_mappings = Some(vec![named(80), named(81)]);
+    });
+    check_ec2("Fault injection is not supported when networkMode=bridge: it takes awsvpc or host.", |r| {
+        r.enable_fault_injection = Some(true);
+    });
+    check_ec2("Docker volume configuration of volume 'v': autoprovision needs scope 'shared'.", |r| {
+        let docker = aws::DockerVolumeConfiguration { autoprovision: Some(true), ..Default::default() };
+        r.volumes = volume(|v| v.docker_volume_configuration = Some(docker));
+    });
+    check_ec2("Granular stop timeout on container 'web' must be at least 2 seconds.", |r| {
+        first(r).stop_timeout = Some(1);
+    });
+    check_ec2(
+        "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.",
+        |r| first(r).secrets = Some(vec![aws::Secret { name: "A".into(), value_from: "b".into() }]),
+    );
+    check_ec2("Container dependencies should not have a cycle.", |r| {
+        let from =
+            |name: &str| Some(vec![aws::VolumeFrom { source_container: Some(name.into()), read_only: None }]);
+        first(r).volumes_from = from("b");
+        let other = ContainerDefinition { volumes_from: from("web"), memory: Some(64), ..container("b") };
+        r.container_definitions.push(other);
+    });
+}

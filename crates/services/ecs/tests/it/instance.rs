@@ -392,7 +392,10 @@ fn tasks_are_listed_by_their_instance() {
         let found = statistics.iter().find(|pair| pair.name.as_deref() == Some(name));
         found.unwrap().value.clone().unwrap()
     };
-    assert_eq!((number("pendingEC2TasksCount"), number("pendingFargateTasksCount")), ("1".into(), "1".into()));
+    assert_eq!(
+        (number("pendingEC2TasksCount"), number("pendingFargateTasksCount")),
+        ("1".into(), "1".into())
+    );
 }
 
 #[test]

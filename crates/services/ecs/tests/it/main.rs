@@ -3,8 +3,8 @@
 
 mod cluster;
 mod definition;
-mod full;
 mod exec;
+mod full;
 mod instance;
 mod life;
 mod peers;

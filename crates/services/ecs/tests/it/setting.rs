@@ -64,10 +64,8 @@ fn ones_own_goes_before_the_accounts() {
     put(&mut world, mode, "non-blocking", Some(ROLE)).unwrap();
     assert_eq!(value(&list(&mut world, ROLE, true), mode).as_deref(), Some("non-blocking"));
     assert_eq!(value(&list(&mut world, ROOT, true), mode).as_deref(), Some("blocking"));
-    let delete = |who: &str| aws::DeleteAccountSettingRequest {
-        name: mode.into(),
-        principal_arn: Some(who.into()),
-    };
+    let delete =
+        |who: &str| aws::DeleteAccountSettingRequest { name: mode.into(), principal_arn: Some(who.into()) };
     let answer = world.call::<op::DeleteAccountSetting>(delete(ROLE)).unwrap();
     assert_eq!(answer.setting.unwrap().value.as_deref(), Some("blocking"));
     let answer = world.call::<op::DeleteAccountSetting>(delete(ROOT)).unwrap();
