@@ -18,6 +18,11 @@ pub enum VpcError {
     },
     #[error("vpc {0} is not set up on this host")]
     UnknownVpc(VpcKey),
+    #[error("interface {0} is not on this host")]
+    UnknownInterface(String),
+    /// This machine cannot do it, whoever asks.
+    #[error("this host cannot make {0}")]
+    Unsupported(&'static str),
     #[error("{0} exists with other properties")]
     Conflict(String),
     #[error("{0} is not a usable name")]
@@ -45,7 +50,12 @@ impl VpcError {
                 Some(Errno::AGAIN | Errno::BUSY | Errno::INTR | Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC)
             ),
             VpcError::PortTaken { .. } | VpcError::NoPorts { .. } | VpcError::NoAddresses(_) => true,
-            VpcError::UnknownVpc(_) | VpcError::Conflict(_) | VpcError::Name(_) | VpcError::Closed => false,
+            VpcError::UnknownVpc(_)
+            | VpcError::UnknownInterface(_)
+            | VpcError::Unsupported(_)
+            | VpcError::Conflict(_)
+            | VpcError::Name(_)
+            | VpcError::Closed => false,
         }
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use crate::worker::Worker;
 use crate::world::World;
 use crate::{
-    Attached, BridgeShown, Bridged, BridgedSpec, Ensured, Hears, InterfaceSpec, Inventory, VpcError, VpcKey,
-    VpcSpec, VpcsConfig,
+    Attached, BridgeShown, Bridged, BridgedSpec, Ensured, Fault, FaultKind, FaultPlace, Hears, InterfaceSpec,
+    Inventory, VpcError, VpcKey, VpcSpec, VpcsConfig,
 };
 
 /// Every VPC on this host. Clones are the same; the thread ends with the last of them, and what it
@@ -111,6 +111,40 @@ impl Vpcs {
     /// [`VpcError::NoAddresses`] before [`Vpcs::ensure_bridge`]; [`VpcError::Kernel`].
     pub async fn listen_on_host(&self, hears: Hears, port: u16) -> Result<TcpListener, VpcError> {
         self.worker.run(move |world| world.listen_on_host(hears, port)).await
+    }
+
+    /// Starts a fault. One of the same kind that runs there is replaced.
+    ///
+    /// # Errors
+    /// [`VpcError::UnknownInterface`]; [`VpcError::Unsupported`] for latency where the kernel or
+    /// the place has none; [`VpcError::Kernel`].
+    pub async fn start_fault(&self, place: FaultPlace, fault: Fault) -> Result<(), VpcError> {
+        self.worker.run(move |world| world.faults().start(&place, &fault)).await
+    }
+
+    /// Stops a fault. One that does not run is stopped.
+    ///
+    /// # Errors
+    /// [`VpcError::UnknownInterface`]; [`VpcError::Kernel`].
+    pub async fn stop_fault(&self, place: FaultPlace, kind: FaultKind) -> Result<(), VpcError> {
+        self.worker.run(move |world| world.faults().stop(&place, kind)).await
+    }
+
+    /// Whether a fault runs, as the kernel has it.
+    ///
+    /// # Errors
+    /// As [`Vpcs::stop_fault`].
+    pub async fn is_fault_running(&self, place: FaultPlace, kind: FaultKind) -> Result<bool, VpcError> {
+        self.worker.run(move |world| world.faults().is_running(&place, kind)).await
+    }
+
+    /// Stops every fault of a task on the host's own network. Those of interfaces go with them.
+    ///
+    /// # Errors
+    /// [`VpcError::Kernel`].
+    pub async fn leave_host(&self, task: &str) -> Result<(), VpcError> {
+        let task = task.to_owned();
+        self.worker.run(move |world| world.leave_host(&task)).await
     }
 
     /// A listening socket inside the VPC, non-blocking. It belongs there whoever accepts on it.

@@ -142,6 +142,11 @@ impl Host {
         format!("{}-bridge", self.table)
     }
 
+    /// In whose name faults of a task on the host's network are.
+    pub fn owner_of_faults(&self, task: &str) -> String {
+        format!("{}-{task}", self.table)
+    }
+
     /// Connects a VPC's namespace, both ends up and addressed, without a name yet.
     pub fn connect(&mut self, vpc: &Namespace, vpc_rtnl: &mut Rtnl) -> io::Result<Uplink> {
         let number = self.free_number()?;
@@ -249,10 +254,13 @@ impl Host {
         Ok(())
     }
 
-    pub fn remove_table(&mut self) -> io::Result<()> {
-        let mut batch = Batch::new(&self.table);
-        batch.delete_table();
-        self.nft.commit(batch)?;
+    /// Every table of ours.
+    pub fn remove_tables(&mut self) -> io::Result<()> {
+        for table in self.tables()? {
+            let mut batch = Batch::new(&table);
+            batch.delete_table();
+            self.nft.commit(batch)?;
+        }
         self.has_table = false;
         Ok(())
     }

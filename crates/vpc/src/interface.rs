@@ -9,6 +9,7 @@ use base::Chance;
 use core_addresses::{Cidr, Mac, gateway_of};
 use rustix::io::Errno;
 
+use crate::faults;
 use crate::namespace::unbind;
 use crate::net::request::{self, End};
 use crate::spare::Spare;
@@ -35,7 +36,7 @@ pub struct Interface {
 }
 
 /// The name of the VPC's end; its 14 digits leave no room for chance within one VPC.
-fn link_name(eni: &str) -> String {
+pub fn link_name(eni: &str) -> String {
     format!("{LINK_PREFIX}{}", Chance::new(0).split(eni).hex(14))
 }
 
@@ -151,5 +152,6 @@ pub fn is_interface(name: &str) -> bool {
 pub fn disconnect(vpc: &mut Vpc, interface: &Interface) -> io::Result<()> {
     let address = interface.spec.address;
     vpc.rtnl.run(&[request::delete_route(host_range(address), interface.index)])?;
+    faults::forget(vpc, &interface.spec.eni)?;
     if interface.spec.is_public { vpc.set_public(address, false) } else { Ok(()) }
 }

@@ -45,6 +45,8 @@ mod bridged;
 mod containers;
 pub mod dns;
 mod error;
+mod fault;
+mod faults;
 mod files;
 mod handle;
 mod host;
@@ -61,6 +63,7 @@ mod worker;
 mod world;
 
 pub use error::VpcError;
+pub use fault::{BlackHole, Direction, Fault, FaultKind, FaultPlace, can_delay};
 pub use files::{TaskFiles, task_files};
 pub use handle::Vpcs;
 pub use net::Transport;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use crate::containers::Containers;
 use crate::error::Doing;
+use crate::faults::{self, Faults};
 use crate::host::Host;
 use crate::interface::{self, Interface};
 use crate::namespace::{Directory, is_bound, unbind};
@@ -168,6 +169,15 @@ impl World {
         self.containers.retain(&mut self.host, is_wanted)
     }
 
+    pub fn faults(&mut self) -> Faults<'_> {
+        Faults { host: &mut self.host, vpcs: &mut self.vpcs, interfaces: &self.interfaces }
+    }
+
+    /// What a task on the host's own network leaves there.
+    pub fn leave_host(&mut self, task: &str) -> Result<(), VpcError> {
+        faults::forget_on_host(&mut self.host, task).doing("stopping a task's faults")
+    }
+
     pub fn listen_on_host(&mut self, hears: Hears, port: u16) -> Result<TcpListener, VpcError> {
         self.containers.listen(&mut self.host, hears, port)
     }
@@ -233,7 +243,7 @@ impl World {
             self.containers.down(&mut self.host).doing("deleting the bridge"),
             self.disconnect_all().doing("deleting uplinks"),
             self.unbind_all().doing("letting namespaces go"),
-            self.host.remove_table().doing("deleting the host's rules"),
+            self.host.remove_tables().doing("deleting the host's rules"),
             self.host.restore_forwarding().doing("restoring the forwarding setting"),
             self.directory.close().doing("removing the run directory"),
         ];

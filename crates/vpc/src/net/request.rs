@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
     InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags,
@@ -15,6 +15,7 @@ use netlink_packet_route::neighbour::{
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
+use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rustix::io::Errno;
 
@@ -188,4 +189,39 @@ pub fn delete_route(destination: Cidr, index: u32) -> Request {
     message.header.scope = RouteScope::NoWhere;
     message.attributes.push(RouteAttribute::Oif(index));
     change(RouteNetlinkMessage::DelRoute(message), 0, &[Errno::SRCH, Errno::NODEV])
+}
+
+/// The name of a queue or of a class in it: two numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct Handle(pub u16, pub u16);
+
+impl Handle {
+    pub const ROOT: Handle = Handle(u16::MAX, u16::MAX);
+
+    fn written(self) -> TcHandle {
+        TcHandle { major: self.0, minor: self.1 }
+    }
+}
+
+fn queue_message(index: u32, parent: Handle) -> TcMessage {
+    let mut message = TcMessage::default();
+    message.header.index = index as i32;
+    message.header.parent = parent.written();
+    message
+}
+
+/// How a link's packets wait to leave. `options` are bytes as its kind takes them.
+pub fn queue(index: u32, parent: Handle, handle: Handle, kind: &str, options: Vec<u8>) -> Request {
+    const OPTIONS: u16 = 2;
+    let mut message = queue_message(index, parent);
+    message.header.handle = handle.written();
+    message.attributes.push(TcAttribute::Kind(kind.into()));
+    message.attributes.push(TcAttribute::Other(DefaultNla::new(OPTIONS, options)));
+    change(RouteNetlinkMessage::NewQueueDiscipline(message), NLM_F_CREATE | NLM_F_REPLACE, &[])
+}
+
+/// As before anything was set.
+pub fn delete_queue(index: u32) -> Request {
+    let message = queue_message(index, Handle::ROOT);
+    change(RouteNetlinkMessage::DelQueueDiscipline(message), 0, &[Errno::NOENT, Errno::INVAL])
 }

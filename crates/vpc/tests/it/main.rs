@@ -4,6 +4,7 @@
 
 mod bridge;
 mod crash;
+mod faults;
 mod files;
 mod network;
 mod resolver;
