@@ -63,15 +63,24 @@ pub enum Flaw {
     PlacementConstraint,
     #[error("Role is not valid")]
     Role,
+    #[error("Actual length: '{0}'. Max allowed length is '65536' bytes.")]
+    Length(usize),
 }
 
 /// AWS: at most so many container definitions in a task definition.
 const MAX_CONTAINERS: usize = 10;
 
+/// AWS: bytes of a whole definition.
+const MAX_LENGTH: usize = 65_536;
+
 /// Checks a definition whose defaults have been filled in.
 pub fn register(family: &str, spec: &Spec) -> Result<(), Flaw> {
     if !is_name(family) {
         return Err(Flaw::Family);
+    }
+    let length = serde_json::to_string(spec).map_or(usize::MAX, |text| text.len());
+    if length > MAX_LENGTH {
+        return Err(Flaw::Length(length));
     }
     roles(spec)?;
     if spec.needs_fargate() {

@@ -528,6 +528,10 @@ fn revisions_are_counted_and_never_used_twice() {
     let answer = world.call::<op::DeleteTaskDefinitions>(delete(&["app:3", "app:2", "app:9"])).unwrap();
     let deleted = answer.task_definitions.unwrap();
     assert_eq!(deleted[0].status.as_deref(), Some("DELETE_IN_PROGRESS"));
+    let going =
+        aws::ListTaskDefinitionsRequest { status: Some("DELETE_IN_PROGRESS".into()), ..Default::default() };
+    let going = world.call::<op::ListTaskDefinitions>(going).unwrap().task_definition_arns.unwrap();
+    assert_eq!(going, [deleted[0].task_definition_arn.clone().unwrap()]);
     let reasons: Vec<_> =
         answer.failures.unwrap().into_iter().map(|failure| failure.reason.unwrap()).collect();
     assert_eq!(
@@ -689,6 +693,15 @@ fn settings_of_the_kernel_have_their_rules() {
         first(r).extra_hosts =
             Some(vec![aws::HostEntry { hostname: "h".into(), ip_address: "nowhere".into() }]);
     });
+}
+
+#[test]
+fn a_definition_has_a_length() {
+    let mut request = definition("app");
+    first(&mut request).command = Some(vec!["x".repeat(70_000)]);
+    let fault = World::new().call::<op::RegisterTaskDefinition>(request).unwrap_err();
+    assert_eq!(fault.code, CLIENT);
+    assert!(fault.message.ends_with("Max allowed length is '65536' bytes."), "{}", fault.message);
 }
 
 #[test]
