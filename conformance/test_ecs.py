@@ -847,7 +847,7 @@ def test_list_tasks(simulated, ecs):
     pages = list(ecs.get_paginator("list_tasks").paginate(cluster="listed", PaginationConfig={"PageSize": 5}))
     assert [len(page["taskArns"]) for page in pages] == [5, 5, 2]
     assert sorted(arn for page in pages for arn in page["taskArns"]) == listed()
-    refused("InvalidParameterException", ecs.list_tasks, cluster="listed", serviceName="x")
+    refused("ServiceNotFoundException", ecs.list_tasks, cluster="listed", serviceName="x")
     refused("InvalidParameterException", ecs.list_tasks, cluster="listed", containerInstance="x")
     refused("ClusterNotFoundException", ecs.list_tasks, cluster="ghost")
     refused("InvalidParameterException", ecs.list_tasks, cluster="default", nextToken=ecs.list_tasks(
