@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::endpoint::NoFaults;
 use agent::{Agent, Images, LogSink, Network, NoEndpoint, NoSecrets, Parts};
 use anyhow::{Context, Result};
 use base::{AccountId, Region};
@@ -117,7 +116,7 @@ impl Host {
                     Arc::new(places.linux(limits, up.options.oci_runtime.clone())?);
                 let vpcs = places.vpcs(SPARE)?;
                 let network = VpcNetwork::new(vpcs.clone(), up.stop.clone());
-                let tasks = endpoint::open(&up, runtime.clone(), Arc::new(NoFaults))?;
+                let tasks = endpoint::open(&up, runtime.clone(), network.clone())?;
                 network.serve_tasks(endpoint::serving(tasks.clone(), up.stop.clone()));
                 let parts = (runtime.clone(), network.clone() as Arc<dyn Network>, Arc::new(tasks) as _);
                 let (agent, reports, scope) = open_agent(&up, &places, parts).await?;

@@ -3,6 +3,7 @@
 mod awsvpc;
 mod bridge;
 mod doors;
+mod faults;
 mod names;
 mod ports;
 
@@ -129,7 +130,8 @@ impl Network for VpcNetwork {
                     self.vpcs.detach(&interface.eni).await.map_err(failed)
                 }
                 (NetworkMode::Bridge, _) => self.vpcs.detach_bridged(&task.task_id).await.map_err(failed),
-                (NetworkMode::Awsvpc | NetworkMode::Host | NetworkMode::None, _) => Ok(()),
+                (NetworkMode::Host, _) => self.vpcs.leave_host(&task.task_id).await.map_err(failed),
+                (NetworkMode::Awsvpc | NetworkMode::None, _) => Ok(()),
             }
         })
     }
