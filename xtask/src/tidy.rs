@@ -16,7 +16,7 @@ const FILE_LINES: usize = 1_000;
 const UNSAFE_CRATES: [&str; 3] = ["crates/launch/", "crates/runtime/", "crates/vpc/"];
 
 /// Layers from the bottom. Arrows point down or stay in their layer.
-const LAYERS: [(&str, u8); 25] = [
+const LAYERS: [(&str, u8); 26] = [
     ("base", 0),
     ("wire", 0),
     ("store", 2),
@@ -34,6 +34,7 @@ const LAYERS: [(&str, u8); 25] = [
     ("agent", 4),
     ("endpoint", 4),
     ("registry", 4),
+    ("session", 4),
     ("cli", 4),
     ("server", 5),
     ("sim", 5),
