@@ -98,7 +98,8 @@ def test_cluster_with_tasks_stays(simulated, ecs):
 
 # Task definitions
 
-#: Every member of RegisterTaskDefinition that can stand beside the others on EC2, with a value of its own.
+#: Every member of RegisterTaskDefinition with a value of its own. Those of FARGATES cannot stand beside the others.
+FARGATES = ["enableFaultInjection", "ephemeralStorage"]
 EVERYTHING = {
     "family": "everything",
     "taskRoleArn": "arn:aws:iam::000000000000:role/task",
@@ -231,11 +232,12 @@ def test_every_member_of_the_model_is_in_the_round_trip(simulated):
 def test_every_member_is_kept(simulated, answered):
     ecs = simulated.client("ecs", region="eu-north-1")
     before = datetime.datetime.fromisoformat(simulated.advance(0)["now"].replace("Z", "+00:00"))
-    registered = ecs.register_task_definition(**EVERYTHING)
+    others = {name: value for name, value in EVERYTHING.items() if name not in FARGATES}
+    registered = ecs.register_task_definition(**others)
     name = registered["taskDefinition"]["taskDefinitionArn"]
     answer = registered if answered == "register" else ecs.describe_task_definition(taskDefinition=name, include=["TAGS"])
     found = answer["taskDefinition"]
-    wanted = copy.deepcopy(EVERYTHING)
+    wanted = copy.deepcopy(others)
     assert answer["tags"] == wanted.pop("tags")
     wanted["containerDefinitions"][1] |= DEFAULTS_OF_SECOND
     given = {name: found[name] for name in wanted}
@@ -248,6 +250,9 @@ def test_every_member_is_kept(simulated, answered):
     assert found["registeredBy"] == "arn:aws:iam::000000000000:root"
     assert found["compatibilities"] == ["EXTERNAL", "EC2"]
     assert "com.amazonaws.ecs.capability.logging-driver.awslogs" in [a["name"] for a in found["requiresAttributes"]]
+    of_fargate = {name: EVERYTHING[name] for name in FARGATES}
+    found = ecs.register_task_definition(**fargate(**of_fargate))["taskDefinition"]
+    assert {name: found[name] for name in FARGATES} == of_fargate
 
 
 def test_defaults(simulated):
@@ -402,7 +407,7 @@ BAD_DEFINITIONS = [
         container(ulimits=[{"name": "nofile", "softLimit": 1, "hardLimit": 1}] * 2))),
     ("Environment variable names", fargate(container(environment=[{"name": "", "value": "x"}]))),
     ("health check is out of range", fargate(container(healthCheck={"command": ["CMD", "x"], "interval": 301}))),
-    ("'restartAttemptPeriod' must be between 60 and 1800", fargate(
+    ("the 'restartAttemptPeriod' setting for container 'web' must be between 60 and 1800", fargate(
         container(restartPolicy={"enabled": True, "restartAttemptPeriod": 59}))),
 ]
 
@@ -602,8 +607,8 @@ def test_tags_from_the_definition(simulated, ecs):
 
 BAD_RUNS = [
     ("ClusterNotFoundException", "Cluster not found.", {"cluster": "ghost"}),
-    ("InvalidParameterException", "No Container Instances were found in your cluster.", {"launchType": "EC2"}),
-    ("InvalidParameterException", "No Container Instances were found in your cluster.", {"launchType": None}),
+    ("InvalidParameterException", "Assign public IP is not supported for this launch type.", {"launchType": "EC2"}),
+    ("InvalidParameterException", "Assign public IP is not supported for this launch type.", {"launchType": None}),
     ("InvalidParameterException", "Network Configuration must be provided when networkMode 'awsvpc' is specified.",
      {"networkConfiguration": None}),
     ("InvalidParameterException", "subnets can not be empty.",
