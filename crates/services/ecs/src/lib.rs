@@ -1,4 +1,4 @@
-//! ECS: clusters, task definitions and tasks.
+//! ECS: clusters, container instances, task definitions, tasks and sessions in them.
 //!
 //! Owns which tasks are wanted and how they stand. What a task is on its host belongs to the
 //! agent; which state follows from what was seen, to `core_lifecycle`.

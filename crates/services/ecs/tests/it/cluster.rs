@@ -123,3 +123,43 @@ fn a_cluster_with_tasks_stays() {
     world.advance(std::time::Duration::from_secs(3700));
     assert_eq!(describe(&mut world, &["other"]).failures.unwrap().len(), 1);
 }
+
+#[test]
+fn a_cluster_says_how_sessions_are_logged() {
+    let mut world = World::new();
+    let logging = |text: &str| aws::ClusterConfiguration {
+        execute_command_configuration: Some(aws::ExecuteCommandConfiguration {
+            logging: Some(text.into()),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let create = |text: &str| aws::CreateClusterRequest {
+        cluster_name: Some("main".into()),
+        configuration: Some(logging(text)),
+        ..Default::default()
+    };
+    let message =
+        "configuration.executeCommandConfiguration.logging 'OVERRIDE' is not supported by Boxship yet.";
+    refused(world.call::<op::CreateCluster>(create("OVERRIDE")), INVALID, message);
+    let made = world.call::<op::CreateCluster>(create("NONE")).unwrap().cluster.unwrap();
+    assert_eq!(made.configuration, Some(logging("NONE")));
+    let update = |text: &str| aws::UpdateClusterRequest {
+        cluster: "main".into(),
+        configuration: Some(logging(text)),
+        ..Default::default()
+    };
+    refused(world.call::<op::UpdateCluster>(update("OVERRIDE")), INVALID, message);
+    let changed = world.call::<op::UpdateCluster>(update("DEFAULT")).unwrap().cluster.unwrap();
+    assert_eq!(changed.configuration, Some(logging("DEFAULT")));
+    let describe = |include: Option<Vec<String>>| aws::DescribeClustersRequest {
+        clusters: Some(vec!["main".into()]),
+        include,
+    };
+    let mut shown = |include: Option<Vec<String>>| {
+        let answer = world.call::<op::DescribeClusters>(describe(include)).unwrap();
+        answer.clusters.unwrap().remove(0).configuration
+    };
+    assert_eq!(shown(None), None);
+    assert_eq!(shown(Some(vec!["CONFIGURATIONS".into()])), Some(logging("DEFAULT")));
+}
