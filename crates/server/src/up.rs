@@ -267,7 +267,9 @@ async fn serve(
         loader: Loader::new(platform, &data.blobs, &options.data_dir, content.is_some()),
         warnings: warnings.clone(),
     });
+    let channels = host.data_channels(platform, stop.clone());
     let routes = Routes::default()
+        .with(session::PATH, channels.clone())
         .with("/v2/", Arc::new(registry::Registry::new(platform.clone(), &data.ecr)))
         .with("/", Arc::new(Page::new(admin.clone())))
         .with("/_boxship/", admin);
@@ -287,6 +289,7 @@ async fn serve(
     tracing::info!(listen = %options.listen, runtime = run.runtime, data = %options.data_dir.display(), "ready");
     (screen.ready)(&run);
     let ended = until_stopped(&gateway, listener, stop, platform, &data.logs).await;
+    channels.close().await;
     engine.stop().await;
     sweeper.abort();
     let running = host.running().await;

@@ -4,6 +4,7 @@ mod endpoint;
 mod images;
 mod logs;
 mod network;
+mod sessions;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -19,6 +20,7 @@ use gateway::Gateway;
 use link::{Desired, HostId, Observed};
 use runtime::{Limits, Linux, LinuxOptions, Runtime, SandboxPhase, SandboxRecord, Simulated};
 use service::{Caller, Platform};
+use session::{DataChannels, OnHost};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -29,6 +31,7 @@ use crate::options::{Options, RuntimeChoice};
 pub use images::{ContentImages, NoImages};
 pub use logs::Sink;
 pub use network::{NoNetwork, VpcNetwork};
+use sessions::Recorded;
 
 /// Orders and reports under way between control plane and agent.
 const QUEUE: usize = 1_024;
@@ -157,6 +160,13 @@ impl Host {
         scope.spawn(async move { agent.follow(received).await });
         drop(scope);
         Ok((host, orders))
+    }
+
+    /// Where ExecuteCommand's sessions are spoken, until `stop` turns true.
+    pub fn data_channels(&self, platform: &Platform, stop: watch::Receiver<bool>) -> Arc<DataChannels> {
+        let sessions = Arc::new(Recorded(platform.clone()));
+        let programs = Arc::new(OnHost(self.runtime.clone()));
+        Arc::new(DataChannels::new(sessions, programs, stop, platform.chance()))
     }
 
     /// Lets tasks reach the one port from now on.
