@@ -8,6 +8,7 @@ mod full;
 mod instance;
 mod life;
 mod peers;
+mod rules;
 mod run;
 mod setting;
 mod tag;
