@@ -307,3 +307,25 @@ def test_a_session_is_answered_with_its_channel(machine, ecs):
     ecs.stop_task(task=task)
     stopped(machine, task)
     refused("InvalidParameterException", ecs.execute_command, task=task, command="/bin/sh", interactive=True)
+
+
+# GPUs
+
+
+def test_gpus_are_handed_out_once():
+    server = Server("simulated", "--instance", "main", "--instance-gpu", "/dev/gpu0,/dev/gpu1").start()
+    try:
+        ecs = server.client("ecs")
+        arn = own(ecs)
+        assert left(shown(ecs, arn))["GPU"] == {"/dev/gpu0", "/dev/gpu1"}
+        one = bridge(ecs, "one", resourceRequirements=[{"type": "GPU", "value": "1"}])
+        two = bridge(ecs, "two", resourceRequirements=[{"type": "GPU", "value": "2"}])
+        first = ecs.run_task(cluster="main", taskDefinition=one)["tasks"][0]
+        assert len(first["containers"][0]["gpuIds"]) == 1
+        assert reasons(ecs.run_task(cluster="main", taskDefinition=two)) == ["RESOURCE:GPU"]
+        second = ecs.run_task(cluster="main", taskDefinition=one)["tasks"][0]
+        assert {*first["containers"][0]["gpuIds"], *second["containers"][0]["gpuIds"]} == {"/dev/gpu0", "/dev/gpu1"}
+        assert left(shown(ecs, arn))["GPU"] == set()
+        assert left(shown(ecs, arn), "registeredResources")["GPU"] == {"/dev/gpu0", "/dev/gpu1"}
+    finally:
+        server.down()

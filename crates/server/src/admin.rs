@@ -135,7 +135,7 @@ impl Admin {
         if !self.options.allow_reset {
             return refuse(StatusCode::FORBIDDEN, "start with --allow-reset to let tests wipe everything");
         }
-        match crate::reset::reset(&self.platform, &self.host, self.options.instance.as_deref()).await {
+        match crate::reset::reset(&self.platform, &self.host, self.options.instance.as_ref()).await {
             Ok(()) => answer(StatusCode::OK, &json!({ "status": "wiped" })),
             Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")),
         }

@@ -6,21 +6,22 @@ use service::Platform;
 use service_ecs::instances::{self, Joining};
 
 use crate::host::LOCAL;
+use crate::options::Instance;
 
-/// Registers this machine with `cluster`, or, without one, lets go of what it was registered as: its
+/// Registers this machine as `instance`, or, without one, lets go of what it was registered as: its
 /// tasks go on, and it takes no new ones.
-pub async fn settle(platform: &Platform, cluster: Option<&str>) -> Result<()> {
+pub async fn settle(platform: &Platform, instance: Option<&Instance>) -> Result<()> {
     let host = HostId(LOCAL.into());
-    let Some(cluster) = cluster else {
+    let Some(Instance { cluster, gpus }) = instance else {
         return instances::leave(platform, &host).await.context("the container instances cannot be written");
     };
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let joining = Joining {
-        cluster: String::from(cluster),
+        cluster: cluster.clone(),
         host,
         cpu: u32::try_from(cpus * 1024).unwrap_or(u32::MAX),
         memory_mib: memory_mib().context("this machine's memory cannot be read")?,
-        gpus: Vec::new(),
+        gpus: gpus.clone(),
         architecture: match std::env::consts::ARCH {
             "aarch64" => "arm64",
             other => other,

@@ -70,6 +70,9 @@ pub struct UpArgs {
     /// Make this machine a container instance of a cluster, for launch type EC2
     #[arg(long, env = "BOXSHIP_INSTANCE", value_name = "CLUSTER")]
     pub instance: Option<String>,
+    /// A device that the container instance gives away as a GPU: /dev/nvidia0 (repeatable)
+    #[arg(long, env = "BOXSHIP_INSTANCE_GPU", value_name = "DEVICE", value_delimiter = ',')]
+    pub instance_gpu: Vec<PathBuf>,
     /// What tasks find in AWS_ENDPOINT_URL: a URL, or `off` for nothing [default: this server]
     #[arg(long, env = "BOXSHIP_TASK_ENDPOINT_URL", value_name = "URL")]
     pub task_endpoint_url: Option<String>,
@@ -103,6 +106,8 @@ struct File {
     #[serde(default)]
     registry_mirror: Vec<String>,
     instance: Option<String>,
+    #[serde(default)]
+    instance_gpu: Vec<PathBuf>,
     task_endpoint_url: Option<String>,
     allow_reset: Option<bool>,
     log: Option<String>,
@@ -123,14 +128,23 @@ pub struct Options {
     /// Absolute: a task's supervisor outlives our directory and our `PATH`.
     pub oci_runtime: Option<PathBuf>,
     pub mirrors: Mirrors,
-    /// The cluster that this machine is a container instance of: a name or an ARN.
-    pub instance: Option<String>,
+    /// What this machine is a container instance of, if it is one.
+    pub instance: Option<Instance>,
     /// `AWS_ENDPOINT_URL` of tasks.
     pub task_endpoint_url: Option<String>,
     pub allow_reset: bool,
     pub log: String,
     pub log_json: bool,
     pub seed: Option<u64>,
+}
+
+/// This machine as a container instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// A cluster's name or ARN.
+    pub cluster: String,
+    /// Devices, by their paths.
+    pub gpus: Vec<String>,
 }
 
 impl Options {
@@ -169,6 +183,9 @@ impl Options {
         if oci_runtime.is_some() && runtime == RuntimeChoice::Simulated {
             bail!("--oci-runtime needs --runtime linux: the simulated runtime starts no container");
         }
+        let gpus = if args.instance_gpu.is_empty() { file.instance_gpu } else { args.instance_gpu.clone() };
+        let cluster = args.instance.clone().or(file.instance).filter(|cluster| !cluster.is_empty());
+        let instance = instance(cluster, gpus, runtime)?;
         Ok(Options {
             listen,
             data_dir: data_dir.unwrap_or_else(|| Place::default().data_dir()),
@@ -178,7 +195,7 @@ impl Options {
             is_limits_advisory: args.limits.or(file.limits) == Some(LimitsChoice::Advisory),
             oci_runtime,
             mirrors,
-            instance: args.instance.clone().or(file.instance).filter(|cluster| !cluster.is_empty()),
+            instance,
             task_endpoint_url: task_endpoint_url(args.task_endpoint_url.clone().or(file.task_endpoint_url))?,
             allow_reset: args.allow_reset || file.allow_reset.unwrap_or(false),
             log: args.log.clone().or(file.log).unwrap_or_else(|| String::from("info")),
@@ -196,6 +213,25 @@ fn task_endpoint_url(asked: Option<String>) -> Result<Option<String>> {
         Some(url) if url.starts_with("http://") || url.starts_with("https://") => Ok(Some(url.to_owned())),
         Some(other) => bail!("--task-endpoint-url is a URL or 'off', not '{other}'"),
     }
+}
+
+/// A machine that has containers has the devices that it gives them.
+fn instance(cluster: Option<String>, gpus: Vec<PathBuf>, runtime: RuntimeChoice) -> Result<Option<Instance>> {
+    let Some(cluster) = cluster else {
+        if !gpus.is_empty() {
+            bail!("--instance-gpu needs --instance: Fargate has no GPUs");
+        }
+        return Ok(None);
+    };
+    let is_device = |path: &Path| {
+        std::fs::metadata(path)
+            .is_ok_and(|found| std::os::unix::fs::FileTypeExt::is_char_device(&found.file_type()))
+    };
+    if let Some(gpu) = gpus.iter().find(|gpu| runtime == RuntimeChoice::Linux && !is_device(gpu)) {
+        bail!("--instance-gpu {}: this machine has no such device", gpu.display());
+    }
+    let gpus = gpus.iter().map(|gpu| gpu.display().to_string()).collect();
+    Ok(Some(Instance { cluster, gpus }))
 }
 
 /// Where an executable lies: a bare name is looked for in `PATH`, as a shell does.
@@ -245,6 +281,19 @@ mod tests {
         for none in ["no-such-runtime", "/etc/passwd", "/etc", ""] {
             assert!(find_program(Path::new(none)).is_err(), "{none:?}");
         }
+    }
+
+    #[test]
+    fn gpus_are_an_instances_and_real_ones_are_there() {
+        let gpus = || vec![PathBuf::from("/dev/no-such-gpu")];
+        let cluster = || Some(String::from("main"));
+        assert!(instance(None, gpus(), RuntimeChoice::Simulated).is_err());
+        assert!(instance(cluster(), gpus(), RuntimeChoice::Linux).is_err());
+        assert!(instance(cluster(), vec![PathBuf::from("/etc/passwd")], RuntimeChoice::Linux).is_err());
+        assert!(instance(cluster(), vec![PathBuf::from("/dev/null")], RuntimeChoice::Linux).is_ok());
+        let settled = instance(cluster(), gpus(), RuntimeChoice::Simulated).unwrap().unwrap();
+        assert_eq!(settled.gpus, ["/dev/no-such-gpu"]);
+        assert_eq!(instance(None, Vec::new(), RuntimeChoice::Linux).unwrap(), None);
     }
 
     #[test]

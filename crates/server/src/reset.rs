@@ -6,11 +6,12 @@ use service::{Caller, Platform};
 
 use crate::host::Host;
 use crate::instance;
+use crate::options::Instance;
 
 /// Stops all tasks and wipes all accounts. Content and log events that nothing refers to any more
 /// go with the next sweep.
 /// This machine stays the container instance that it was started as, under another id.
-pub async fn reset(platform: &Platform, host: &Host, cluster: Option<&str>) -> Result<()> {
+pub async fn reset(platform: &Platform, host: &Host, machine: Option<&Instance>) -> Result<()> {
     let caller = Caller::platform("boxship", AccountId::default_account(), Region::default_region());
     platform
         .write("Reset", caller, |tx| {
@@ -20,5 +21,5 @@ pub async fn reset(platform: &Platform, host: &Host, cluster: Option<&str>) -> R
         .await
         .context("the records could not be wiped")?;
     host.wipe().await?;
-    instance::settle(platform, cluster).await
+    instance::settle(platform, machine).await
 }

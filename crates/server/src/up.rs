@@ -257,7 +257,7 @@ async fn serve(
     let (host, orders) = Host::start(up).await?;
     let host = Arc::new(host);
     let engine = controllers(platform, orders);
-    instance::settle(platform, options.instance.as_deref()).await?;
+    instance::settle(platform, options.instance.as_ref()).await?;
     let warnings = warnings(options);
     let admin = Arc::new(Admin {
         platform: platform.clone(),
