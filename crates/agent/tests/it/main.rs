@@ -7,3 +7,4 @@ mod orders;
 mod output;
 mod restart;
 mod start;
+mod supervise;
