@@ -62,7 +62,7 @@ async fn quiet(
         let revision = Some(platform.store().snapshot().revision());
         agreed = if host.is_idle() && seen == revision { agreed + 1 } else { 0 };
         if agreed == LOOKS {
-            return [due, simulated.next_due()].into_iter().flatten().min();
+            return [due, simulated.next_due(), host.next_due()].into_iter().flatten().min();
         }
         seen = revision;
         tokio::time::sleep(BETWEEN).await;
