@@ -23,11 +23,12 @@ mod simulated;
 pub mod spec;
 pub mod spool;
 mod stats;
+mod storage;
 mod sys;
 
 pub use contract::{
-    ContainerRecord, ContainerStats, Event, Exec, ExecControl, Foretold, InterfaceStats, OutputState, Pending,
-    Runtime, RuntimeError, SandboxPhase, SandboxRecord,
+    ContainerRecord, ContainerStats, Event, Exec, ExecControl, Foretold, InterfaceStats, OutputState,
+    Pending, Runtime, RuntimeError, SandboxPhase, SandboxRecord,
 };
 pub use linux::{Limits, Linux, LinuxOptions};
 pub use plan::{

@@ -18,11 +18,11 @@
 
 use std::path::PathBuf;
 
-use core_lifecycle::Ulimit;
+use core_lifecycle::{LinuxSettings, Ulimit};
 use serde::{Deserialize, Serialize};
 
 use crate::contract::{ContainerRecord, Event, OutputState, RuntimeError, SandboxRecord};
-use crate::plan::{ExecPlan, Output, Signal};
+use crate::plan::{ExecPlan, MountPlan, Output, Signal};
 use crate::spool::Position;
 
 /// No frame is larger: a specification with its seccomp profile takes some 100 KiB.
@@ -88,11 +88,21 @@ pub(crate) struct Start {
     /// Its standard input stays open.
     #[serde(default)]
     pub is_interactive: bool,
+    #[serde(default)]
+    pub mounts: Vec<MountPlan>,
+    /// The image's own volumes, by path.
+    #[serde(default)]
+    pub volumes: Vec<String>,
+    #[serde(default)]
+    pub linux: LinuxSettings,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Message {
-    Answer { id: u64, result: Result<Answer, RuntimeError> },
+    Answer {
+        id: u64,
+        result: Result<Answer, RuntimeError>,
+    },
     Event(Event),
     /// The process that the request `id` started has ended.
     ExecEnded {

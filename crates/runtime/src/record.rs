@@ -6,7 +6,10 @@
 //!   state.json             the record; written by the shim alone (or by the server once the shim is dead)
 //!   shim.sock, shim.log
 //!   resolv.conf, hosts, hostname
-//!   <container>/           upper/ work/ rootfs/ (mount point) config.json spool/
+//!   disk/                  what its containers write: see `storage`
+//!   shm/                   shared memory of containers that share an IPC namespace (mount point)
+//!   containers/<name>/     rootfs/ (mount point) config.json start.json spool/, and resolv.conf, hosts,
+//!                          hostname where it has a network of its own
 //! ```
 //!
 //! Invariant: `state.json` is replaced whole; an exit in it is synced before it is reported.
@@ -46,6 +49,22 @@ impl TaskDir {
 
     pub fn container(&self, name: &str) -> PathBuf {
         self.path.join("containers").join(name)
+    }
+
+    /// Everything that the task's containers write lies below it.
+    pub fn disk(&self) -> PathBuf {
+        self.path.join("disk")
+    }
+
+    /// What containers have at `/dev/shm` that share an IPC namespace.
+    pub fn shm(&self) -> PathBuf {
+        self.path.join("shm")
+    }
+
+    /// Volumes that outlive tasks, beside the directory of tasks.
+    pub fn shared_volumes(&self) -> PathBuf {
+        let data = self.path.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
+        data.join("volumes")
     }
 
     pub fn spool(&self, name: &str) -> PathBuf {

@@ -19,8 +19,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use crate::contract::{
-    ContainerRecord, ContainerStats, Event, Exec, Foretold, OutputState, Pending, Runtime, RuntimeError, SandboxPhase,
-    SandboxRecord,
+    ContainerRecord, ContainerStats, Event, Exec, Foretold, OutputState, Pending, Runtime, RuntimeError,
+    SandboxPhase, SandboxRecord,
 };
 use crate::linux::{Listeners, lock, remove_tree, task_names};
 use crate::plan::{ContainerPlan, ExecPlan, Signal, TaskSandbox};

@@ -87,11 +87,7 @@ impl Connection {
     }
 
     /// A request for a process, with the descriptors that belong to it: its number, and its exit to come.
-    pub async fn exec(
-        &self,
-        call: Call,
-        descriptors: Vec<OwnedFd>,
-    ) -> Result<(u64, Code), RuntimeError> {
+    pub async fn exec(&self, call: Call, descriptors: Vec<OwnedFd>) -> Result<(u64, Code), RuntimeError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, code) = watch::channel(None);
         // It may end before we are told that it began.

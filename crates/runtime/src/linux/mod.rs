@@ -69,6 +69,7 @@ struct Shared {
     sandboxes: Mutex<HashMap<String, Arc<Sandbox>>>,
     listeners: Listeners,
     spares: Spares,
+    revivals: tokio::sync::Mutex<()>,
     scope: Mutex<JoinSet<()>>,
 }
 
@@ -125,6 +126,7 @@ impl Linux {
             sandboxes: Mutex::default(),
             listeners: Listeners::default(),
             spares: Spares::default(),
+            revivals: tokio::sync::Mutex::default(),
             scope: Mutex::default(),
         };
         Ok(Linux { shared: Arc::new(shared) })
@@ -197,6 +199,18 @@ impl Shared {
         lock(&self.sandboxes).insert(task, made);
         self.spawn_spares();
         Ok(())
+    }
+
+    /// The task with a shim again, once, however many of its containers are to be started again.
+    async fn revive(self: &Arc<Self>, lost: &Arc<Sandbox>, task: &str) -> Result<Arc<Sandbox>, RuntimeError> {
+        let _one_at_a_time = self.revivals.lock().await;
+        let known = self.get(task).await?;
+        if !Arc::ptr_eq(&known, lost) {
+            return Ok(known);
+        }
+        let revived = Sandbox::revive(self, self.dir(task)?, task).await?;
+        lock(&self.sandboxes).insert(task.to_owned(), revived.clone());
+        Ok(revived)
     }
 
     async fn forget(self: &Arc<Self>, task: &str) -> Result<(), RuntimeError> {
@@ -291,7 +305,15 @@ impl Runtime for Linux {
         task: &'a str,
         container: &'a str,
     ) -> Pending<'a, Result<ContainerRecord, RuntimeError>> {
-        Box::pin(async move { self.shared.get(task).await?.restart(container).await })
+        Box::pin(async move {
+            let sandbox = self.shared.get(task).await?;
+            match sandbox.restart(container).await {
+                Err(RuntimeError::ShimLost(_)) => {
+                    self.shared.revive(&sandbox, task).await?.restart(container).await
+                }
+                restarted => restarted,
+            }
+        })
     }
 
     fn exec<'a>(
@@ -308,7 +330,8 @@ impl Runtime for Linux {
             let record = self.shared.get(task).await?.record();
             let cgroup = self.shared.cgroup_of(task);
             let hierarchies = self.shared.hierarchies.clone();
-            let hierarchies = hierarchies.ok_or_else(|| RuntimeError::host("count", "there are no cgroups"))?;
+            let hierarchies =
+                hierarchies.ok_or_else(|| RuntimeError::host("count", "there are no cgroups"))?;
             blocking("count what a task uses", move || Ok(crate::stats::read(&hierarchies, &cgroup, &record)))
                 .await
         })

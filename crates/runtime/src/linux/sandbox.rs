@@ -17,10 +17,11 @@ use super::connection::Connection;
 use super::spare::Spares;
 use super::{LinuxOptions, Shared, blocking, settle};
 use crate::contract::{ContainerRecord, Event, Exec, OutputState, RuntimeError, SandboxPhase, SandboxRecord};
-use crate::plan::{ContainerPlan, ExecPlan, Signal, TaskSandbox};
+use crate::plan::{ContainerPlan, ExecPlan, Network, Place, Signal, TaskSandbox};
 use crate::protocol::{Answer, Call, Start};
 use crate::record::{self, Keep, TaskDir, write_json};
 use crate::shim::Config;
+use crate::spec::{Layout, translate};
 use crate::spool::Position;
 
 /// A shim that has been executed answers within milliseconds; one that does not in this time
@@ -39,12 +40,19 @@ pub(super) struct Sandbox {
 impl Sandbox {
     /// Gives a new task to a shim: one that waits, or else a new one.
     pub async fn make(shared: &Arc<Shared>, dir: TaskDir, config: Config) -> Result<Arc<Self>, RuntimeError> {
+        let mut config = config;
+        config.sandbox.place = known_place(config.sandbox.place);
         let task = config.sandbox.task.clone();
         let at = dir.clone();
         blocking("lay out a task's directory", move || lay_out(&at, &config)).await?;
+        Sandbox::give(shared, dir, &task).await
+    }
+
+    /// Gives the task that lies in `dir` to a shim.
+    async fn give(shared: &Arc<Shared>, dir: TaskDir, task: &str) -> Result<Arc<Self>, RuntimeError> {
         let create = || Call::Create { dir: dir.path.clone() };
         if let Some(spare) = shared.spares.take() {
-            let made = Sandbox::over(shared, dir.clone(), &task, Connection::over(spare), create()).await;
+            let made = Sandbox::over(shared, dir.clone(), task, Connection::over(spare), create()).await;
             match made {
                 // It died while it waited.
                 Err(RuntimeError::ShimLost(_)) => {}
@@ -52,7 +60,7 @@ impl Sandbox {
             }
         }
         let stream = Spares::execute(&shared.options)?.stream;
-        let made = Sandbox::over(shared, dir.clone(), &task, Connection::over(stream), create());
+        let made = Sandbox::over(shared, dir.clone(), task, Connection::over(stream), create());
         match tokio::time::timeout(SHIM_START, made).await {
             Ok(Err(RuntimeError::ShimLost(_))) => Err(RuntimeError::ShimLost(why(&shared.options))),
             Ok(made) => made,
@@ -79,6 +87,24 @@ impl Sandbox {
             let record = watch::Sender::new(record);
             Arc::new(Sandbox { dir, task, shared: Arc::downgrade(shared), connection: None, record })
         }))
+    }
+
+    /// A task whose shim died gets another, which knows what ran and has ended: its containers can be
+    /// started again. A shim that lives all the same is taken up.
+    pub async fn revive(shared: &Arc<Shared>, dir: TaskDir, task: &str) -> Result<Arc<Self>, RuntimeError> {
+        let gone = || RuntimeError::NoSandbox(task.to_owned());
+        if let Some(found) = Sandbox::take_up(shared, dir.clone(), task).await?
+            && found.connection.is_some()
+        {
+            return Ok(found);
+        }
+        // Removed on purpose, its files are gone too.
+        let record =
+            dir.read_record().map_err(|e| RuntimeError::host("read state.json", e))?.ok_or_else(gone)?;
+        if record.containers.iter().any(|c| !dir.container(&c.name).join("upper").exists()) {
+            return Err(gone());
+        }
+        Sandbox::give(shared, dir, task).await
     }
 
     async fn connect(
@@ -206,7 +232,13 @@ impl Sandbox {
         let sandbox = self.record.borrow().sandbox.clone();
         let cgroup = self.shared.upgrade().map(|shared| shared.cgroup_of(&self.task)).unwrap_or_default();
         let cgroup = cgroup.join(&plan.name);
-        let spec = crate::spec::translate(&sandbox, &plan, &dir.join("rootfs"), &self.dir.path, &cgroup)?;
+        let files = if plan.place.is_some() { &dir } else { &self.dir.path };
+        let shm = self.dir.shm();
+        let layout = Layout { root: &dir.join("rootfs"), files, shm: &shm, cgroup: &cgroup };
+        let mut plan = plan;
+        plan.place = plan.place.map(known_place);
+        let spec = translate(&sandbox, &plan, &layout)?;
+        let place = plan.place.take();
         let start = Start {
             name: plan.name,
             runtime_id: plan.runtime_id,
@@ -216,9 +248,15 @@ impl Sandbox {
             ulimits: plan.ulimits,
             has_terminal: plan.linux.has_terminal,
             is_interactive: plan.linux.is_interactive,
+            mounts: plan.mounts,
+            volumes: plan.image.volumes,
+            linux: plan.linux,
         };
         blocking("write a specification", move || {
             DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+            if let Some(place) = &place {
+                write_names(&dir, place)?;
+            }
             write_json(&dir.join("config.json"), &spec, Keep::Kill)
         })
         .await?;
@@ -328,11 +366,11 @@ impl Sandbox {
         let names: Vec<String> = self.record.borrow().containers.iter().map(|c| c.name.clone()).collect();
         blocking("remove a task's root file systems", move || {
             for name in names {
-                for part in ["upper", "work", "rootfs", "oci"] {
+                for part in ["rootfs", "oci"] {
                     record::remove_tree(&dir.container(&name).join(part))?;
                 }
             }
-            Ok(())
+            record::remove_tree(&dir.disk())
         })
         .await
     }
@@ -345,20 +383,39 @@ fn unexpected() -> RuntimeError {
 /// Makes the task's directory, with everything that a shim reads.
 fn lay_out(dir: &TaskDir, config: &Config) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(&dir.path)?;
-    let sandbox = &config.sandbox;
-    let hostname = format!("{}\n", sandbox.place.hostname);
-    let files = [
-        ("resolv.conf", &sandbox.place.resolv_conf),
-        ("hosts", &sandbox.place.hosts),
-        ("hostname", &hostname),
-    ];
+    write_names(&dir.path, &config.sandbox.place)?;
+    write_json(&dir.sandbox(), config, Keep::Kill)
+}
+
+/// The files that tell containers of a network who and where they are.
+fn write_names(dir: &Path, place: &Place) -> io::Result<()> {
+    let hostname = format!("{}\n", place.hostname);
+    let files = [("resolv.conf", &place.resolv_conf), ("hosts", &place.hosts), ("hostname", &hostname)];
     for (name, content) in files {
-        let path = dir.path.join(name);
+        let path = dir.join(name);
         std::fs::write(&path, content)?;
         // Every user of a container reads them, whatever our umask.
         std::fs::set_permissions(&path, Permissions::from_mode(0o644))?;
     }
-    write_json(&dir.sandbox(), config, Keep::Kill)
+    Ok(())
+}
+
+/// In the host's network a container has the host's names, where it is not given others.
+fn known_place(mut place: Place) -> Place {
+    if place.network != Network::Host {
+        return place;
+    }
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    if place.hostname.is_empty() {
+        place.hostname = read("/proc/sys/kernel/hostname").trim().to_owned();
+    }
+    if place.resolv_conf.is_empty() {
+        place.resolv_conf = read("/etc/resolv.conf");
+    }
+    if place.hosts.is_empty() {
+        place.hosts = read("/etc/hosts");
+    }
+    place
 }
 
 /// What shims that have no task yet had to say.

@@ -119,7 +119,8 @@ impl Client {
         let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut control = RecvAncillaryBuffer::new(&mut room);
         let mut parts = [IoSliceMut::new(&mut chunk)];
-        let got = match rustix::net::recvmsg(&self.stream, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+        let got = match rustix::net::recvmsg(&self.stream, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)
+        {
             Ok(received) => received.bytes,
             Err(Errno::INTR) => return true,
             Err(Errno::AGAIN) => return false,

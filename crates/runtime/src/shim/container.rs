@@ -8,11 +8,13 @@ use launch::cgroup::{Cgroup, Hierarchies};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, WaitId, WaitIdOptions};
 
+use super::complete::{Given, complete};
 use super::engine::{Engine, Launched};
 use super::exec::Confinement;
+use super::ground::Ground;
 use super::output::{Output, Wires};
 use super::{Config, rootfs, user};
-use crate::contract::{OutputState, RuntimeError};
+use crate::contract::{ContainerRecord, OutputState, RuntimeError};
 use crate::plan::Signal;
 use crate::protocol::Start;
 use crate::record::{TaskDir, read_json};
@@ -25,7 +27,8 @@ pub(super) struct Container {
     pub waiting: Vec<(u64, Position)>,
     pub(super) dir: PathBuf,
     pub(super) engine: Engine,
-    pub(super) pid: Pid,
+    /// `None` where it ended in the time of a shim before this one.
+    pub(super) pid: Option<Pid>,
     /// `None` once reaped.
     pidfd: Option<OwnedFd>,
     output: Option<Output>,
@@ -52,12 +55,17 @@ pub(super) struct Ended {
 
 impl Container {
     /// Mounts its root, opens its spool, launches it. What it made is gone again if it fails.
-    pub fn start(task: &TaskDir, config: &Config, start: &Start) -> Result<Self, RuntimeError> {
+    pub fn start(
+        task: &TaskDir,
+        config: &Config,
+        ground: &Ground,
+        start: &Start,
+    ) -> Result<Self, RuntimeError> {
         let dir = task.container(&start.name);
         let cgroup_path = config.cgroup.join(&start.name);
         let engine = Engine::new(config, &dir, &cgroup_path, &start.runtime_id);
         let cgroup = Hierarchies::detect().and_then(|found| Cgroup::open(&found, &cgroup_path)).ok();
-        let made = Self::launch(task, start, &dir, &engine);
+        let made = Self::launch((task, config, ground), start, &dir, &engine);
         if made.is_err() {
             engine.delete();
             cgroup.as_ref().map(Cgroup::remove);
@@ -70,7 +78,7 @@ impl Container {
             waiting: Vec::new(),
             dir,
             engine,
-            pid,
+            pid: Some(pid),
             pidfd: Some(pidfd),
             output,
             _input: input,
@@ -79,8 +87,32 @@ impl Container {
         })
     }
 
+    /// One that has ended, with nothing of it left but its files.
+    pub fn ended(task: &TaskDir, config: &Config, record: &ContainerRecord) -> Self {
+        let dir = task.container(&record.name);
+        let engine = Engine::new(config, &dir, &config.cgroup.join(&record.name), &record.runtime_id);
+        Container {
+            name: record.name.clone(),
+            warnings: Vec::new(),
+            waiting: Vec::new(),
+            dir,
+            engine,
+            pid: None,
+            pidfd: None,
+            output: None,
+            _input: None,
+            cgroup: None,
+            confinement: None,
+        }
+    }
+
+    /// Whether the disk has everything that it has written.
+    pub fn is_written(&mut self) -> bool {
+        !self.update_paused() || self.output.as_ref().is_none_or(Output::is_closed)
+    }
+
     fn launch(
-        task: &TaskDir,
+        (task, config, ground): (&TaskDir, &Config, &Ground),
         start: &Start,
         dir: &std::path::Path,
         engine: &Engine,
@@ -89,8 +121,9 @@ impl Container {
             read_json(&dir.join("config.json")).map_err(|e| RuntimeError::host("read config.json", e))?;
         let mut spec: oci_spec::runtime::Spec =
             spec.ok_or_else(|| RuntimeError::host("read config.json", "it is not there"))?;
-        let root = rootfs::mount(dir, &start.layers)?;
-        let warnings = user::finish(&mut spec, &root, start)?;
+        let root = rootfs::mount(dir, &task.disk().join("roots").join(&start.name), &start.layers)?;
+        let mut warnings = complete(&mut spec, &Given { task, config, ground, root: &root, start })?;
+        warnings.extend(user::finish(&mut spec, &root, start)?);
         if start.has_terminal {
             super::exec::give_terminal(&mut spec);
         }
@@ -104,7 +137,7 @@ impl Container {
     }
 
     pub fn pid(&self) -> u32 {
-        self.pid.as_raw_nonzero().get().unsigned_abs()
+        self.pid.map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs())
     }
 
     pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
@@ -113,7 +146,7 @@ impl Container {
 
     /// Whether `pid` is its first process, which is not reaped yet.
     pub fn is(&self, pid: Pid) -> bool {
-        self.pidfd.is_some() && self.pid == pid
+        self.pidfd.is_some() && self.pid == Some(pid)
     }
 
     /// Whether its first process has ended, reaped or not.
@@ -138,10 +171,7 @@ impl Container {
     }
 
     /// The pipes to poll, or when to look at one again: see [`Output::readable`].
-    pub fn readable_pipes(
-        &self,
-        now_ns: u64,
-    ) -> impl Iterator<Item = (usize, Result<BorrowedFd<'_>, u64>)> {
+    pub fn readable_pipes(&self, now_ns: u64) -> impl Iterator<Item = (usize, Result<BorrowedFd<'_>, u64>)> {
         self.output.iter().flat_map(move |output| output.readable(now_ns))
     }
 

@@ -183,12 +183,14 @@ fn enter(
     plan: &ExecPlan,
     descriptors: Vec<OwnedFd>,
 ) -> Result<Launched, RuntimeError> {
-    let missing = || RuntimeError::host("enter the container", "it has no control group");
-    let cgroup = container.cgroup.as_ref().ok_or_else(missing)?;
-    let entry = Entry { process, target: container.pid, cgroup, filter: &confinement.filter };
+    let (Some(cgroup), Some(target)) = (&container.cgroup, container.pid) else {
+        return Err(RuntimeError::host("enter the container", "it has no control group"));
+    };
+    let entry = Entry { process, target, cgroup, filter: &confinement.filter };
     let mut stdio = launch::Stdio::null().map_err(|e| RuntimeError::host("open /dev/null", e))?;
     let mut given = descriptors.into_iter();
-    let mut next = || given.next().ok_or_else(|| RuntimeError::host("enter the container", "no streams came"));
+    let mut next =
+        || given.next().ok_or_else(|| RuntimeError::host("enter the container", "no streams came"));
     if plan.terminal.is_some() {
         let back = next()?;
         let mut entered = container.engine.enter(&entry, stdio)?;

@@ -10,11 +10,15 @@
 //! container's output waits only when its spool is full.
 
 mod client;
+mod complete;
 mod container;
+mod devices;
 mod engine;
 mod exec;
+mod ground;
 mod output;
 mod rootfs;
+mod supervise;
 mod user;
 
 use std::ffi::OsString;
@@ -24,21 +28,20 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use base::clock;
-use core_lifecycle::Exit;
 use launch::cgroup::{Cgroup, Hierarchies};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{WaitId, WaitIdOptions, waitid};
 use serde::{Deserialize, Serialize};
 
-use crate::contract::{ContainerRecord, Event, OutputState, RuntimeError, SandboxPhase, SandboxRecord};
-use crate::plan::{ExecPlan, Signal, TaskSandbox};
-use crate::protocol::{Answer, Call, Message, Request, Start};
+use crate::contract::{Event, OutputState, RuntimeError, SandboxPhase, SandboxRecord};
+use crate::plan::{Signal, TaskSandbox};
+use crate::protocol::{Answer, Call, Message, Request};
 use crate::record::{Keep, TaskDir, read_json, write_json};
 use crate::spool::Position;
 use crate::sys;
 
 use client::Client;
-use container::{Container, Ended};
+use container::Container;
+use ground::Ground;
 
 /// What the server writes to `sandbox.json` for the shim.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -159,6 +162,7 @@ struct Shim {
     config: Config,
     record: SandboxRecord,
     cgroup: Option<Cgroup>,
+    ground: Ground,
     listener: OwnedFd,
     client: Option<Client>,
     containers: Vec<Container>,
@@ -190,21 +194,30 @@ impl Shim {
         log.and_then(|log| sys::redirect_stderr(&log)).map_err(|e| host("open the shim's log", e))?;
         name_process(&config.sandbox.task);
         rootfs::own_mount_namespace()?;
+        let ground = Ground::lay(&dir, &config)?;
         let children = sys::watch_children().map_err(|e| host("watch for ends", e))?;
         let listener = listen(&dir).map_err(|e| host("listen in the task's directory", e))?;
+        // What a shim before this one started ended with it, and can be started again.
+        let earlier = dir.read_record().map_err(|e| host("read state.json", e))?;
         let record = SandboxRecord {
             sandbox: config.sandbox.clone(),
             phase: SandboxPhase::Ready,
-            containers: Vec::new(),
+            containers: earlier.map(|record| record.containers).unwrap_or_default(),
         };
+        if record.containers.iter().any(|container| container.exit.is_none()) {
+            return Err(RuntimeError::host("take the task over", "another shim has not ended it"));
+        }
+        let containers =
+            record.containers.iter().map(|record| Container::ended(&dir, &config, record)).collect();
         let mut shim = Shim {
             dir,
             config,
             record,
             cgroup: None,
+            ground,
             listener,
             client: None,
-            containers: Vec::new(),
+            containers,
             entered: Vec::new(),
             children,
             unsaved: Vec::new(),
@@ -360,7 +373,10 @@ impl Shim {
             Call::Restart { container } => self.restart(&container).map(Answer::Container),
             Call::Exec { container, plan } => self.exec(id, &container, &plan, descriptors),
             Call::SignalExec { exec, signal } => {
-                self.entered.iter().filter(|one| one.request == Some(exec)).for_each(|one| one.signal(signal));
+                self.entered
+                    .iter()
+                    .filter(|one| one.request == Some(exec))
+                    .for_each(|one| one.signal(signal));
                 Ok(Answer::Done)
             }
             Call::Signal { container, signal } => self.signal(&container, signal).map(|()| Answer::Done),
@@ -390,107 +406,6 @@ impl Shim {
         }
     }
 
-    fn start(&mut self, start: &Start) -> Result<ContainerRecord, RuntimeError> {
-        if let Some(known) = self.record.container(&start.name) {
-            return Ok(known.clone());
-        }
-        let path = self.dir.container(&start.name).join(START);
-        write_json(&path, start, Keep::Kill).map_err(|e| RuntimeError::host("write start.json", e))?;
-        let container = Container::start(&self.dir, &self.config, start)?;
-        let record = ContainerRecord {
-            name: start.name.clone(),
-            runtime_id: start.runtime_id.clone(),
-            pid: container.pid(),
-            started_at: clock::wall(),
-            exit: None,
-            restarts: 0,
-            exit_reason: None,
-            warnings: container.warnings.clone(),
-        };
-        self.containers.push(container);
-        self.record.containers.push(record.clone());
-        sys::trim_heap();
-        self.save(Keep::Kill)?;
-        Ok(record)
-    }
-
-    /// Starts a container that has ended again: the files that it had, and a spool that goes on.
-    fn restart(&mut self, name: &str) -> Result<ContainerRecord, RuntimeError> {
-        let index = self.record.containers.iter().position(|c| c.name == name);
-        let index = index.ok_or_else(|| RuntimeError::NoContainer(name.to_owned()))?;
-        if self.record.containers[index].exit.is_none() {
-            return Err(RuntimeError::StillRunning(name.to_owned()));
-        }
-        // The exit is told before the new start, and nothing is told before it is on disk.
-        self.announce_exits();
-        if !self.unsaved.is_empty() {
-            return Err(RuntimeError::host("restart the container", "the disk does not take its exit"));
-        }
-        let start: Option<Start> = read_json(&self.dir.container(name).join(START))
-            .map_err(|e| RuntimeError::host("read start.json", e))?;
-        let start = start.ok_or_else(|| RuntimeError::host("read start.json", "it is not there"))?;
-        let mut container = Container::start(&self.dir, &self.config, &start)?;
-        sys::trim_heap();
-        let old = self.record.containers[index].clone();
-        let record = ContainerRecord {
-            pid: container.pid(),
-            started_at: clock::wall(),
-            exit: None,
-            restarts: old.restarts + 1,
-            exit_reason: None,
-            warnings: container.warnings.clone(),
-            ..old
-        };
-        container.waiting = std::mem::take(&mut self.containers[index].waiting);
-        self.containers[index] = container;
-        self.record.containers[index] = record.clone();
-        self.save(Keep::Kill)?;
-        Ok(record)
-    }
-
-    fn exec(
-        &mut self,
-        id: u64,
-        name: &str,
-        plan: &ExecPlan,
-        descriptors: Vec<OwnedFd>,
-    ) -> Result<Answer, RuntimeError> {
-        let container = self.containers.iter_mut().find(|c| c.name == name);
-        let container = container.ok_or_else(|| RuntimeError::NoContainer(name.to_owned()))?;
-        self.entered.push(exec::Running::start(container, id, plan, descriptors)?);
-        Ok(Answer::Done)
-    }
-
-    /// Whoever asked for the processes that entered containers has gone: so do they.
-    fn abandon_entered(&mut self) {
-        for running in &mut self.entered {
-            running.request = None;
-            running.signal(Signal::KILL);
-        }
-    }
-
-    /// Children that ended and are not containers: those that entered one, and orphans of a container that
-    /// shares the host's PID namespace, which are handed to us.
-    fn reap_others(&mut self) {
-        sys::drain(&self.children);
-        let client = &mut self.client;
-        self.entered.retain(|running| {
-            let Some(code) = running.reap() else { return true };
-            if let (Some(client), Some(id)) = (client.as_mut(), running.request) {
-                client.send(&Message::ExecEnded { id, code });
-            }
-            false
-        });
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        while let Some(pid) = sys::ended_child() {
-            let is_ours = self.containers.iter().any(|c| c.is(pid)) || self.entered.iter().any(|e| e.is(pid));
-            // One of ours is reaped where it is awaited; whatever ended besides is seen then.
-            if is_ours || waitid(WaitId::Pid(pid), options).is_err() {
-                return;
-            }
-        }
-    }
-
     fn signal(&mut self, name: &str, signal: Signal) -> Result<(), RuntimeError> {
         let container = self.containers.iter().find(|c| c.name == name);
         let container = container.ok_or_else(|| RuntimeError::NoContainer(name.to_owned()))?;
@@ -516,19 +431,6 @@ impl Shim {
         }
     }
 
-    /// A container's first process has ended, and with it every other.
-    fn reap(&mut self, index: usize) -> Result<(), RuntimeError> {
-        let Some(Ended { code, is_oom }) = self.containers[index].reap()? else { return Ok(()) };
-        let exit = Exit { code, at: clock::wall(), is_oom };
-        let record = &mut self.record.containers[index];
-        record.exit = Some(exit.clone());
-        self.unsaved.push(Event::Exited { container: record.name.clone(), exit });
-        self.containers[index].clean_up();
-        // It may have hidden others that ended.
-        self.reap_others();
-        Ok(())
-    }
-
     /// Tells exits, once they are on disk.
     fn announce_exits(&mut self) {
         if self.unsaved.is_empty() {
@@ -545,32 +447,6 @@ impl Shim {
         }
     }
 
-    /// Kills what runs, removes mounts and control groups, records it.
-    fn shut_down(&mut self) -> Result<(), RuntimeError> {
-        for container in &self.containers {
-            container.signal(Signal::KILL)?;
-        }
-        for index in 0..self.containers.len() {
-            while let Some(pidfd) = self.containers[index].pidfd() {
-                let children = PollFd::new(&self.children, PollFlags::IN);
-                let mut fds = [PollFd::from_borrowed_fd(pidfd, PollFlags::IN), children];
-                match rustix::event::poll(&mut fds, None) {
-                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                    Err(error) => return Err(RuntimeError::host("poll", error)),
-                }
-                // Those that entered it first: it does not end before they are gone.
-                self.reap_others();
-                self.reap(index)?;
-            }
-        }
-        if let Some(cgroup) = &self.cgroup {
-            cgroup.remove().map_err(|e| RuntimeError::host("remove the control group", e))?;
-        }
-        self.record.phase = SandboxPhase::Removed;
-        self.save(Keep::Power)?;
-        self.announce_exits();
-        Ok(())
-    }
 }
 
 /// So that `ps` and `top` tell shims apart: `shim-` and the start of the task's id.

@@ -21,11 +21,11 @@ pub(super) fn own_mount_namespace() -> Result<(), RuntimeError> {
     rustix::mount::mount_change("/", flags).map_err(|e| RuntimeError::host("keep mounts to the shim", e))
 }
 
-/// Mounts `layers` (base first) at `dir/rootfs`, changes going to `dir/upper`.
-pub(super) fn mount(dir: &Path, layers: &[PathBuf]) -> Result<PathBuf, RuntimeError> {
+/// Mounts `layers` (base first) at `dir/rootfs`, changes going to `written/upper`.
+pub(super) fn mount(dir: &Path, written: &Path, layers: &[PathBuf]) -> Result<PathBuf, RuntimeError> {
     let doing = "mount the root file system";
     let host = |error: io::Error| RuntimeError::host(doing, error);
-    let (upper, work, root) = (dir.join("upper"), dir.join("work"), dir.join("rootfs"));
+    let (upper, work, root) = (written.join("upper"), written.join("work"), dir.join("rootfs"));
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     // The upper directory's mode is what the container sees at `/`.

@@ -8,10 +8,11 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use core_lifecycle::Ulimit;
-use oci_spec::runtime::{PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Spec, UserBuilder};
+use oci_spec::runtime::{PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, Spec, UserBuilder};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
+use rustix::thread::CapabilitySet;
 
 use crate::contract::RuntimeError;
 use crate::protocol::Start;
@@ -25,8 +26,9 @@ pub(super) fn finish(spec: &mut Spec, root: &Path, start: &Start) -> Result<Vec<
         .map_err(|e| RuntimeError::host("open the root file system", e))?;
     let user = oci::users::resolve_user(&root, start.user.as_deref().unwrap_or_default());
     let user = user.map_err(|error| RuntimeError::Plan(error.to_string()))?;
-    let (rlimits, warnings) = limits(&start.ulimits)?;
+    let (rlimits, mut warnings) = limits(&start.ulimits)?;
     let Some(process) = spec.process_mut() else { return Ok(warnings) };
+    grant_capabilities(process, start, &mut warnings)?;
     make_directory(&root, process.cwd())?;
     let mut env = process.env().clone().unwrap_or_default();
     if !env.iter().any(|entry| entry.starts_with("HOME=")) {
@@ -70,6 +72,39 @@ fn make_directory(root: &OwnedFd, path: &Path) -> Result<(), RuntimeError> {
             other => other,
         };
         parent = opened.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Leaves out capabilities that this process has not got, and so cannot give. Those that were asked for by
+/// name are refused.
+fn grant_capabilities(
+    process: &mut Process,
+    start: &Start,
+    warnings: &mut Vec<String>,
+) -> Result<(), RuntimeError> {
+    let own = rustix::thread::capabilities(None).map_err(|e| RuntimeError::host("read capabilities", e))?;
+    let wanted = process.capabilities().as_ref().and_then(|sets| sets.bounding().clone()).unwrap_or_default();
+    // One that rustix does not name, the kernel decides about.
+    let bit = |name: &str| CapabilitySet::from_name(name).unwrap_or(CapabilitySet::empty());
+    let (mut granted, mut missing) = (wanted.clone(), Vec::new());
+    for capability in wanted {
+        let name = capability.to_string();
+        if own.permitted.contains(bit(&name)) {
+            continue;
+        }
+        let is_asked = |given: &String| given.to_ascii_uppercase().trim_start_matches("CAP_") == name;
+        if start.linux.capabilities_add.iter().any(is_asked) {
+            let text = format!("capability {name}: this host cannot grant it");
+            return Err(RuntimeError::Limit(text));
+        }
+        granted.remove(&capability);
+        missing.push(name);
+    }
+    if !missing.is_empty() {
+        missing.sort();
+        warnings.push(format!("capabilities that this host cannot grant: {}", missing.join(", ")));
+        process.set_capabilities(Some(launch::defaults::capabilities(&granted)));
     }
     Ok(())
 }

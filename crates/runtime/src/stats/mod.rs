@@ -57,9 +57,9 @@ fn of(stats: &launch::cgroup::Stats, machine: &Machine) -> ContainerStats {
         memory_inactive_file_bytes: stats.inactive_file_bytes.unwrap_or(0),
         memory_max_bytes: stats.memory_peak_bytes.unwrap_or(0),
         // As Docker has it: without a limit, it is the machine that limits.
-        memory_limit_bytes: stats.memory_limit_bytes.map_or(machine.memory_bytes, |limit| {
-            limit.min(machine.memory_bytes)
-        }),
+        memory_limit_bytes: stats
+            .memory_limit_bytes
+            .map_or(machine.memory_bytes, |limit| limit.min(machine.memory_bytes)),
         memory_detail: stats.memory_detail.clone(),
         pids: stats.pids.unwrap_or(0),
         pids_limit: stats.pids_limit,

@@ -45,7 +45,8 @@ Inter-|   Receive                                                |  Transmit
   eth1:    1500      10    1    2    0     0          0         0     2500      20    3    4    0     0       0          0
 ";
         let found = parse(table);
-        let sums = found.get("eth1").map(|i| [i.received_bytes, i.received_dropped, i.sent_bytes, i.sent_errors]);
+        let sums =
+            found.get("eth1").map(|i| [i.received_bytes, i.received_dropped, i.sent_bytes, i.sent_errors]);
         assert_eq!((found.len(), sums), (1, Some([1500, 2, 2500, 3])));
     }
 }

@@ -61,6 +61,7 @@ pub(crate) fn of(
 }
 
 fn share(elapsed: Duration, units: u32, percent: u64) -> u64 {
-    let used = elapsed.as_nanos() * u128::from(units) * u128::from(percent) / u128::from(UNITS_PER_CORE * 100);
+    let used =
+        elapsed.as_nanos() * u128::from(units) * u128::from(percent) / u128::from(UNITS_PER_CORE * 100);
     u64::try_from(used).unwrap_or(u64::MAX)
 }

@@ -91,7 +91,10 @@ async fn what_cannot_be_run_is_said() {
     };
     let missing = "exec: \"nope\": executable file not found in $PATH".to_owned();
     assert_eq!(fails("nope").await, (127, missing));
-    assert_eq!(fails("/nope").await, (127, "exec: \"/nope\": stat /nope: no such file or directory".to_owned()));
+    assert_eq!(
+        fails("/nope").await,
+        (127, "exec: \"/nope\": stat /nope: no such file or directory".to_owned())
+    );
     assert_eq!(fails("/etc/passwd").await, (126, "exec: \"/etc/passwd\": permission denied".to_owned()));
     let unknown = fixture.runtime.exec(TASK, "other", plan("true")).await.err();
     assert!(matches!(unknown, Some(RuntimeError::NoContainer(_))), "{unknown:?}");
@@ -135,7 +138,8 @@ async fn a_terminal_has_a_size_and_a_keyboard() {
     let Some(fixture) = linux() else { return };
     sleeping(&fixture).await;
     let size = TerminalSize { columns: 100, rows: 30 };
-    let script = "stty size; tty; echo $TERM; trap 'stty size' WINCH; while read line; do echo got $line; done";
+    let script =
+        "stty size; tty; echo $TERM; trap 'stty size' WINCH; while read line; do echo got $line; done";
     let plan = ExecPlan { terminal: Some(size), has_input: true, ..plan(script) };
     let mut exec = fixture.runtime.exec(TASK, "main", plan).await.unwrap();
     let seen = until(&mut exec.output, "xterm\r\n").await;

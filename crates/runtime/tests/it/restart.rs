@@ -29,7 +29,10 @@ async fn files_and_spool_go_on(fixture: Fixture) {
     assert_eq!(exit_of(&mut events).await.code, 1);
     for restarts in 1..=2 {
         let again = runtime.restart_container(TASK, "main").await.unwrap();
-        assert_eq!((again.restarts, again.exit.clone(), &again.runtime_id), (restarts, None, &first.runtime_id));
+        assert_eq!(
+            (again.restarts, again.exit.clone(), &again.runtime_id),
+            (restarts, None, &first.runtime_id)
+        );
         assert!(again.started_at > first.started_at);
         assert_eq!(exit_of(&mut events).await.code, 1 + restarts as i32);
     }
@@ -97,7 +100,10 @@ async fn a_shim_killed_meanwhile_leaves_one_truth() {
         let task = format!("{round:032x}");
         let runtime = &fixture.runtime;
         let mut events = runtime.events(&task);
-        runtime.create_sandbox(runtime::TaskSandbox { task: task.clone(), ..fixture.sandbox() }).await.unwrap();
+        runtime
+            .create_sandbox(runtime::TaskSandbox { task: task.clone(), ..fixture.sandbox() })
+            .await
+            .unwrap();
         let other = runtime.start_container(&task, fixture.plan("other", "exec sleep 1000")).await.unwrap();
         runtime.start_container(&task, fixture.plan("main", "sleep 1000; exit 3")).await.unwrap();
         runtime.stop(&task, "main", Signal::KILL, Duration::ZERO).await.unwrap();
@@ -124,6 +130,35 @@ async fn a_shim_killed_meanwhile_leaves_one_truth() {
         let group = options(fixture.dir.path(), None).cgroup.join(&task);
         assert!(!launch::cgroup::Cgroup::open(&hierarchies, &group).unwrap().exists(), "something is left");
     }
+    fixture.end().await;
+}
+
+/// Its containers ended with it, and start again under another.
+#[tokio::test]
+async fn a_task_outlives_its_shim() {
+    let Some(fixture) = linux() else { return };
+    let runtime = &fixture.runtime;
+    let mut events = runtime.events(TASK);
+    runtime.create_sandbox(fixture.sandbox()).await.unwrap();
+    let script = "echo x >> /count; grep -c x /count; exec sleep 1000";
+    runtime.start_container(TASK, fixture.plan("main", script)).await.unwrap();
+    let record = runtime.start_container(TASK, fixture.plan("other", script)).await.unwrap();
+    for name in ["main", "other"] {
+        runtime.output(TASK, name, Default::default()).await.unwrap();
+    }
+    rustix::process::kill_process(shim(record.pid), rustix::process::Signal::KILL).unwrap();
+    while !matches!(events.recv().await.expect("the loss is told"), Event::SandboxLost { .. }) {}
+    let (main, other) =
+        tokio::join!(runtime.restart_container(TASK, "main"), runtime.restart_container(TASK, "other"));
+    assert_eq!((main.unwrap().restarts, other.as_ref().unwrap().restarts), (1, 1));
+    let state = runtime.state(TASK).await.unwrap().unwrap();
+    assert_eq!((state.phase, state.containers.iter().all(|c| c.exit.is_none())), (SandboxPhase::Ready, true));
+    runtime.stop(TASK, "main", Signal::KILL, Duration::ZERO).await.unwrap();
+    assert_eq!(fixture.output("main").await, "1\n2\n");
+    // What was removed stays so.
+    runtime.remove_sandbox(TASK).await.unwrap();
+    let removed = runtime.restart_container(TASK, "main").await.unwrap_err();
+    assert!(matches!(removed, RuntimeError::NoSandbox(_)), "{removed:?}");
     fixture.end().await;
 }
 
@@ -176,7 +211,8 @@ async fn one_that_closes_its_streams_runs_on() {
     let script = format!("mkfifo /gate; {script}");
     let record = runtime.start_container(TASK, fixture.plan("main", &script)).await.unwrap();
     assert_eq!(fixture.output("main").await, "last\n");
-    let status = std::fs::read_to_string(format!("/proc/{}/stat", shim(record.pid).as_raw_nonzero())).unwrap();
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/stat", shim(record.pid).as_raw_nonzero())).unwrap();
     assert!(status.contains(") S "), "the shim sleeps: {status}");
     std::fs::write(format!("/proc/{}/root/gate", record.pid), "go\n").unwrap();
     assert_eq!(exit_of(&mut events).await.code, 8);

@@ -13,8 +13,13 @@ fn translated(change: impl FnOnce(&Fixture, &mut ContainerPlan)) -> Result<Spec,
     change(&fixture, &mut plan);
     let mut sandbox = fixture.sandbox();
     sandbox.place.network = runtime::Network::Join("/run/netns/x".into());
-    spec::translate(&sandbox, &plan, Path::new("/root"), Path::new("/task"), Path::new("boxship/t/main"))
-        .map_err(|e| e.to_string())
+    let layout = spec::Layout {
+        root: Path::new("/root"),
+        files: Path::new("/task"),
+        shm: Path::new("/task/shm"),
+        cgroup: Path::new("boxship/t/main"),
+    };
+    spec::translate(&sandbox, &plan, &layout).map_err(|e| e.to_string())
 }
 
 fn args(change: impl FnOnce(&mut ContainerPlan)) -> Vec<String> {

@@ -1,0 +1,38 @@
+//! What a task's containers stand on together: namespaces that they share, shared memory, a disk.
+
+use std::ffi::CString;
+
+use core_lifecycle::Namespace;
+use launch::Holder;
+use rustix::mount::MountFlags;
+
+use super::Config;
+use crate::contract::RuntimeError;
+use crate::record::TaskDir;
+
+pub(super) struct Ground {
+    /// Holds the namespaces that containers share.
+    pub holder: Option<Holder>,
+}
+
+/// Of the task's shared memory, as Docker has it.
+const SHM: &str = "mode=1777,size=65536k";
+
+impl Ground {
+    /// In the shim's own mount namespace: what is mounted here goes with it.
+    pub fn lay(task: &TaskDir, config: &Config) -> Result<Self, RuntimeError> {
+        let sandbox = &config.sandbox;
+        if sandbox.ipc_mode == Namespace::Task {
+            let shm = task.shm();
+            std::fs::create_dir_all(&shm).map_err(|e| RuntimeError::host("make shared memory", e))?;
+            let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+            let options = CString::new(SHM).expect("a constant without zero bytes");
+            rustix::mount::mount("shm", &shm, "tmpfs", flags, Some(options.as_c_str()))
+                .map_err(|e| RuntimeError::host("mount shared memory", e))?;
+        }
+        let shares = [sandbox.pid_mode, sandbox.ipc_mode].contains(&Namespace::Task);
+        let holder = shares.then(launch::hold).transpose();
+        let holder = holder.map_err(|e| RuntimeError::host("share namespaces", e))?;
+        Ok(Ground { holder })
+    }
+}
