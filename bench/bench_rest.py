@@ -41,7 +41,7 @@ def shims(server):
     found = []
     for at in Path("/proc").glob("[0-9]*"):
         try:
-            if (at / "comm").read_text().strip() == "boxship-shim" and os.fsencode(server.data_dir.name) in b"".join(
+            if (at / "comm").read_text().startswith(("boxship-shim", "shim-")) and os.fsencode(server.data_dir.name) in b"".join(
                     os.fsencode(os.readlink(fd)) for fd in (at / "fd").iterdir()):
                 found.append(int(at.name))
         except OSError:

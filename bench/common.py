@@ -153,8 +153,15 @@ class Raw:
         self.buffer += got
 
     def call(self, request):
-        self.send(request)
-        status, body = self.receive()
+        try:
+            self.send(request)
+            status, body = self.receive()
+        except ConnectionError:
+            # One that was idle for long: the server may close it.
+            self.socket.close()
+            self.connect()
+            self.send(request)
+            status, body = self.receive()
         if status >= 300:
             raise RuntimeError(f"{status}: {body[:500]}")
         return body
