@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod env;
+mod exec;
 pub(crate) mod image;
 pub(crate) mod logs;
 pub(crate) mod ps;
@@ -23,6 +24,8 @@ pub enum Command {
     Status,
     /// Run an image as a Fargate task and follow its log
     Run(run::RunArgs),
+    /// Run a command in a running container; a shell where none is given
+    Exec(exec::ExecArgs),
     /// List tasks
     Ps(ps::PsArgs),
     /// Print a task's log
@@ -39,6 +42,7 @@ pub async fn run(command: Command, place: &Place) -> Result<ExitCode> {
         Command::Env(args) => env::run(&args, place),
         Command::Status => status::run(&client).await,
         Command::Run(args) => run::run(&client, args).await,
+        Command::Exec(args) => exec::run(&client, args).await,
         Command::Ps(args) => ps::run(&client, &args).await,
         Command::Logs(args) => logs::run(&client, &args).await,
         Command::Image(command) => image::run(&client, command).await,

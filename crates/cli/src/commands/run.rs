@@ -151,6 +151,8 @@ pub async fn start(client: &Client, args: &RunArgs, steps: &Steps) -> Result<Run
         task_definition: definition,
         launch_type: Some(String::from("FARGATE")),
         network_configuration: Some(ecs::NetworkConfiguration { awsvpc_configuration: Some(network) }),
+        // So that `boxship exec` works.
+        enable_execute_command: Some(true),
         started_by: Some(String::from("boxship-run")),
         ..Default::default()
     };
@@ -229,6 +231,8 @@ fn definition(args: &RunArgs, role: &str, region: &str) -> Result<ecs::RegisterT
         cpu: Some(args.cpu.clone()),
         memory: Some(args.memory.clone()),
         execution_role_arn: Some(role.to_owned()),
+        // AWS: execute command asks for one.
+        task_role_arn: Some(role.to_owned()),
         container_definitions: vec![container],
         ..Default::default()
     })
