@@ -192,7 +192,7 @@ async fn what_it_leaves_running_ends_with_it() {
     let mut events = runtime.events(TASK);
     runtime.create_sandbox(fixture.sandbox()).await.unwrap();
     // A daemon with the pipe open, and many children that nobody waits for.
-    let script = "(nohup sleep 1000 &) ; for i in 1 2 3 4 5 6 7 8; do (true &) ; done; echo done; exit 6";
+    let script = "(sleep 1000 &) ; for i in 1 2 3 4 5 6 7 8; do (true &) ; done; echo done; exit 6";
     runtime.start_container(TASK, fixture.plan("main", script)).await.unwrap();
     assert_eq!(exit_of(&mut events).await.code, 6);
     assert_eq!(fixture.output("main").await, "done\n");
