@@ -1,4 +1,4 @@
-//! The long forms of what the gate runs briefly: hundreds of kills, minutes of fuzzing.
+//! The long forms of what the gate runs briefly: hundreds of kills, many histories, minutes of fuzzing.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 /// Crates with tests that read `BOXSHIP_LONG`.
-const CRASHES: [&str; 3] = ["store-sqlite", "journal", "vpc"];
+const CRASHES: [&str; 5] = ["store-sqlite", "journal", "vpc", "core-lifecycle", "agent"];
 const FUZZ_SECONDS: &str = "120";
 
 /// Runs all of it; takes about an hour on two cores.

@@ -60,7 +60,9 @@ impl LogDriver {
     /// Adds options. The `awslogs` driver has none that could be secret; neither has none at all.
     pub fn add_options(&mut self, values: BTreeMap<String, String>) {
         match self {
-            LogDriver::JsonFile { options, .. } | LogDriver::Syslog(options) | LogDriver::Fluentd(options) => {
+            LogDriver::JsonFile { options, .. }
+            | LogDriver::Syslog(options)
+            | LogDriver::Fluentd(options) => {
                 options.extend(values);
             }
             LogDriver::None | LogDriver::Awslogs(_) => {}

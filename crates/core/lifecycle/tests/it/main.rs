@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod container;
+mod histories;
 mod life;
 mod properties;
 mod simulate;
