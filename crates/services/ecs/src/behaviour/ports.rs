@@ -1,9 +1,11 @@
 //! Port mappings: their rules, and what they come to for a host.
 //!
 //! Where containers share a network namespace (`awsvpc`, `host`), a port of the container is the
-//! port of the host. In bridge mode a missing or zero host port is the host's to choose.
+//! port of the host. In bridge mode a missing or zero host port is the host's to choose. A range is
+//! one mapping that says so.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use core_lifecycle::{NetworkMode, PortMapping, PortRange};
 
@@ -13,6 +15,8 @@ use crate::state::definition::Spec;
 
 /// AWS: mappings, and ranges, of one container.
 const MOST: usize = 100;
+/// Ports of the host that one container may have: each costs a socket and a rule.
+const MOST_OPEN: u32 = 1000;
 
 /// What is wrong with port mappings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,54 +74,69 @@ pub fn check(c: &ContainerDefinition, spec: &Spec) -> Result<(), PortFlaw> {
 /// No two mappings of a task may want one port, or have one name.
 pub fn distinct(spec: &Spec) -> Result<(), PortFlaw> {
     let is_shared = matches!(network_mode(spec), NetworkMode::Awsvpc | NetworkMode::Host);
-    let (mut inside, mut outside, mut names) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let mut names = BTreeSet::new();
+    let mut taken: Vec<(RangeInclusive<u16>, String)> = Vec::new();
+    let mut take = |ports: RangeInclusive<u16>, protocol: &str| -> Option<u16> {
+        let is_met = |other: &&(RangeInclusive<u16>, String)| {
+            other.1 == protocol && other.0.start() <= ports.end() && ports.start() <= other.0.end()
+        };
+        let met = taken.iter().find(is_met).map(|other| *other.0.start().max(ports.start()));
+        taken.push((ports, String::from(protocol)));
+        met
+    };
     for c in &spec.containers {
-        if !is_shared {
-            inside.clear();
-        }
-        for mapping in c.port_mappings.iter().flatten() {
-            if let Some(name) = mapping.name.as_ref().filter(|name| !name.is_empty())
-                && !names.insert(name)
-            {
+        for name in c.port_mappings.iter().flatten().filter_map(|mapping| mapping.name.as_ref()) {
+            if !name.is_empty() && !names.insert(name) {
                 return Err(PortFlaw::Name(name.clone()));
             }
         }
-        for PortMapping { container_port, host_port, protocol, .. } in ports(c, spec) {
-            // AWS: a container may show one port of its own at several of the host's.
-            let is_new = inside.insert((container_port, protocol.clone()));
-            if is_shared && !is_new {
-                return Err(PortFlaw::ContainerPort { port: container_port, protocol });
-            }
-            if !is_shared && host_port != 0 && !outside.insert((host_port, protocol.clone())) {
-                return Err(PortFlaw::TwiceOnHost { port: host_port, protocol });
+        for mapping in ports(c, spec) {
+            let protocol = mapping.protocol.clone();
+            if is_shared {
+                let last = mapping.range.map_or(mapping.container_port, |range| range.last);
+                if let Some(port) = take(mapping.container_port..=last, &protocol) {
+                    return Err(PortFlaw::ContainerPort { port, protocol });
+                }
+            } else if mapping.host_port != 0 {
+                // A container may show one port of its own at several of the host's.
+                if let Some(port) = take(mapping.host_port..=mapping.host_port, &protocol) {
+                    return Err(PortFlaw::TwiceOnHost { port, protocol });
+                }
             }
         }
     }
     Ok(())
 }
 
-/// The port mappings of a container of `spec`, a range as one mapping for each of its ports.
+/// The port mappings of a container of `spec`.
 pub fn ports(c: &ContainerDefinition, spec: &Spec) -> Vec<PortMapping> {
     let mode = network_mode(spec);
-    c.port_mappings.iter().flatten().flat_map(|mapping| port(mapping, mode)).collect()
+    c.port_mappings.iter().flatten().filter_map(|mapping| port(mapping, mode)).collect()
 }
 
-fn port(mapping: &state::PortMapping, mode: NetworkMode) -> Vec<PortMapping> {
-    let protocol = mapping.protocol.as_deref().unwrap_or("tcp");
-    let is_shared = matches!(mode, NetworkMode::Awsvpc | NetworkMode::Host);
-    let one = |container_port: u16, asked: u16, range| PortMapping {
-        container_port,
-        host_port: if is_shared { container_port } else { asked },
-        protocol: String::from(protocol),
-        range,
-    };
-    if let Some((first, last)) = mapping.container_port_range.as_deref().and_then(range) {
-        let range = Some(PortRange { first, last });
-        return (first..=last).map(|port| one(port, 0, range)).collect();
-    }
+fn port(mapping: &state::PortMapping, mode: NetworkMode) -> Option<PortMapping> {
     let number = |port: i32| u16::try_from(port).ok();
-    let Some(container_port) = mapping.container_port.and_then(number) else { return Vec::new() };
-    vec![one(container_port, mapping.host_port.and_then(number).unwrap_or(0), None)]
+    let range = mapping.container_port_range.as_deref().and_then(range);
+    let container_port = match range {
+        Some((first, _)) => first,
+        None => mapping.container_port.and_then(number)?,
+    };
+    let is_shared = matches!(mode, NetworkMode::Awsvpc | NetworkMode::Host);
+    let host_port = if is_shared { container_port } else { mapping.host_port.and_then(number).unwrap_or(0) };
+    Some(PortMapping {
+        container_port,
+        host_port,
+        protocol: String::from(mapping.protocol.as_deref().unwrap_or("tcp")),
+        range: range.map(|(first, last)| PortRange { first, last }),
+    })
+}
+
+/// Whether a container wants more ports of its host than that opens for one.
+pub fn too_wide(c: &ContainerDefinition, spec: &Spec) -> bool {
+    let width =
+        |mapping: PortMapping| mapping.range.map_or(1, |range| u32::from(range.last - range.first) + 1);
+    network_mode(spec) == NetworkMode::Bridge
+        && ports(c, spec).into_iter().map(width).sum::<u32>() > MOST_OPEN
 }
 
 /// `8000-8010`: first and last, the first below the last.
@@ -149,7 +168,10 @@ mod tests {
         let told = |mode, mapping: state::PortMapping| {
             let spec = spec(mode, &[vec![mapping]]);
             let ports = ports(&spec.containers[0], &spec);
-            ports.iter().map(|it| format!("{}:{}", it.host_port, it.container_port)).collect::<Vec<_>>()
+            let last =
+                |it: &PortMapping| it.range.map(|range| format!("-{}", range.last)).unwrap_or_default();
+            let show = |it: &PortMapping| format!("{}:{}{}", it.host_port, it.container_port, last(it));
+            ports.iter().map(show).collect::<Vec<_>>()
         };
         let span = |text: &str| state::PortMapping {
             container_port_range: Some(String::from(text)),
@@ -161,8 +183,8 @@ mod tests {
             (Some("bridge"), mapping(80, Some(8080)), "8080:80"),
             (Some("host"), mapping(80, None), "80:80"),
             (Some("awsvpc"), mapping(80, Some(80)), "80:80"),
-            (Some("bridge"), span("90-92"), "0:90 0:91 0:92"),
-            (Some("awsvpc"), span("90-91"), "90:90 91:91"),
+            (Some("bridge"), span("90-92"), "0:90-92"),
+            (Some("awsvpc"), span("90-91"), "90:90-91"),
         ] {
             assert_eq!(told(mode, mapping.clone()).join(" "), expected, "{mode:?} {mapping:?}");
         }
@@ -179,5 +201,16 @@ mod tests {
         assert_eq!(twice(None, mapping(80, Some(8080)), mapping(80, Some(8081))), Ok(()));
         let udp = state::PortMapping { protocol: Some(String::from("udp")), ..mapping(53, None) };
         assert_eq!(twice(Some("host"), udp, mapping(53, None)), Ok(()));
+        let span = |text: &str| state::PortMapping {
+            container_port_range: Some(String::from(text)),
+            ..Default::default()
+        };
+        let protocol = || String::from("tcp");
+        let met = twice(Some("awsvpc"), span("80-90"), span("85-95"));
+        assert_eq!(met, Err(PortFlaw::ContainerPort { port: 85, protocol: protocol() }));
+        let met = twice(Some("awsvpc"), mapping(85, None), span("80-90"));
+        assert_eq!(met, Err(PortFlaw::ContainerPort { port: 85, protocol: protocol() }));
+        assert_eq!(twice(Some("awsvpc"), span("80-90"), span("91-95")), Ok(()));
+        assert_eq!(twice(Some("bridge"), span("80-90"), span("85-95")), Ok(()));
     }
 }

@@ -4,7 +4,7 @@
 //! Names and application protocols of port mappings are let through: they matter to Service
 //! Connect alone, which a task without a service has none of.
 
-use super::logs;
+use super::{logs, ports};
 use crate::state::container::ContainerDefinition;
 use crate::state::definition::Spec;
 use crate::state::volume::Volume;
@@ -20,7 +20,7 @@ pub fn missing(spec: &Spec) -> Option<String> {
     ];
     let task = task.into_iter().find(|(_, is_set)| *is_set).map(|(name, _)| String::from(name));
     task.or_else(|| spec.volumes.iter().find_map(volume))
-        .or_else(|| spec.containers.iter().find_map(container))
+        .or_else(|| spec.containers.iter().find_map(|c| container(c, spec)))
 }
 
 fn is_linux(spec: &Spec) -> bool {
@@ -63,8 +63,9 @@ fn volume(v: &Volume) -> Option<String> {
     Some(format!("volumes.{member} (volume '{}')", name.as_deref().unwrap_or_default()))
 }
 
-fn container(c: &ContainerDefinition) -> Option<String> {
-    let found = member(c).map(String::from).or_else(|| device(c)).or_else(|| log(c))?;
+fn container(c: &ContainerDefinition, spec: &Spec) -> Option<String> {
+    let is_wide = || ports::too_wide(c, spec).then(|| String::from("portMappings of more than 1000 ports"));
+    let found = member(c).map(String::from).or_else(|| device(c)).or_else(|| log(c)).or_else(is_wide)?;
     Some(format!("containerDefinitions.{found} (container '{}')", c.name()))
 }
 
