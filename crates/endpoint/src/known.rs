@@ -31,6 +31,8 @@ pub(crate) struct Subject {
     pub task: Assignment,
     /// Of containers with a network of their own.
     pub addresses: BTreeMap<String, Ipv4Addr>,
+    /// Under which it is known.
+    ids: Vec<String>,
     observation: Mutex<Arc<Observation>>,
     pub samples: Mutex<Samples>,
     /// The last that were issued for its role. Held while new ones are made.
@@ -58,23 +60,28 @@ impl Known {
             return;
         }
         let observation = before.map(|before| before.observation()).unwrap_or_default();
-        let subject = Arc::new(Subject {
+        let mut own = Vec::with_capacity(task.containers.len() + 1);
+        for spec in &task.containers {
+            let id = ids.container(&task.task_arn, &spec.name);
+            tables.containers.insert(id.clone(), (task.task_id.clone(), spec.name.clone()));
+            own.push(id);
+        }
+        if task.task_role.is_some() {
+            let id = ids.credentials(&task.task_arn);
+            tables.credentials.insert(id.clone(), task.task_id.clone());
+            own.push(id);
+        }
+        let subject = Subject {
             task: task.clone(),
             addresses,
+            ids: own,
             observation: Mutex::new(observation),
             samples: Mutex::default(),
             issued: tokio::sync::Mutex::default(),
             asked: Mutex::default(),
             faults: tokio::sync::Mutex::default(),
-        });
-        for spec in &task.containers {
-            let id = ids.container(&task.task_arn, &spec.name);
-            tables.containers.insert(id, (task.task_id.clone(), spec.name.clone()));
-        }
-        if task.task_role.is_some() {
-            tables.credentials.insert(ids.credentials(&task.task_arn), task.task_id.clone());
-        }
-        tables.by_task.insert(task.task_id.clone(), subject);
+        };
+        tables.by_task.insert(task.task_id.clone(), Arc::new(subject));
     }
 
     /// Of a task that is not known nothing is kept.
@@ -87,9 +94,10 @@ impl Known {
 
     pub fn close(&self, task_id: &str) {
         let mut tables = lock(&self.tables);
-        if tables.by_task.remove(task_id).is_some() {
-            tables.containers.retain(|_, (task, _)| task != task_id);
-            tables.credentials.retain(|_, task| task != task_id);
+        let Some(subject) = tables.by_task.remove(task_id) else { return };
+        for id in &subject.ids {
+            tables.containers.remove(id);
+            tables.credentials.remove(id);
         }
     }
 

@@ -148,9 +148,14 @@ impl Apis {
         peer: &Peer,
         request_id: &str,
     ) -> Result<Encoded, Fault> {
-        let caller = self.caller(asked.protocol, parts, peer, request_id)?;
-        let Some(service) = asked.service else { return Err(no_api(parts, asked)) };
-        let operation = find(service, asked)?;
+        let caller = self.caller(asked.protocol, parts, peer, request_id);
+        let Some(service) = asked.service else { return caller.and(Err(no_api(parts, asked))) };
+        let operation = match find(service, asked) {
+            // Some operations of AWS take no signature: that we lack one is said before that.
+            Err(absent) if is_unsigned(&caller) && asked.api.knows(&asked.operation) => return Err(absent),
+            found => found,
+        };
+        let (caller, operation) = (caller?, operation?);
         check_envelope(asked, parts, body)?;
         authorize(&caller, service, operation)?;
         let wire_parts = Parts {
@@ -201,6 +206,10 @@ impl Apis {
         let origin: Origin = peer.origin.clone();
         Ok(Caller { account, region, principal, origin, request_id: request_id.to_owned() })
     }
+}
+
+fn is_unsigned(caller: &Result<Caller, Fault>) -> bool {
+    caller.as_ref().is_err_and(|fault| fault.code.starts_with("MissingAuthenticationToken"))
 }
 
 /// AWS: each family of APIs has its own words for a key that opens nothing.

@@ -131,7 +131,10 @@ async fn a_task_on_an_instance() {
     let mount =
         |volume: &str, path: &str| Mount { volume: volume.into(), path: path.into(), is_read_only: false };
     task.containers[0].mounts = vec![mount("data", "/data"), mount("host", "/host")];
-    task.containers[0].restart = Some(RestartPolicy { ignored_exit_codes: vec![], attempt_period: std::time::Duration::from_secs(60) });
+    task.containers[0].restart = Some(RestartPolicy {
+        ignored_exit_codes: vec![],
+        attempt_period: std::time::Duration::from_secs(60),
+    });
     task.volumes = vec![
         Volume { name: "data".into(), source: VolumeSource::Task },
         Volume { name: "host".into(), source: VolumeSource::Host("/srv".into()) },

@@ -15,7 +15,8 @@ use tokio::sync::watch;
 /// A gateway of its own, and a connection to it. Dropping the sender ends it.
 async fn connect(options: GatewayOptions) -> (TcpStream, watch::Sender<bool>) {
     let sts = service_sts::Config { secret: base::Secret::new("s"), wall: base::clock::wall };
-    let builder = PlatformBuilder::default().with(service_sts::service(&sts)).issuing(service_sts::keys(&sts));
+    let builder =
+        PlatformBuilder::default().with(service_sts::service(&sts)).issuing(service_sts::keys(&sts));
     let store = Store::open(Memory::default().open(), builder.kinds()).unwrap();
     let platform = builder.build(store, Clock::new(Duration::ZERO), 7);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -78,4 +79,68 @@ async fn a_client_that_has_said_everything_gets_its_answers() {
     let mut answers = String::new();
     stream.read_to_string(&mut answers).await.unwrap();
     assert_eq!(answers.matches("HTTP/1.1 ").count(), 20, "{answers}");
+}
+
+/// Asks who the holder of `key` and `token` is, in the form of a query API and of a JSON API.
+async fn who(key: &str, token: &str) -> [String; 2] {
+    let authorization = |service: &str| {
+        format!(
+            "authorization: AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/{service}/aws4_request, \
+             SignedHeaders=host, Signature=00\r\nx-amz-date: 20260101T000000Z\r\nx-amz-security-token: {token}\r\n"
+        )
+    };
+    let form = "Action=GetCallerIdentity&Version=2011-06-15";
+    let query = format!("{HEAD}{}content-length: {}\r\n\r\n{form}", authorization("sts"), form.len());
+    let target = "x-amz-target: AmazonEC2ContainerServiceV20141113.ListClusters\r\n";
+    let json = format!("{HEAD}{}{target}content-length: 2\r\n\r\n{{}}", authorization("ecs"));
+    let ask = async |text: String| exchange(GatewayOptions::default(), text.as_bytes()).await;
+    [ask(query).await, ask(json).await]
+}
+
+/// The text of an element.
+fn member(answer: &str, name: &str) -> String {
+    let (_, rest) = answer.split_once(&format!("<{name}>")).unwrap_or_else(|| panic!("{name} in {answer}"));
+    rest.split_once('<').unwrap().0.to_owned()
+}
+
+#[tokio::test]
+async fn a_key_of_ours_is_good_where_it_is_known() {
+    let form = "Action=GetSessionToken&Version=2011-06-15";
+    let authorization = "authorization: AWS4-HMAC-SHA256 Credential=111122223333/20260101/us-east-1/sts/aws4_request, \
+                         SignedHeaders=host, Signature=00\r\nx-amz-date: 20260101T000000Z\r\n";
+    let (mut stream, _stop) = connect(GatewayOptions::default()).await;
+    let head = HEAD.replace("connection: close\r\n", "");
+    let request = format!("{head}{authorization}content-length: {}\r\n\r\n{form}", form.len());
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut issued = String::new();
+    while !issued.contains("</GetSessionTokenResponse>") {
+        let mut part = vec![0; 4_096];
+        let length = stream.read(&mut part).await.unwrap();
+        assert_ne!(length, 0, "{issued}");
+        issued.push_str(std::str::from_utf8(&part[..length]).unwrap());
+    }
+    let (key, token) = (member(&issued, "AccessKeyId"), member(&issued, "SessionToken"));
+    let form = "Action=GetCallerIdentity&Version=2011-06-15";
+    let authorization = authorization.replace("111122223333", &key);
+    let request = format!(
+        "{HEAD}{authorization}x-amz-security-token: {token}\r\ncontent-length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(member(&answer, "Account"), "111122223333");
+    // Another gateway has the same secret, and no record of the session.
+    let [query, json] = who(&key, &token).await;
+    assert!(
+        query.starts_with("HTTP/1.1 403") && query.contains("<Code>InvalidClientTokenId</Code>"),
+        "{query}"
+    );
+    assert!(json.starts_with("HTTP/1.1 400") && json.contains("UnrecognizedClientException"), "{json}");
+}
+
+#[tokio::test]
+async fn a_key_of_anybody_else_is_the_default_accounts() {
+    let [query, _] = who("ASIAIOSFODNN7EXAMPLE", "x").await;
+    assert_eq!(member(&query, "Arn"), "arn:aws:iam::000000000000:root");
 }
