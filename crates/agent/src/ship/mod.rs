@@ -28,7 +28,7 @@ pub(crate) use driver::{Driving, is_kept, probe};
 pub(crate) use identity::Identity;
 
 /// Read at once from a spool; one line may come on top.
-const MAX_SPOOL_BYTES: usize = awslogs::MAX_BYTES / 2 - MAX_LINE;
+const MAX_SPOOL_BYTES: usize = awslogs::MAX_BYTES - MAX_LINE;
 
 /// How long lines are collected after the first: few calls, and still readable within a second.
 const LINGER: Duration = Duration::from_millis(100);
@@ -56,6 +56,8 @@ pub(crate) struct Shipper {
 struct Batch {
     entries: Vec<Entry>,
     next: Position,
+    /// More lies behind it already.
+    is_full: bool,
 }
 
 impl Shipper {
@@ -80,7 +82,7 @@ impl Shipper {
         let mut closed = std::pin::pin!(closed);
         loop {
             let batch = self.read(&dir, shipped, &driver, is_closed).await?;
-            if let Some(Batch { entries, next }) = batch {
+            if let Some(Batch { entries, next, is_full }) = batch {
                 shipped.under_way = Some(next);
                 shipped.file_bytes = driver.file_bytes();
                 self.save(&shipped)?;
@@ -88,6 +90,9 @@ impl Shipper {
                 shipped = Shipped { until: next, under_way: None, file_bytes: None };
                 self.save(&shipped)?;
                 Reader::new(&dir, next).release(next)?;
+                if is_full {
+                    continue;
+                }
             } else if is_closed {
                 return Ok(());
             }
@@ -129,13 +134,15 @@ impl Shipper {
             let mut reader = Reader::new(&dir, shipped.until);
             let mut entries = reader.read(max, MAX_SPOOL_BYTES)?;
             let next = reader.position();
+            let bytes: usize = entries.iter().map(|entry| entry.text.len()).sum();
+            let is_full = entries.len() == max || bytes >= MAX_SPOOL_BYTES / 2;
             if let Some(end) = shipped.under_way {
                 entries.retain(|entry| entry.next <= end);
                 let entries = match &start {
                     Some(start) => group::join(start, entries),
                     None => entries,
                 };
-                return Ok(Some(Batch { entries, next: end }));
+                return Ok(Some(Batch { entries, next: end, is_full: false }));
             }
             let fitting = awslogs::fitting(&entries);
             let is_cut = fitting < entries.len();
@@ -145,11 +152,12 @@ impl Shipper {
                 let whole = group::complete(&start, &entries, is_closed || is_cut || waited >= EVENT_WAIT);
                 entries.truncate(whole);
                 let last = entries.last().map(|entry| entry.next);
-                return Ok(last.map(|next| Batch { entries: group::join(&start, entries), next }));
+                let batch = |next| Batch { entries: group::join(&start, entries), next, is_full };
+                return Ok(last.map(batch));
             }
             let next = if is_cut { entries.last().map_or(next, |entry| entry.next) } else { next };
             let has_some = !entries.is_empty();
-            Ok(has_some.then_some(Batch { entries, next }))
+            Ok(has_some.then_some(Batch { entries, next, is_full }))
         };
         tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
     }
