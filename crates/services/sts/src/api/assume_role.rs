@@ -2,12 +2,11 @@
 
 use aws_sts::{AssumeRoleRequest, AssumeRoleResponse, AssumedRoleUser};
 use base::{AccountId, Arn, Fault, Timestamp};
+use core_policy::{Context, Verdict, Who, judge, of_service, url_decoded};
 use service::{Caller, Principal, Tx};
 
 use super::identity;
 use super::session_token::issue;
-use crate::behaviour::condition::Context;
-use crate::behaviour::trust::{Verdict, Who, judge};
 use crate::faults;
 use crate::seal::Seal;
 use crate::state::{Holder, assumed_role};
@@ -30,13 +29,12 @@ pub(super) fn assume(
     if role.arn != request.role_arn {
         return Err(denied("AssumeRole"));
     }
-    let who = who(tx.caller);
+    let (who, context) = asker(tx.caller, &request);
     // A service of the platform acts within the account that asked it to.
     if matches!(who, Who::Service(_)) && tx.caller.account != account {
         return Err(denied("AssumeRole"));
     }
     let trust = url_decoded(role.assume_role_policy_document.as_deref().unwrap_or_default());
-    let context = context(tx.caller, &request);
     let mut actions = vec!["AssumeRole"];
     actions.extend(request.source_identity.as_ref().map(|_| "SetSourceIdentity"));
     for action in actions {
@@ -77,45 +75,31 @@ fn role_of(text: &str) -> Result<(AccountId, String), Fault> {
     Ok((account, name.to_owned()))
 }
 
-fn who(caller: &Caller) -> Who {
-    match &caller.principal {
+/// Who asks, with what a trust policy may ask about it.
+/// AWS: "IAM and AWS STS condition context keys".
+fn asker(caller: &Caller, request: &AssumeRoleRequest) -> (Who, Context) {
+    let (who, mut context) = match &caller.principal {
         // AWS: "roles may not be assumed by root accounts". In open mode everybody is root, so it
         // stands for the account's administrator here.
-        Principal::Root => Who::Root(caller.account.clone()),
-        Principal::Role { arn, .. } => {
-            Who::Role { account: caller.account.clone(), role: arn.clone(), session: identity::arn(caller) }
+        Principal::Root => {
+            let principal = [("aws:principalarn", identity::arn(caller).to_string())];
+            (Who::Root(caller.account.clone()), Context::from(principal))
         }
-        Principal::Service(name) => Who::Service(name),
+        Principal::Role { arn, .. } => {
+            let (account, role) = (caller.account.clone(), arn.clone());
+            let who = Who::Role { account, role, session: identity::arn(caller) };
+            (who, Context::from([("aws:principalarn", arn.clone())]))
+        }
+        Principal::Service(name) => of_service(name, &caller.account, &caller.region),
+    };
+    if !matches!(who, Who::Service(_)) {
+        context.insert("aws:principalaccount", caller.account.to_string());
+        context.insert("aws:principalisawsservice", String::from("false"));
     }
-}
-
-/// AWS: "IAM and AWS STS condition context keys".
-fn context(caller: &Caller, request: &AssumeRoleRequest) -> Context {
-    let mut context = Context::from([("sts:rolesessionname", request.role_session_name.clone())]);
+    context.insert("sts:rolesessionname", request.role_session_name.clone());
     context.extend(request.external_id.clone().map(|id| ("sts:externalid", id)));
     context.extend(request.source_identity.clone().map(|id| ("sts:sourceidentity", id)));
-    let is_service = match &caller.principal {
-        Principal::Service(name) => {
-            // AWS: tasks' roles know their source by account and region, and nothing finer.
-            let source = Arn::new("ecs", caller.region.as_str(), &caller.account, "*");
-            context.insert("aws:principalservicename", (*name).to_owned());
-            context.insert("aws:sourceaccount", caller.account.to_string());
-            context.insert("aws:sourcearn", source.to_string());
-            true
-        }
-        Principal::Role { arn, .. } => {
-            context.insert("aws:principalaccount", caller.account.to_string());
-            context.insert("aws:principalarn", arn.clone());
-            false
-        }
-        Principal::Root => {
-            context.insert("aws:principalaccount", caller.account.to_string());
-            context.insert("aws:principalarn", identity::arn(caller).to_string());
-            false
-        }
-    };
-    context.insert("aws:principalisawsservice", is_service.to_string());
-    context
+    (who, context)
 }
 
 /// AWS: services' sessions are not bound by the role's maximum.
@@ -132,37 +116,9 @@ fn check_duration(who: &Who, secs: i32, most: i32) -> Result<(), Fault> {
     }
 }
 
-/// IAM answers documents URL-encoded.
-fn url_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let escaped = tail.get(..2).filter(|_| *first == b'%');
-        let escaped = escaped.and_then(|digits| std::str::from_utf8(digits).ok());
-        match escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{role_of, url_decoded};
-
-    #[test]
-    fn documents_are_decoded() {
-        assert_eq!(url_decoded("%7B%22a%22%3A%22%C3%A4%2B+%22%7D"), "{\"a\":\"ä++\"}");
-        assert_eq!(url_decoded("100%"), "100%");
-        assert_eq!(url_decoded("%zz"), "%zz");
-    }
+    use super::role_of;
 
     #[test]
     fn an_arn_of_a_role() {

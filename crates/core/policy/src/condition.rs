@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::pattern::{fits, fits_arn};
+use crate::pattern::{fits, fits_arn};
 
-/// What is known of a request, by key in lower case. A key that may be known and is not there is
-/// absent; any other cannot be evaluated.
-pub(crate) type Context = BTreeMap<&'static str, String>;
+/// What is known of a request, by key in lower case (`sts:externalid`). A key that may be known and
+/// is not there is absent; any other cannot be evaluated.
+pub type Context = BTreeMap<&'static str, String>;
 
 /// Keys that [`Context`] may have.
-pub(crate) const KEYS: [&str; 9] = [
+const KEYS: [&str; 9] = [
     "aws:principalaccount",
     "aws:principalarn",
     "aws:principalisawsservice",

@@ -2,15 +2,15 @@
 //!
 //! AWS: "Policy evaluation logic": an explicit denial wins, an allowing statement is needed.
 
-use base::{AccountId, Arn};
+use base::{AccountId, Arn, Region};
 use serde_json::Value;
 
-use super::condition::{self, Context};
-use super::pattern::fits;
+use crate::condition::{self, Context};
+use crate::pattern::fits;
 
 /// Who wants to assume a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Who {
+pub enum Who {
     /// The account itself.
     Root(AccountId),
     Role {
@@ -22,16 +22,31 @@ pub(crate) enum Who {
     Service(&'static str),
 }
 
+/// A service of the platform that acts within `account` and `region`, with what a trust policy may
+/// ask about it.
+pub fn of_service(name: &'static str, account: &AccountId, region: &Region) -> (Who, Context) {
+    // AWS: a task's role knows its source by account and region, and nothing finer.
+    let source = Arn::new("ecs", region.as_str(), account, "*");
+    let context = Context::from([
+        ("aws:principalisawsservice", String::from("true")),
+        ("aws:principalservicename", name.to_owned()),
+        ("aws:sourceaccount", account.to_string()),
+        ("aws:sourcearn", source.to_string()),
+    ]);
+    (Who::Service(name), context)
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     Allowed,
     Denied,
     /// It depends on this, which is not evaluated here.
     Unknown(String),
 }
 
-/// What `policy`, a document that has the shape of one, says of `action` (`AssumeRole`).
-pub(crate) fn judge(policy: &str, action: &str, who: &Who, context: &Context) -> Verdict {
+/// What the trust policy `policy`, a document that has the shape of one, says of `action`
+/// (`AssumeRole`).
+pub fn judge(policy: &str, action: &str, who: &Who, context: &Context) -> Verdict {
     let Ok(policy) = serde_json::from_str::<Value>(policy) else { return Verdict::Denied };
     let statements = match policy.get("Statement") {
         Some(Value::Array(statements)) => statements.as_slice(),
@@ -111,9 +126,9 @@ fn texts(value: &Value) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use base::{AccountId, Arn};
+    use base::{AccountId, Arn, Region};
 
-    use super::{Context, Verdict, Who, judge};
+    use super::{Context, Verdict, Who, judge, of_service};
 
     const TASKS: Who = Who::Service("ecs-tasks.amazonaws.com");
 
@@ -199,5 +214,19 @@ mod tests {
         check(&format!("[{},{}]", when("Allow", unknown), when("Allow", yes)), &root(), Verdict::Allowed);
         check(&format!("[{},{}]", when("Allow", yes), when("Deny", unknown)), &root(), name());
         check(&format!("[{},{}]", when("Allow", yes), when("Deny", no)), &root(), Verdict::Allowed);
+    }
+    #[test]
+    fn a_service_acts_for_an_account_and_a_region() {
+        let policy = r#"{"Statement":{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},
+            "Action":"sts:AssumeRole","Condition":{"ArnLike":{"aws:SourceArn":"arn:aws:ecs:eu-west-1:111122223333:*"},
+            "StringEquals":{"aws:SourceAccount":"111122223333"}}}}"#;
+        let verdict = |account: &str, region: &str| {
+            let (account, region) = (AccountId::parse(account).unwrap(), Region::parse(region).unwrap());
+            let (who, context) = of_service("ecs-tasks.amazonaws.com", &account, &region);
+            judge(policy, "AssumeRole", &who, &context)
+        };
+        assert_eq!(verdict("111122223333", "eu-west-1"), Verdict::Allowed);
+        assert_eq!(verdict("111122223333", "eu-west-2"), Verdict::Denied);
+        assert_eq!(verdict("444455556666", "eu-west-1"), Verdict::Denied);
     }
 }
