@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use core_lifecycle::supervision::{self, Run};
-use core_lifecycle::{Exit, Phase};
+use core_lifecycle::{Exit, NetworkMode, Phase};
 use runtime::{RuntimeError, Signal};
 use tokio::task::JoinSet;
 
@@ -71,6 +71,7 @@ impl Life {
         if tokio::time::timeout(LAST_OUTPUT, self.shipped()).await.is_err() {
             tracing::warn!(task = self.id, "output is stored later than the task's end is reported");
         }
+        self.give_ports_back().await;
         let now = self.shared.parts.clock.now();
         self.note.observation.stopped_at.get_or_insert(now);
         self.set_phase(Phase::Stopped);
@@ -109,6 +110,16 @@ impl Life {
 
     fn stop_signal(&self, container: &str) -> Signal {
         self.note.stop_signals.get(container).copied().map_or(Signal::TERM, Signal)
+    }
+
+    /// Whoever reads that a task has ended may ask for its ports at once.
+    async fn give_ports_back(&self) {
+        let Some(assignment) = self.assignment.clone() else { return };
+        if !matches!(assignment.network_mode, NetworkMode::Bridge | NetworkMode::Host) {
+            return;
+        }
+        let detached = attempt(|| self.shared.parts.network.detach(&assignment)).await;
+        self.told(detached, "ports of the host cannot be given back");
     }
 
     /// Takes away what the task had. Nobody waits for it.

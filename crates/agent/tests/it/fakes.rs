@@ -338,7 +338,7 @@ impl Host {
     ) -> Self {
         let inner = Simulated::open(dir.path().join("tasks"), clock.clone()).unwrap();
         let runtime = Arc::new(Chatty { inner, more: Notify::new(), writers: Mutex::default() });
-        let (up, reports) = mpsc::channel(4);
+        let (up, reports) = mpsc::channel(256);
         let parts = Parts {
             host: HostId(HOST.into()),
             clock: clock.clone(),
@@ -384,6 +384,18 @@ impl Host {
             if &*observed.task == arn(task).as_str() && is_so(&observed) {
                 return observed;
             }
+        }
+    }
+
+    /// A report that has been sent and not been looked at.
+    pub fn next_report(&mut self) -> Option<Observed> {
+        self.reports.try_recv().ok()
+    }
+
+    /// Until the task waits for something to happen. Room for its reports is the caller's to make.
+    pub async fn settle(&self) {
+        while !self.agent.is_idle() {
+            tokio::task::yield_now().await;
         }
     }
 

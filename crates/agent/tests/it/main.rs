@@ -3,6 +3,7 @@
 
 mod end;
 mod fakes;
+mod histories;
 mod orders;
 mod output;
 mod restart;

@@ -36,13 +36,6 @@ fn status(seen: &Observation, container: usize) -> Option<HealthStatus> {
 }
 
 impl Host {
-    /// Until the task waits for something to happen. Reports wait in the channel meanwhile.
-    async fn settle(&self) {
-        while !self.agent.is_idle() {
-            tokio::task::yield_now().await;
-        }
-    }
-
     async fn until(&mut self, is_so: impl Fn(&Observation) -> bool) -> Observation {
         self.report(TASK, |observed| is_so(&observed.observation)).await.observation
     }
