@@ -12,6 +12,7 @@ mod shapes;
 mod tables;
 mod tree;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -46,6 +47,9 @@ struct ApiConfig {
     invalid: String,
     /// Error code of an unreadable body.
     malformed: String,
+    /// Values that the service takes beside those of the model, by the name of the enumeration.
+    #[serde(default)]
+    accepted: BTreeMap<String, Vec<String>>,
     operations: Vec<String>,
 }
 
@@ -64,7 +68,13 @@ pub fn run(root: &Path) -> Result<()> {
 fn generate(root: &Path, archive: &Path, version: &str, config: &ApiConfig) -> Result<()> {
     let inner = format!("botocore-{version}/botocore/data/{}/service-2.json", config.model);
     let bytes = fetch::extract(archive, &inner)?;
-    let model: model::Model = serde_json::from_slice(&bytes).with_context(|| format!("parse {inner}"))?;
+    let mut model: model::Model =
+        serde_json::from_slice(&bytes).with_context(|| format!("parse {inner}"))?;
+    for (name, values) in &config.accepted {
+        let shape = model.shapes.get_mut(name).with_context(|| format!("{name} is no shape"))?;
+        ensure!(!shape.r#enum.is_empty(), "{name} is no enumeration");
+        shape.r#enum.extend(values.iter().cloned());
+    }
     let files = emit::files(&model, config, version)?;
 
     let source = root.join("crates/aws").join(&config.name).join("src");

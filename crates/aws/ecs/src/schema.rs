@@ -895,6 +895,7 @@ pub static LOG_DRIVER: Schema = Schema::new("LogDriver", Kind::String).values(&[
     "awslogs",
     "splunk",
     "awsfirelens",
+    "none",
 ]);
 
 pub static MANAGED_AGENT: Schema = Schema::new(

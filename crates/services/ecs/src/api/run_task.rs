@@ -5,6 +5,7 @@ use aws_iam::op as iam;
 use base::{Arn, Fault, Tags};
 use core_lifecycle::simulate::{self, Directions};
 use core_lifecycle::{LaunchType, NetworkMode};
+use core_policy::Verdict;
 use service::{Origin, Tx, View};
 use sha2::{Digest as _, Sha256};
 
@@ -213,7 +214,7 @@ fn sound(tx: &mut Tx<'_>, family: &str, spec: &Spec, launch_type: LaunchType) ->
     }
     directions(spec)?;
     for role in spec.execution_role.iter().chain(&spec.task_role) {
-        role_exists(tx, role)?;
+        role_is_assumable(tx, role)?;
     }
     Ok(())
 }
@@ -305,18 +306,29 @@ fn directions(spec: &Spec) -> Result<(), RunError> {
     Ok(())
 }
 
-fn role_exists(tx: &mut Tx<'_>, role: &str) -> Result<(), Fault> {
-    let missing = || RunError::Role(String::from(role));
-    let arn = Arn::parse(role).map_err(|_| missing())?;
+/// The service that acts in a task's role.
+const TASKS: &str = "ecs-tasks.amazonaws.com";
+
+/// Whether tasks may assume the role. AWS: one that does not exist is told in the same words.
+fn role_is_assumable(tx: &mut Tx<'_>, role: &str) -> Result<(), Fault> {
+    let refused = || RunError::Role(String::from(role));
+    let arn = Arn::parse(role).map_err(|_| refused())?;
     let role_name = String::from(arn.resource().rsplit('/').next().unwrap_or_default());
     let caller = network::platform(tx.caller);
     let answer = tx.call_as::<iam::GetRole>(&caller, aws_iam::GetRoleRequest { role_name });
-    match answer {
-        Ok(found) if found.role.arn == role => Ok(()),
-        Ok(_) => Err(missing().into()),
+    let found = match answer {
+        Ok(found) if found.role.arn == role => found.role,
+        Ok(_) => return Err(refused().into()),
         Err(fault) if fault.code == "NoSuchEntity" || fault.code == "NoSuchEntityException" => {
-            Err(missing().into())
+            return Err(refused().into());
         }
-        Err(fault) => Err(fault),
+        Err(fault) => return Err(fault),
+    };
+    let trust = core_policy::url_decoded(found.assume_role_policy_document.as_deref().unwrap_or_default());
+    let (who, context) = core_policy::of_service(TASKS, &tx.caller.account, &tx.caller.region);
+    match core_policy::judge(&trust, "AssumeRole", &who, &context) {
+        Verdict::Allowed => Ok(()),
+        Verdict::Denied => Err(refused().into()),
+        Verdict::Unknown(what) => Err(RunError::NotYet(format!("The trust policy's {what}")).into()),
     }
 }

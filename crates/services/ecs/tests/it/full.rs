@@ -450,6 +450,7 @@ fn log_drivers_reach_the_host() {
     );
     let address = [("fluentd-address", "tcp://10.0.0.1:24224")];
     assert_eq!(told("fluentd", &address).driver, LogDriver::Fluentd(map(&address).unwrap()));
+    assert_eq!(told("none", &[]).driver, LogDriver::None);
 }
 
 fn seen(name: &str, health: Option<HealthStatus>, now: base::Timestamp) -> ContainerObservation {

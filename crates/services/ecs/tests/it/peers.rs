@@ -127,6 +127,9 @@ fn delete_interface() -> Operation {
     })
 }
 
+/// Lets tasks assume the role; what is URL-encoded may also be plain.
+const TRUST: &str = r#"{"Statement":{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}}"#;
+
 pub fn iam() -> Service {
     let get_role =
         Operation::read::<aws_iam::op::GetRole>(Acts::All, |_, request: aws_iam::GetRoleRequest| {
@@ -139,6 +142,7 @@ pub fn iam() -> Service {
                 role_id: "AROA".into(),
                 arn: ROLE.into(),
                 create_date: Timestamp::EPOCH,
+                assume_role_policy_document: Some(TRUST.into()),
                 ..Default::default()
             };
             Ok(aws_iam::GetRoleResponse { role })
