@@ -56,6 +56,20 @@ impl TaskDir {
         self.path.join("disk")
     }
 
+    /// The file system at [`TaskDir::disk`], where it is one of its own.
+    pub fn image(&self) -> PathBuf {
+        self.path.join("disk.img")
+    }
+
+    /// Empty file systems to copy, beside the directory of tasks.
+    pub fn disks(&self) -> PathBuf {
+        crate::storage::disk::directory(self.path.parent().unwrap_or(Path::new("/")))
+    }
+
+    fn data(&self) -> &Path {
+        self.path.parent().and_then(Path::parent).unwrap_or(Path::new("/"))
+    }
+
     /// What containers have at `/dev/shm` that share an IPC namespace.
     pub fn shm(&self) -> PathBuf {
         self.path.join("shm")
@@ -63,8 +77,7 @@ impl TaskDir {
 
     /// Volumes that outlive tasks, beside the directory of tasks.
     pub fn shared_volumes(&self) -> PathBuf {
-        let data = self.path.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
-        data.join("volumes")
+        self.data().join("volumes")
     }
 
     pub fn spool(&self, name: &str) -> PathBuf {
@@ -133,6 +146,14 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize, keep: Keep) -> io:
 /// Removes a tree; one that is not there is removed.
 pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a file; one that is not there is removed.
+pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

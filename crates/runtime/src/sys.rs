@@ -110,3 +110,150 @@ pub(crate) fn register(fd: OwnedFd) -> io::Result<tokio::io::unix::AsyncFd<Owned
     // shared references alone.
     Ok(unsafe { tokio::io::unix::AsyncFd::register(fd)? })
 }
+
+/// Shows a file as a block device that goes when it is no longer used. Returns it open, and its path.
+pub(crate) fn attach_loop(image: &std::fs::File) -> io::Result<(std::fs::File, std::path::PathBuf)> {
+    /// The kernel's `struct loop_config`.
+    #[repr(C)]
+    struct LoopConfig {
+        file: u32,
+        block_size: u32,
+        numbers: [u64; 5],
+        number: u32,
+        encryption: [u32; 2],
+        flags: u32,
+        names: [u8; 160],
+        reserved: [u64; 10],
+    }
+    const LOOP_CTL_GET_FREE: libc::c_ulong = 0x4C82;
+    const LOOP_CONFIGURE: libc::c_ulong = 0x4C0A;
+    const LO_FLAGS_AUTOCLEAR: u32 = 4;
+    const ATTEMPTS: u32 = 64;
+    let control = std::fs::File::options().read(true).write(true).open("/dev/loop-control")?;
+    let config = LoopConfig {
+        file: image.as_raw_fd().unsigned_abs(),
+        block_size: 0,
+        numbers: [0; 5],
+        number: 0,
+        encryption: [0; 2],
+        flags: LO_FLAGS_AUTOCLEAR,
+        names: [0; 160],
+        reserved: [0; 10],
+    };
+    for _ in 0..ATTEMPTS {
+        // SAFETY: passes numbers.
+        let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE as _) };
+        if number < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let path = std::path::PathBuf::from(format!("/dev/loop{number}"));
+        let device = std::fs::File::options().read(true).write(true).open(&path)?;
+        // SAFETY: reads the structure, which is laid out as the kernel's.
+        if unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE as _, &config) } == 0 {
+            return Ok((device, path));
+        }
+        let error = io::Error::last_os_error();
+        // Somebody else was faster.
+        if error.raw_os_error() != Some(libc::EBUSY) {
+            return Err(error);
+        }
+    }
+    Err(io::Error::other("no loop device stays free"))
+}
+
+/// Ends all reading and writing of the file system that a descriptor lies on.
+pub(crate) fn shut_file_system(on: &OwnedFd) {
+    const FS_IOC_SHUTDOWN: libc::c_ulong = 0x8004_587D;
+    const WITHOUT_WRITING: u32 = 2;
+    // SAFETY: reads one integer. Where the kernel does not do it, more is written than needed.
+    unsafe { libc::ioctl(on.as_raw_fd(), FS_IOC_SHUTDOWN as _, &WITHOUT_WRITING) };
+}
+
+/// The kernel's `struct fsxattr`.
+#[repr(C)]
+#[derive(Default)]
+struct Attributes {
+    flags: u32,
+    extents: [u32; 2],
+    project: u32,
+    rest: [u32; 3],
+}
+
+const FS_IOC_FSGETXATTR: libc::c_ulong = 0x801C_581F;
+const FS_IOC_FSSETXATTR: libc::c_ulong = 0x401C_5820;
+
+fn attributes(dir: &std::fs::File) -> io::Result<Attributes> {
+    let mut found = Attributes::default();
+    // SAFETY: writes the structure, which is laid out as the kernel's.
+    let result = unsafe { libc::ioctl(dir.as_raw_fd(), FS_IOC_FSGETXATTR as _, &mut found) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(found) }
+}
+
+/// The quota project of a directory; 0 is none.
+pub(crate) fn project(dir: &std::fs::File) -> io::Result<u32> {
+    attributes(dir).map(|found| found.project)
+}
+
+/// Puts a directory into a quota project, and with it what will be made in it.
+pub(crate) fn set_project(dir: &std::fs::File, id: u32) -> io::Result<()> {
+    const FS_XFLAG_PROJINHERIT: u32 = 0x200;
+    let mut wanted = attributes(dir)?;
+    wanted.flags |= FS_XFLAG_PROJINHERIT;
+    wanted.project = id;
+    // SAFETY: reads the structure, which is laid out as the kernel's.
+    let result = unsafe { libc::ioctl(dir.as_raw_fd(), FS_IOC_FSSETXATTR as _, &wanted) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The kernel's `struct if_dqblk`.
+#[repr(C)]
+#[derive(Default)]
+struct Quota {
+    /// In blocks of 1024 bytes.
+    hard: u64,
+    soft: u64,
+    used_bytes: u64,
+    inodes_hard: u64,
+    inodes_soft: u64,
+    inodes: u64,
+    times: [u64; 2],
+    valid: u32,
+    padding: u32,
+}
+
+fn quota(on: &std::fs::File, command: u32, id: u32, quota: &mut Quota) -> io::Result<()> {
+    const PROJECTS: u32 = 2;
+    // SAFETY: reads or writes the structure, which is laid out as the kernel's.
+    let result = unsafe {
+        let command = (command << 8) | PROJECTS;
+        libc::syscall(libc::SYS_quotactl_fd, on.as_raw_fd(), command, id, std::ptr::from_mut(quota))
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whether nothing counts for a quota project, and nothing bounds it.
+pub(crate) fn is_project_free(on: &std::fs::File, id: u32) -> io::Result<bool> {
+    const Q_GETQUOTA: u32 = 0x80_0007;
+    let mut found = Quota::default();
+    match quota(on, Q_GETQUOTA, id, &mut found) {
+        Ok(()) => Ok(found.hard == 0 && found.inodes == 0),
+        // Nothing is known of it.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Bounds the bytes of a quota project; 0 is no bound.
+pub(crate) fn limit_project(on: &std::fs::File, id: u32, bytes: u64) -> io::Result<()> {
+    const Q_SETQUOTA: u32 = 0x80_0008;
+    const BLOCKS: u32 = 1;
+    let mut wanted = Quota { hard: bytes >> 10, valid: BLOCKS, ..Quota::default() };
+    quota(on, Q_SETQUOTA, id, &mut wanted)
+}
+
+/// Sleeps. For what nothing wakes.
+pub(crate) fn pause_ms(milliseconds: u32) {
+    let time = libc::timespec { tv_sec: 0, tv_nsec: (i64::from(milliseconds.min(999)) * 1_000_000) as _ };
+    // SAFETY: reads the structure; how long was left does not matter.
+    unsafe { libc::nanosleep(&time, std::ptr::null_mut()) };
+}

@@ -73,6 +73,11 @@ impl Connection {
         (connection, reader)
     }
 
+    /// Whether the shim is there, as far as is known.
+    pub fn is_open(&self) -> bool {
+        lock(&self.waiting).is_some()
+    }
+
     /// Asks, and waits for the answer.
     pub async fn call(&self, call: Call) -> Result<Answer, RuntimeError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);

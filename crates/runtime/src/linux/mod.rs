@@ -27,6 +27,7 @@ use crate::plan::{ContainerPlan, ExecPlan, Signal, TaskSandbox};
 use crate::record::{self, TaskDir};
 use crate::shim::Config;
 use crate::spool::Position;
+use crate::storage::disk;
 
 use sandbox::Sandbox;
 use spare::Spares;
@@ -177,7 +178,12 @@ impl Shared {
     /// Off the path of whoever starts a task.
     fn spawn_spares(self: &Arc<Self>) {
         let shared = self.clone();
-        self.spawn(async move { shared.spares.fill(&shared.options) });
+        let disks = disk::directory(&self.options.tasks);
+        self.spawn(async move {
+            // Whoever needs it and finds none meets the reason again.
+            let _ = tokio::task::spawn_blocking(move || disk::expect(&disks)).await;
+            shared.spares.fill(&shared.options);
+        });
     }
 
     async fn get(self: &Arc<Self>, task: &str) -> Result<Arc<Sandbox>, RuntimeError> {
@@ -306,13 +312,11 @@ impl Runtime for Linux {
         container: &'a str,
     ) -> Pending<'a, Result<ContainerRecord, RuntimeError>> {
         Box::pin(async move {
-            let sandbox = self.shared.get(task).await?;
-            match sandbox.restart(container).await {
-                Err(RuntimeError::ShimLost(_)) => {
-                    self.shared.revive(&sandbox, task).await?.restart(container).await
-                }
-                restarted => restarted,
+            let mut sandbox = self.shared.get(task).await?;
+            if sandbox.is_lost().await {
+                sandbox = self.shared.revive(&sandbox, task).await?;
             }
+            sandbox.restart(container).await
         })
     }
 

@@ -35,6 +35,8 @@ pub(super) struct Sandbox {
     /// `None`: the shim is dead, the record final.
     connection: Option<Arc<Connection>>,
     record: watch::Sender<SandboxRecord>,
+    /// The shim is dead, and what it left has been seen to.
+    is_settled: watch::Sender<bool>,
 }
 
 impl Sandbox {
@@ -85,24 +87,29 @@ impl Sandbox {
         let record = blocking("settle a task", move || settle_on_disk(&at, &cgroup)).await?;
         Ok(record.map(|record| {
             let record = watch::Sender::new(record);
-            Arc::new(Sandbox { dir, task, shared: Arc::downgrade(shared), connection: None, record })
+            let is_settled = watch::Sender::new(true);
+            Arc::new(Sandbox {
+                dir,
+                task,
+                shared: Arc::downgrade(shared),
+                connection: None,
+                record,
+                is_settled,
+            })
         }))
     }
 
     /// A task whose shim died gets another, which knows what ran and has ended: its containers can be
     /// started again. A shim that lives all the same is taken up.
     pub async fn revive(shared: &Arc<Shared>, dir: TaskDir, task: &str) -> Result<Arc<Self>, RuntimeError> {
-        let gone = || RuntimeError::NoSandbox(task.to_owned());
         if let Some(found) = Sandbox::take_up(shared, dir.clone(), task).await?
             && found.connection.is_some()
         {
             return Ok(found);
         }
         // Removed on purpose, its files are gone too.
-        let record =
-            dir.read_record().map_err(|e| RuntimeError::host("read state.json", e))?.ok_or_else(gone)?;
-        if record.containers.iter().any(|c| !dir.container(&c.name).join("upper").exists()) {
-            return Err(gone());
+        if !dir.disk().exists() {
+            return Err(RuntimeError::NoSandbox(task.to_owned()));
         }
         Sandbox::give(shared, dir, task).await
     }
@@ -140,17 +147,28 @@ impl Sandbox {
             shared: Arc::downgrade(shared),
             connection: Some(connection.clone()),
             record: watch::Sender::new(empty),
+            is_settled: watch::Sender::new(false),
         });
         let listening = sandbox.clone();
         shared.spawn(async move {
             let on_answer = |answer: &Answer| listening.take_in_answer(answer);
             connection.receive(reader, on_answer, |event| listening.take_in(event)).await;
             listening.lose().await;
+            listening.is_settled.send_replace(true);
         });
         match sandbox.call(first).await? {
             Answer::State(_) => Ok(sandbox),
             _ => Err(unexpected()),
         }
+    }
+
+    /// Whether the shim is dead; everything that follows from that has happened then.
+    pub async fn is_lost(&self) -> bool {
+        if self.connection.as_ref().is_some_and(|connection| connection.is_open()) {
+            return false;
+        }
+        // It fails only with this sandbox itself.
+        self.is_settled.subscribe().wait_for(|is_settled| *is_settled).await.is_ok()
     }
 
     pub fn record(&self) -> SandboxRecord {
@@ -370,7 +388,8 @@ impl Sandbox {
                     record::remove_tree(&dir.container(&name).join(part))?;
                 }
             }
-            record::remove_tree(&dir.disk())
+            record::remove_tree(&dir.disk())?;
+            record::remove_file(&dir.image())
         })
         .await
     }

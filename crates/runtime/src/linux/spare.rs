@@ -13,6 +13,7 @@ use tokio::process::{Child, Command};
 use super::sandbox::SHIM_START;
 use super::{LinuxOptions, lock};
 use crate::contract::RuntimeError;
+use crate::storage::disk;
 
 /// How many wait. Tasks that start at the same time share the processors anyway.
 const SPARES: usize = 1;
@@ -69,7 +70,11 @@ impl Spares {
         let missing = || RuntimeError::Plan("no command to start a shim".to_owned());
         let (program, arguments) = options.shim.split_first().ok_or_else(missing)?;
         let mut shim = Command::new(program);
-        shim.args(arguments).arg(options.cgroup.join("shims")).env_clear().current_dir("/");
+        shim.args(arguments)
+            .arg(options.cgroup.join("shims"))
+            .arg(disk::directory(&options.tasks))
+            .env_clear()
+            .current_dir("/");
         shim.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).stderr(Stdio::from(log));
         let process = shim.spawn().map_err(host)?;
         Ok(Spare { stream: UnixStream::from_std(own).map_err(host)?, process })

@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 
+use base::clock;
 use core_lifecycle::Namespace;
 use launch::Holder;
 use rustix::mount::MountFlags;
@@ -9,6 +10,7 @@ use rustix::mount::MountFlags;
 use super::Config;
 use crate::contract::RuntimeError;
 use crate::record::TaskDir;
+use crate::storage::disk::{self, Ready};
 
 pub(super) struct Ground {
     /// Holds the namespaces that containers share.
@@ -20,8 +22,15 @@ const SHM: &str = "mode=1777,size=65536k";
 
 impl Ground {
     /// In the shim's own mount namespace: what is mounted here goes with it.
-    pub fn lay(task: &TaskDir, config: &Config) -> Result<Self, RuntimeError> {
+    pub fn lay(task: &TaskDir, config: &Config, ready: Option<Ready>) -> Result<Self, RuntimeError> {
         let sandbox = &config.sandbox;
+        let warning = match disk::prepare(task, sandbox.storage_gib, ready) {
+            Err(RuntimeError::Limit(text)) if config.is_advisory => Some(text),
+            other => other?,
+        };
+        if let Some(text) = warning {
+            eprintln!("{} shim: {text}", clock::wall());
+        }
         if sandbox.ipc_mode == Namespace::Task {
             let shm = task.shm();
             std::fs::create_dir_all(&shm).map_err(|e| RuntimeError::host("make shared memory", e))?;

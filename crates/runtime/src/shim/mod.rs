@@ -37,6 +37,7 @@ use crate::plan::{Signal, TaskSandbox};
 use crate::protocol::{Answer, Call, Message, Request};
 use crate::record::{Keep, TaskDir, read_json, write_json};
 use crate::spool::Position;
+use crate::storage::disk::Ready;
 use crate::sys;
 
 use client::Client;
@@ -68,7 +69,7 @@ pub(super) const START: &str = "start.json";
 /// relative to the mounts. Descriptor 0 is the socket to the server, which names the task in its
 /// first request, perhaps much later. Call it before anything starts a thread.
 pub fn main(args: &[OsString]) -> ExitCode {
-    let [cgroup] = args else {
+    let [cgroup, disks @ ..] = args else {
         return fail("expected one argument: the control group of shims");
     };
     // Containers must not reach this program's file for writing (CVE-2019-5736).
@@ -76,16 +77,17 @@ pub fn main(args: &[OsString]) -> ExitCode {
         return fail(&error.to_string());
     }
     sys::close_inherited();
-    match serve(Path::new(cgroup)) {
+    match serve(Path::new(cgroup), disks.first().map(Path::new)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error.to_string()),
     }
 }
 
-fn serve(cgroup: &Path) -> Result<(), RuntimeError> {
+fn serve(cgroup: &Path, disks: Option<&Path>) -> Result<(), RuntimeError> {
     let stream = detach().map_err(|e| RuntimeError::host("become a process of its own", e))?;
     let mut client = Client::new(stream);
     let mut has_left = false;
+    let mut ready = None;
     let request = loop {
         if let Some((request, _)) = client.read().into_iter().next() {
             break request;
@@ -97,6 +99,7 @@ fn serve(cgroup: &Path) -> Result<(), RuntimeError> {
         if !has_left {
             leave_servers_cgroup(cgroup);
             has_left = true;
+            ready = disks.and_then(Ready::ahead);
             continue;
         }
         match rustix::event::poll(&mut [PollFd::from_borrowed_fd(client.as_fd(), PollFlags::IN)], None) {
@@ -107,7 +110,7 @@ fn serve(cgroup: &Path) -> Result<(), RuntimeError> {
     let Call::Create { dir } = request.call else {
         return Err(RuntimeError::Plan("the first request was not for a sandbox".to_owned()));
     };
-    let mut shim = match Shim::open(dir) {
+    let mut shim = match Shim::open(dir, ready) {
         Ok(shim) => shim,
         Err(error) => {
             client.send(&Message::Answer { id: request.id, result: Err(error.clone()) });
@@ -185,7 +188,7 @@ enum Source {
 }
 
 impl Shim {
-    fn open(path: PathBuf) -> Result<Self, RuntimeError> {
+    fn open(path: PathBuf, ready: Option<Ready>) -> Result<Self, RuntimeError> {
         let host = |doing: &str, error: std::io::Error| RuntimeError::host(doing, error);
         let dir = TaskDir { path };
         let config: Option<Config> = read_json(&dir.sandbox()).map_err(|e| host("read sandbox.json", e))?;
@@ -194,7 +197,7 @@ impl Shim {
         log.and_then(|log| sys::redirect_stderr(&log)).map_err(|e| host("open the shim's log", e))?;
         name_process(&config.sandbox.task);
         rootfs::own_mount_namespace()?;
-        let ground = Ground::lay(&dir, &config)?;
+        let ground = Ground::lay(&dir, &config, ready)?;
         let children = sys::watch_children().map_err(|e| host("watch for ends", e))?;
         let listener = listen(&dir).map_err(|e| host("listen in the task's directory", e))?;
         // What a shim before this one started ended with it, and can be started again.
@@ -446,7 +449,6 @@ impl Shim {
             }
         }
     }
-
 }
 
 /// So that `ps` and `top` tell shims apart: `shim-` and the start of the task's id.

@@ -149,6 +149,7 @@ impl Shim {
                 self.reap(index)?;
             }
         }
+        crate::storage::disk::abandon(&self.dir);
         if let Some(cgroup) = &self.cgroup {
             cgroup.remove().map_err(|e| RuntimeError::host("remove the control group", e))?;
         }

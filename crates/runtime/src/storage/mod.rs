@@ -5,12 +5,16 @@
 //!   roots/<container>/            upper/ work/
 //!   volumes/<volume>/             the task's own volumes
 //!   anonymous/<container>/<n>/    of the image's VOLUME paths
+//! TASKS/<task>/disk.img           the file system at disk/, where a project quota does not bound it
+//! DATA/disks/<n>-gib.ext4         empty file systems, of which images are copies
 //! DATA/volumes/<volume>/          volumes that outlive tasks; beside TASKS
 //! ```
 //!
 //! Invariant: nothing of the task's own outlives the task, nothing shared ends with it.
 
 mod copy_up;
+pub(crate) mod disk;
+mod project;
 
 use std::fs::DirBuilder;
 use std::io;

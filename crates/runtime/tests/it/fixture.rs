@@ -92,7 +92,7 @@ fn layer(dir: &Path) -> PathBuf {
     }
     std::fs::copy("/bin/busybox", layer.join("bin/busybox")).unwrap();
     let names = "sh echo cat id sleep true ls yes head dd hostname touch seq tr grep sed sort uniq awk stty tty \
-                 nohup kill mkfifo rm printf df mount mkdir test readlink ln sync wc cut";
+                 nohup kill mkfifo rm printf df mount mkdir test readlink ln sync wc cut tail fallocate ps";
     for name in names.split_whitespace() {
         symlink("busybox", layer.join("bin").join(name)).unwrap();
     }

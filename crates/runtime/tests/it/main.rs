@@ -11,6 +11,7 @@ mod settings;
 mod simulated;
 mod spool;
 mod stats;
+mod storage;
 mod suite;
 mod translate;
 mod volumes;
