@@ -115,7 +115,7 @@ impl Life {
     /// Whoever reads that a task has ended may ask for its ports at once.
     async fn give_ports_back(&self) {
         let Some(assignment) = self.assignment.clone() else { return };
-        if !matches!(assignment.network_mode, NetworkMode::Bridge | NetworkMode::Host) {
+        if assignment.network_mode != NetworkMode::Bridge {
             return;
         }
         let detached = attempt(|| self.shared.parts.network.detach(&assignment)).await;
