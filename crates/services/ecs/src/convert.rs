@@ -382,8 +382,3 @@ pub fn launch_type_text(launch_type: LaunchType) -> &'static str {
         LaunchType::External => "EXTERNAL",
     }
 }
-
-/// The architecture of a definition's tasks, for their records.
-pub fn architecture_of(spec: &Spec) -> String {
-    String::from(assign::architecture(spec))
-}

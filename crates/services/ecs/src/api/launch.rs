@@ -52,6 +52,8 @@ pub struct Carrier {
     pub host: HostId,
     /// ARN of the container instance, for launch types that have one.
     pub instance: Option<String>,
+    /// `x86_64` or `arm64`, where that is known.
+    pub architecture: Option<String>,
     /// `us-east-1a`; an interface's subnet knows better.
     pub zone: Option<String>,
     /// Devices that no task of the instance has.
@@ -61,7 +63,8 @@ pub struct Carrier {
 impl Carrier {
     /// Fargate: this machine.
     pub fn local() -> Carrier {
-        Carrier { host: HostId(Arc::from(LOCAL)), instance: None, zone: None, free_gpus: Vec::new() }
+        let host = HostId(Arc::from(LOCAL));
+        Carrier { host, instance: None, architecture: None, zone: None, free_gpus: Vec::new() }
     }
 
     /// A container instance; none if it has no host of ours.
@@ -69,6 +72,7 @@ impl Carrier {
         Some(Carrier {
             host: found.host.clone()?,
             instance: Some(found.at.arn().to_string()),
+            architecture: found.attributes.get("ecs.cpu-architecture").cloned().flatten(),
             zone: found.attributes.get("ecs.availability-zone").cloned().flatten(),
             free_gpus: instance::room(records, found).gpus,
         })
@@ -106,6 +110,7 @@ pub fn start_one(
     let shown = interface.as_ref().map(|interface| shown(interface, attachment));
     let choice = Choice {
         launch_type: run.launch_type,
+        architecture: assign::architecture(&run.spec, carrier.architecture.as_deref()),
         zone,
         container_instance: carrier.instance.clone(),
         interface,
@@ -164,7 +169,7 @@ fn record(
         // AWS: of a task without a size, what its containers reserve.
         cpu: spec.cpu.clone().unwrap_or_else(|| run.needs.cpu.to_string()),
         memory: spec.memory.clone().unwrap_or_else(|| run.needs.memory.to_string()),
-        architecture: convert::architecture_of(spec),
+        architecture: choice.architecture.clone(),
         zone: choice.zone.clone(),
         launch_type: run.launch_type,
         container_instance: carrier.instance.clone(),

@@ -27,6 +27,8 @@ pub const FARGATE_STORAGE_GIB: u32 = 20;
 #[derive(Debug, Clone)]
 pub struct Choice {
     pub launch_type: LaunchType,
+    /// `X86_64` or `ARM64`.
+    pub architecture: String,
     /// `us-east-1a`.
     pub zone: String,
     /// ARN of the container instance, where the launch type has one.
@@ -51,7 +53,7 @@ pub fn assign(at: &TaskId, family: &str, revision: u32, spec: &Spec, choice: Cho
         cluster: at.cluster.clone(),
         family: String::from(family),
         revision,
-        architecture: String::from(architecture(spec)),
+        architecture: choice.architecture,
         launch_type: choice.launch_type,
         zone: choice.zone,
         container_instance: choice.container_instance,
@@ -71,10 +73,12 @@ pub fn assign(at: &TaskId, family: &str, revision: u32, spec: &Spec, choice: Cho
     }
 }
 
-/// AWS: X86_64 where the definition names none.
-pub fn architecture(spec: &Spec) -> &str {
+/// The architecture of a task: AWS: its instance's where the definition names none, and X86_64 on
+/// Fargate.
+pub fn architecture(spec: &Spec, instance: Option<&str>) -> String {
     let platform = spec.runtime_platform.as_ref();
-    platform.and_then(|platform| platform.cpu_architecture.as_deref()).unwrap_or("X86_64")
+    let named = platform.and_then(|platform| platform.cpu_architecture.as_deref());
+    named.or(instance).unwrap_or("X86_64").to_ascii_uppercase()
 }
 
 /// AWS: bridge where the definition names none.

@@ -27,13 +27,23 @@ fn map(pairs: &[(&str, &str)]) -> Option<std::collections::BTreeMap<String, Stri
 }
 
 fn join(world: &mut World, cpu: u32, memory_mib: u32, gpus: &[&str]) -> String {
+    join_as(world, cpu, memory_mib, gpus, "x86_64")
+}
+
+fn join_as(
+    world: &mut World,
+    cpu: u32,
+    memory_mib: u32,
+    gpus: &[&str],
+    architecture: &'static str,
+) -> String {
     let joining = Joining {
         cluster: "main".into(),
         host: HostId("local".into()),
         cpu,
         memory_mib,
         gpus: gpus.iter().map(|id| String::from(*id)).collect(),
-        architecture: "x86_64",
+        architecture,
         version: "1".into(),
     };
     world.wait(|platform| async move { instances::join(&platform, joining).await }).unwrap().instance_arn
@@ -247,13 +257,47 @@ fn a_task_on_an_instance_has_what_fargate_gives_by_itself_not() {
     assert_eq!((told.network_mode, told.interface.is_none()), (NetworkMode::Bridge, true));
     assert_eq!((told.cpu_units, told.memory_mib, told.ephemeral_storage_gib), (None, None, None));
     assert!(told.containers[0].ulimits.is_empty());
-    assert_eq!(told.zone, "us-east-1a");
+    assert_eq!((told.zone.as_str(), told.architecture.as_str()), ("us-east-1a", "X86_64"));
 
     assert_eq!(task.container_instance_arn, Some(instance));
     assert_eq!((task.launch_type.as_deref(), task.attachments), (Some("EC2"), Some(vec![])));
     assert_eq!((task.platform_version, task.platform_family, task.ephemeral_storage), (None, None, None));
     assert_eq!((task.cpu.as_deref(), task.memory.as_deref()), (Some("0"), Some("128")));
     assert_eq!(task.containers.unwrap()[0].network_interfaces, Some(vec![]));
+}
+
+/// The instance decides where the definition does not; else it must have what the definition names.
+#[test]
+fn architectures_of_tasks() {
+    for (instance, named, expected) in [
+        ("arm64", None, Some("ARM64")),
+        ("arm64", Some("ARM64"), Some("ARM64")),
+        ("arm64", Some("X86_64"), None),
+        ("x86_64", None, Some("X86_64")),
+    ] {
+        let mut world = World::furnished();
+        join_as(&mut world, 1024, 1024, &[], instance);
+        let mut request = plain("app");
+        request.runtime_platform = named.map(|name| aws::RuntimePlatform {
+            cpu_architecture: Some(name.into()),
+            operating_system_family: None,
+        });
+        let Some(expected) = expected else {
+            world.call::<op::RegisterTaskDefinition>(request).unwrap();
+            let request = aws::RunTaskRequest {
+                cluster: Some("main".into()),
+                task_definition: "app".into(),
+                ..Default::default()
+            };
+            let failures = world.call::<op::RunTask>(request).unwrap().failures.unwrap();
+            assert_eq!(failures[0].reason.as_deref(), Some("ATTRIBUTE"));
+            continue;
+        };
+        let (task, told) = run(&mut world, request);
+        assert_eq!(told.architecture, expected);
+        let shown = task.attributes.unwrap()[0].value.clone();
+        assert_eq!(shown, Some(expected.to_ascii_lowercase()));
+    }
 }
 
 #[test]
