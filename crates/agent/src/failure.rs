@@ -4,7 +4,6 @@ use core_lifecycle::Failure;
 use runtime::{RuntimeError, Signal};
 
 use crate::seams::{NetworkError, PullError, SecretError, SinkError};
-use crate::task::START_LIMIT;
 
 fn failure(class: &str, message: String) -> Failure {
     Failure { class: class.to_owned(), message }
@@ -80,7 +79,7 @@ pub(crate) fn start(error: Option<&RuntimeError>) -> Failure {
         // AWS: the text of Fargate's agent.
         None => failure(
             "ContainerRuntimeTimeoutError",
-            format!("Could not transition to running; timed out after waiting {}s", START_LIMIT.as_secs()),
+            String::from("Could not transition to running; timed out after waiting 3m0s"),
         ),
         // AWS: containerd's words around the runtime's.
         Some(RuntimeError::Start(cause)) => failure(

@@ -35,7 +35,6 @@ use crate::note::{Goal, Note};
 
 use life::Life;
 use work::Done;
-pub(crate) use work::START_LIMIT;
 
 pub(crate) struct Task {
     life: Life,

@@ -1,14 +1,14 @@
 //! Carries out what [`supervision::next`] says about a task's containers.
 
+use base::Timestamp;
 use core_lifecycle::supervision::{self, Action, CheckResult, Member, Run, Standing};
-use core_lifecycle::{Assignment, Failure};
+use core_lifecycle::{Assignment, ContainerSpec, Failure};
 use runtime::RuntimeError;
 
 use super::life::Life;
 use super::plan;
-use super::work::{Checked, Done, Turn};
+use super::work::{Checked, Done};
 use crate::failure;
-use base::Timestamp;
 
 /// An [`Action`] that borrows nothing.
 enum Deed {
@@ -34,10 +34,7 @@ impl Life {
             for deed in deeds {
                 match deed {
                     Deed::Start(name) => self.start(&assignment, &name),
-                    Deed::Restart(name) => {
-                        let runtime = self.shared.parts.runtime.clone();
-                        self.works.restart(runtime, self.id.clone(), &name);
-                    }
+                    Deed::Restart(name) => self.works.restart(self.shared.clone(), self.id.clone(), &name),
                     Deed::Check(name) => self.check(&name),
                     Deed::Fail(name, failure) => self.blame(&name, failure),
                 }
@@ -47,8 +44,7 @@ impl Life {
 
     /// The containers as they are now.
     pub fn members<'a>(&'a self, assignment: &'a Assignment) -> Vec<Member<'a>> {
-        let member = |spec| {
-            let spec: &core_lifecycle::ContainerSpec = spec;
+        let member = |spec: &'a ContainerSpec| {
             let checks = self.note.checks.get(&spec.name);
             let is_checking = self.works.is_checking(&spec.name);
             Member { spec, run: self.run(&spec.name), checks, is_checking }
@@ -80,12 +76,7 @@ impl Life {
         let Some(spec) = assignment.containers.iter().find(|spec| spec.name == name) else { return };
         match plan::container(assignment, spec, &ready) {
             Some(plan) => {
-                let runtime = self.shared.parts.runtime.clone();
-                let turn = match &self.turn {
-                    Some(permit) => Turn::Held(permit.clone()),
-                    None => Turn::Awaited(self.shared.starts.clone()),
-                };
-                self.works.start(runtime, self.id.clone(), plan, turn);
+                self.works.start(self.shared.clone(), self.id.clone(), plan, self.turn.clone());
             }
             None => self.blame(name, failure::lost("an image was not pulled")),
         }
@@ -95,9 +86,8 @@ impl Life {
         let found = self.spec(name).and_then(|spec| spec.health_check.clone());
         let (Some(check), Some(seen)) = (found, self.seen(name)) else { return };
         let run = seen.restarts;
-        let (runtime, clock) = (self.shared.parts.runtime.clone(), self.shared.parts.clock.clone());
-        if let Some(foretold) = runtime.health(&self.id, name) {
-            let now = clock.now();
+        if let Some(foretold) = self.shared.parts.runtime.health(&self.id, name) {
+            let now = self.shared.parts.clock.now();
             let result = CheckResult {
                 began_at: now,
                 ended_at: now,
@@ -108,7 +98,7 @@ impl Life {
             return self.checked(name, run, Some(result));
         }
         let what = Checked { task: self.id.clone(), container: name.to_owned(), check, run };
-        self.works.check(runtime, clock, what);
+        self.works.check(self.shared.clone(), what);
     }
 
     /// Takes in what came of a piece of work.

@@ -7,17 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::clock::Clock;
 use core_lifecycle::HealthCheck;
 use core_lifecycle::supervision::CheckResult;
-use runtime::{ContainerPlan, ContainerRecord, Runtime, RuntimeError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use runtime::{ContainerPlan, ContainerRecord, RuntimeError};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::check;
+use crate::agent::Shared;
 
 /// AWS: how long a container may take from its start to its first instruction.
-pub(crate) const START_LIMIT: Duration = Duration::from_secs(3 * 60);
+const START_LIMIT: Duration = Duration::from_secs(3 * 60);
 
 /// What came of a piece of work.
 pub(super) enum Done {
@@ -26,13 +26,6 @@ pub(super) enum Done {
     Restarted(String, Result<ContainerRecord, Option<RuntimeError>>),
     /// Of the run after so many restarts; `None` where the container was found to have ended.
     Checked(String, u32, Option<CheckResult>),
-}
-
-/// Turns at starting tasks. A task's first containers start in the turn of its sandbox.
-#[derive(Clone)]
-pub(super) enum Turn {
-    Held(#[expect(dead_code, reason = "holding it is its use")] Arc<OwnedSemaphorePermit>),
-    Awaited(Arc<Semaphore>),
 }
 
 #[derive(Default)]
@@ -65,31 +58,38 @@ impl Works {
         !self.starting.is_empty() || !self.restarting.is_empty()
     }
 
-    pub fn start(&mut self, runtime: Arc<dyn Runtime>, task: String, plan: ContainerPlan, turn: Turn) {
+    /// Starts a container in the `turn` that its task holds, or in one of its own.
+    pub fn start(
+        &mut self,
+        shared: Arc<Shared>,
+        task: String,
+        plan: ContainerPlan,
+        turn: Option<Arc<OwnedSemaphorePermit>>,
+    ) {
         self.starting.insert(plan.name.clone());
         self.scope.spawn(async move {
             let name = plan.name.clone();
-            let _permit = match &turn {
-                Turn::Held(_) => None,
-                Turn::Awaited(starts) => starts.clone().acquire_owned().await.ok(),
-            };
-            Done::Started(name, in_time(runtime.start_container(&task, plan)).await)
+            let own = if turn.is_none() { shared.starts.acquire().await.ok() } else { None };
+            let started = in_time(&shared, shared.parts.runtime.start_container(&task, plan)).await;
+            drop((own, turn));
+            Done::Started(name, started)
         });
     }
 
-    pub fn restart(&mut self, runtime: Arc<dyn Runtime>, task: String, container: &str) {
+    pub fn restart(&mut self, shared: Arc<Shared>, task: String, container: &str) {
         let name = container.to_owned();
         self.restarting.insert(name.clone());
         self.scope.spawn(async move {
-            let restarted = in_time(runtime.restart_container(&task, &name)).await;
+            let restarted = in_time(&shared, shared.parts.runtime.restart_container(&task, &name)).await;
             Done::Restarted(name, restarted)
         });
     }
 
-    pub fn check(&mut self, runtime: Arc<dyn Runtime>, clock: Clock, what: Checked) {
+    pub fn check(&mut self, shared: Arc<Shared>, what: Checked) {
         let name = what.container.clone();
         let work = self.scope.spawn(async move {
-            let result = check::run(&*runtime, &clock, &what.task, &what.container, &what.check).await;
+            let (runtime, clock) = (&*shared.parts.runtime, &shared.parts.clock);
+            let result = check::run(runtime, clock, &what.task, &what.container, &what.check).await;
             Done::Checked(what.container, what.run, result)
         });
         self.checking.insert(name, work);
@@ -128,10 +128,12 @@ pub(super) struct Checked {
 }
 
 async fn in_time(
+    shared: &Shared,
     start: impl Future<Output = Result<ContainerRecord, RuntimeError>>,
 ) -> Result<ContainerRecord, Option<RuntimeError>> {
-    match tokio::time::timeout(START_LIMIT, start).await {
-        Ok(started) => started.map_err(Some),
-        Err(_) => Err(None),
+    let limit = shared.parts.clock.now() + START_LIMIT;
+    match shared.before(Some(limit), start).await {
+        Some(started) => started.map_err(Some),
+        None => Err(None),
     }
 }

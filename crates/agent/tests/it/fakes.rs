@@ -6,17 +6,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use agent::{
-    Agent, Attached, Images, LogBatch, LogSink, LogSource, Network, NetworkError, NoEndpoint, NoSecrets,
-    Parts, PullError, Pulled, SinkError, Wanted,
+    Agent, Attached, Endpoint, Images, LogBatch, LogSink, LogSource, Network, NetworkError, Own, Parts,
+    PullError, Pulled, SecretError, Secrets, SinkError, Wanted,
 };
 use base::clock::Clock;
 use core_lifecycle::simulate::LABEL;
-use core_lifecycle::{Assignment, ContainerSpec, LogDriver, LogTarget, Logging, Observation, Phase, PullAs};
+use core_lifecycle::{
+    Assignment, Binding, ContainerSpec, LogDriver, LogTarget, Logging, Observation, Phase, PullAs,
+};
 use link::{Desired, HostId, Observed, Order};
 use runtime::spool::{Position, Reader, Stream, Writer};
 use runtime::{
-    ContainerRecord, ContainerStats, Exec, ExecPlan, Foretold, ImageDefaults, OutputState, Pending, Place,
-    Runtime, RuntimeError, Simulated,
+    ContainerPlan, ContainerRecord, ContainerStats, Exec, ExecPlan, Foretold, ImageDefaults, OutputState,
+    Pending, Place, Runtime, RuntimeError, Simulated,
 };
 use tokio::sync::{Notify, mpsc};
 
@@ -35,7 +37,21 @@ impl Network for FakeNetwork {
             }
             self.attached.lock().unwrap().insert(task.task_id.clone());
             let shared = Place { hostname: "ip-172-31-0-5".to_owned(), ..Place::default() };
-            Ok(Attached { shared, ..Attached::default() })
+            let binding = Binding {
+                bind_ip: "0.0.0.0".to_owned(),
+                container_port: 80,
+                host_port: 32768,
+                protocol: "tcp".to_owned(),
+                last: None,
+            };
+            let own =
+                Own { place: Place { hostname: "of-its-own".to_owned(), ..Place::default() }, address: None };
+            Ok(Attached {
+                shared,
+                own: BTreeMap::from([("bridged".to_owned(), own)]),
+                bindings: BTreeMap::from([("bridged".to_owned(), vec![binding])]),
+                ..Attached::default()
+            })
         })
     }
 
@@ -43,6 +59,53 @@ impl Network for FakeNetwork {
         Box::pin(async move {
             self.attached.lock().unwrap().remove(&task.task_id);
             Ok(())
+        })
+    }
+}
+
+/// Tells every container where it is, and remembers what it was told.
+#[derive(Default)]
+pub struct FakeEndpoint {
+    pub open: Mutex<BTreeSet<String>>,
+    pub phases: Mutex<Vec<Phase>>,
+}
+
+impl Endpoint for FakeEndpoint {
+    fn open(&self, task: &Assignment, _: &Attached) -> BTreeMap<String, BTreeMap<String, String>> {
+        self.open.lock().unwrap().insert(task.task_id.clone());
+        let told = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let told = BTreeMap::from([told("METADATA", "http://169.254.170.2"), told("MODE", "told")]);
+        task.containers.iter().map(|spec| (spec.name.clone(), told.clone())).collect()
+    }
+
+    fn observe(&self, _: &Assignment, observation: &Observation) {
+        self.phases.lock().unwrap().push(observation.phase);
+    }
+
+    fn close(&self, task_id: &str) {
+        self.open.lock().unwrap().remove(task_id);
+    }
+}
+
+/// Knows every value but those named `…missing`.
+pub struct FakeSecrets;
+
+impl Secrets for FakeSecrets {
+    fn value<'a>(&'a self, _: &'a Assignment, from: &'a str) -> Pending<'a, Result<String, SecretError>> {
+        Box::pin(async move {
+            match from.ends_with("missing") {
+                true => Err(SecretError(format!("ResourceNotFoundException: no {from}"))),
+                false => Ok(format!("value of {from}")),
+            }
+        })
+    }
+
+    fn file<'a>(&'a self, _: &'a Assignment, arn: &'a str) -> Pending<'a, Result<String, SecretError>> {
+        Box::pin(async move {
+            match arn.ends_with("missing") {
+                true => Err(SecretError("NoSuchKey: The specified key does not exist.".to_owned())),
+                false => Ok(format!("FROM={arn}\nMODE=file\n")),
+            }
         })
     }
 }
@@ -183,6 +246,8 @@ pub struct Chatty {
     pub inner: Simulated,
     more: Notify,
     writers: Mutex<BTreeMap<String, Writer>>,
+    /// What it was told to start, in order.
+    pub plans: Mutex<Vec<ContainerPlan>>,
 }
 
 impl Chatty {
@@ -232,8 +297,12 @@ impl Runtime for Chatty {
     fn start_container<'a>(
         &'a self,
         task: &'a str,
-        plan: runtime::ContainerPlan,
-    ) -> Pending<'a, Result<runtime::ContainerRecord, runtime::RuntimeError>> {
+        plan: ContainerPlan,
+    ) -> Pending<'a, Result<ContainerRecord, RuntimeError>> {
+        self.plans.lock().unwrap().push(plan.clone());
+        if plan.name.starts_with("hangs") {
+            return Box::pin(std::future::pending());
+        }
         self.inner.start_container(task, plan)
     }
     fn signal<'a>(
@@ -315,6 +384,7 @@ pub struct Host {
     pub network: Arc<FakeNetwork>,
     pub images: Arc<FakeImages>,
     pub logs: Arc<FakeLogs>,
+    pub endpoint: Arc<FakeEndpoint>,
     pub clock: Clock,
     reports: mpsc::Receiver<Observed>,
     dir: tempfile::TempDir,
@@ -337,8 +407,14 @@ impl Host {
         logs: Arc<FakeLogs>,
     ) -> Self {
         let inner = Simulated::open(dir.path().join("tasks"), clock.clone()).unwrap();
-        let runtime = Arc::new(Chatty { inner, more: Notify::new(), writers: Mutex::default() });
+        let runtime = Arc::new(Chatty {
+            inner,
+            more: Notify::new(),
+            writers: Mutex::default(),
+            plans: Mutex::default(),
+        });
         let (up, reports) = mpsc::channel(256);
+        let endpoint = Arc::new(FakeEndpoint::default());
         let parts = Parts {
             host: HostId(HOST.into()),
             clock: clock.clone(),
@@ -347,13 +423,13 @@ impl Host {
             network: network.clone(),
             images: images.clone(),
             logs: logs.clone(),
-            endpoint: Arc::new(NoEndpoint),
-            secrets: Arc::new(NoSecrets),
+            endpoint: endpoint.clone(),
+            secrets: Arc::new(FakeSecrets),
             up,
             parallel_starts: 2,
         };
         let agent = Agent::open(parts).await.unwrap();
-        Host { agent, runtime, network, images, logs, clock, reports, dir }
+        Host { agent, runtime, network, images, logs, endpoint, clock, reports, dir }
     }
 
     /// The agent and its runtime's process die; new ones take over.

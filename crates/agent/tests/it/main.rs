@@ -3,6 +3,7 @@
 
 mod end;
 mod fakes;
+mod given;
 mod histories;
 mod orders;
 mod output;
