@@ -1,5 +1,6 @@
 //! `boxship doctor`: what this machine can and cannot do, and the mend.
 
+use std::borrow::Cow;
 use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,17 +16,17 @@ struct Finding {
 
 struct Trouble {
     what: String,
-    mend: &'static str,
+    mend: Cow<'static, str>,
     /// Real containers cannot run without it.
     is_fatal: bool,
 }
 
 fn fatal(what: impl Into<String>, mend: &'static str) -> Option<Trouble> {
-    Some(Trouble { what: what.into(), mend, is_fatal: true })
+    Some(Trouble { what: what.into(), mend: mend.into(), is_fatal: true })
 }
 
-fn minor(what: impl Into<String>, mend: &'static str) -> Option<Trouble> {
-    Some(Trouble { what: what.into(), mend, is_fatal: false })
+fn minor(what: impl Into<String>, mend: impl Into<Cow<'static, str>>) -> Option<Trouble> {
+    Some(Trouble { what: what.into(), mend: mend.into(), is_fatal: false })
 }
 
 /// Why real containers cannot run here; `None` if they can.
@@ -101,6 +102,35 @@ fn namespaces() -> Option<Trouble> {
     fatal("the kernel has no network namespaces", "use a kernel with CONFIG_NET_NS")
 }
 
+/// Rules of other programs that drop what tasks send to the outside and what comes to their ports.
+fn firewall() -> Option<Trouble> {
+    match vpc::firewalls() {
+        Ok(found) => {
+            let chains: Vec<_> = found.iter().map(|wall| wall.chain.as_str()).collect();
+            let mends: Vec<_> = found.iter().map(|wall| wall.mend.as_str()).collect();
+            if found.is_empty() {
+                return None;
+            }
+            minor(
+                format!("packets of tasks to and from the outside are dropped by {}", chains.join(", ")),
+                mends.join(" && "),
+            )
+        }
+        // Not root: real containers cannot run anyway.
+        Err(_) => None,
+    }
+}
+
+fn latency() -> Option<Trouble> {
+    match vpc::can_delay() {
+        Ok(true) | Err(_) => None,
+        Ok(false) => minor(
+            "the kernel has no sch_netem: tasks' network latency faults are refused",
+            "modprobe -a sch_netem sch_prio, or nothing if no task injects faults",
+        ),
+    }
+}
+
 fn names() -> Option<Trouble> {
     let resolves = ("boxship-doctor.localhost", 80)
         .to_socket_addrs()
@@ -140,6 +170,8 @@ fn data(place: &Place) -> Option<Trouble> {
 /// Prints every finding; fails where real containers cannot run.
 pub fn run(place: &Place) -> ExitCode {
     let mut findings = containers();
+    findings.push(Finding { what: "firewall", trouble: firewall() });
+    findings.push(Finding { what: "network latency", trouble: latency() });
     findings.push(Finding { what: "names", trouble: names() });
     findings.push(Finding { what: "port", trouble: port(place) });
     findings.push(Finding { what: "data directory", trouble: data(place) });

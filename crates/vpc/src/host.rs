@@ -12,6 +12,7 @@ use base::Chance;
 use core_addresses::{Cidr, Mac};
 
 use crate::HostRoute;
+use crate::firewall;
 use crate::namespace::{Namespace, without_ipv6};
 use crate::net::request::{self, End};
 use crate::net::{Batch, Chain, Expression, Hook, Link, Nft, Rtnl};
@@ -246,9 +247,13 @@ impl Host {
         }
         if !self.has_looked {
             self.has_looked = true;
-            for chain in self.nft.dropping_forward_chains()? {
+            for wall in firewall::in_the_way(&mut self.nft)? {
                 // What others drop we cannot let pass; they must be told to.
-                tracing::warn!(chain, links = %format_args!("{}*", self.prefix), "a firewall of this machine may keep tasks from the outside unless it accepts these links");
+                tracing::warn!(
+                    chain = wall.chain,
+                    mend = wall.mend,
+                    "a firewall of this machine keeps tasks from the outside"
+                );
             }
         }
         Ok(())

@@ -48,6 +48,7 @@ mod error;
 mod fault;
 mod faults;
 mod files;
+mod firewall;
 mod handle;
 mod host;
 mod interface;
@@ -65,6 +66,7 @@ mod world;
 pub use error::VpcError;
 pub use fault::{BlackHole, Direction, Fault, FaultKind, FaultPlace, can_delay};
 pub use files::{TaskFiles, task_files};
+pub use firewall::{Firewall, firewalls};
 pub use handle::Vpcs;
 pub use net::Transport;
 pub use spec::{

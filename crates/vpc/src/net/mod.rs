@@ -6,5 +6,5 @@ pub mod request;
 mod rtnl;
 mod socket;
 
-pub use nft::{Batch, Chain, Expression, Hook, Nft, Target, Transport};
+pub use nft::{Batch, Chain, Expression, ForeignChain, Hook, Nft, Target, Transport};
 pub use rtnl::{Link, Route, Rtnl};

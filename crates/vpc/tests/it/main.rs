@@ -6,5 +6,6 @@ mod bridge;
 mod crash;
 mod faults;
 mod files;
+mod firewall;
 mod network;
 mod resolver;

@@ -27,11 +27,13 @@ const DELETE_TABLE: u16 = 2;
 const NEW_CHAIN: u16 = 3;
 const GET_CHAIN: u16 = 4;
 const NEW_RULE: u16 = 6;
+const GET_RULE: u16 = 7;
 const NEW_SET: u16 = 9;
 const NEW_ELEMENT: u16 = 12;
 const GET_ELEMENT: u16 = 13;
 const DELETE_ELEMENT: u16 = 14;
 const FAMILY_UNSPEC: u8 = 0;
+const FAMILY_INET: u8 = 1;
 const FAMILY_IPV4: u8 = 2;
 /// The attribute that wraps each entry of a list.
 const LIST_ELEMENT: u16 = 1;
@@ -39,6 +41,15 @@ const LIST_ELEMENT: u16 = 1;
 const HEADERS: usize = 20;
 /// Leaves out the flags in an attribute's kind.
 const KIND_MASK: u16 = 0x3fff;
+
+/// A chain that is not ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignChain {
+    /// `ip` or `inet`.
+    pub family: &'static str,
+    pub table: String,
+    pub name: String,
+}
 
 /// A packet filter socket of one network namespace.
 pub struct Nft {
@@ -89,17 +100,41 @@ impl Nft {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// `table chain` of every chain that drops forwarded IPv4 packets unless one of its rules lets
-    /// them pass, as Docker's does.
-    pub fn dropping_forward_chains(&mut self) -> io::Result<Vec<String>> {
+    /// Every chain that drops forwarded IPv4 packets unless one of its rules lets them pass, as
+    /// Docker's does.
+    pub fn dropping_forward_chains(&mut self) -> io::Result<Vec<ForeignChain>> {
         const FORWARD_HOOK: [u8; 4] = 2_u32.to_be_bytes();
         const DROP_POLICY: [u8; 4] = 0_u32.to_be_bytes();
-        let found = self.dump(GET_CHAIN, &[], |message| {
-            let hook = attribute(message, 4).and_then(|hook| attribute(hook, 1));
-            let drops = hook == Some(&FORWARD_HOOK) && attribute(message, 5) == Some(&DROP_POLICY);
-            drops.then(|| Some(format!("{} {}", text_of(message, 1)?, text_of(message, 3)?))).flatten()
+        let mut found = Vec::new();
+        for (number, family) in [(FAMILY_IPV4, "ip"), (FAMILY_INET, "inet")] {
+            let chains = self.dump_of(number, GET_CHAIN, &[], |message| {
+                let hook = attribute(message, 4).and_then(|hook| attribute(hook, 1));
+                let drops = hook == Some(&FORWARD_HOOK) && attribute(message, 5) == Some(&DROP_POLICY);
+                let (table, name) = (text_of(message, 1)?, text_of(message, 3)?);
+                drops.then_some(ForeignChain { family, table, name })
+            })?;
+            found.extend(chains.into_iter().flatten());
+        }
+        Ok(found)
+    }
+
+    /// Whether a rule of a chain's table names links that begin so.
+    pub fn mentions(&mut self, chain: &ForeignChain, link: &str) -> io::Result<bool> {
+        let number = if chain.family == "inet" { FAMILY_INET } else { FAMILY_IPV4 };
+        let mut body = Vec::new();
+        Attributes::new(&mut body).text(1, &chain.table);
+        let rules = self.dump_of(number, GET_RULE, &body, |message| {
+            message.windows(link.len()).any(|bytes| bytes == link.as_bytes())
         })?;
-        Ok(found.into_iter().flatten().collect())
+        Ok(rules.contains(&true))
+    }
+
+    /// Whether a table of family `ip` has a chain of this name.
+    pub fn has_chain(&mut self, table: &str, name: &str) -> io::Result<bool> {
+        let found = self.dump(GET_CHAIN, &[], |message| {
+            text_of(message, 1).as_deref() == Some(table) && text_of(message, 3).as_deref() == Some(name)
+        })?;
+        Ok(found.contains(&true))
     }
 
     /// Every entry of a map of ports; none if there is no such map.
@@ -122,12 +157,22 @@ impl Nft {
         }
     }
 
-    /// Asks for everything of a kind; `read` gets the attributes of each message.
     fn dump<T>(&mut self, kind: u16, body: &[u8], read: impl Fn(&[u8]) -> T) -> io::Result<Vec<T>> {
+        self.dump_of(FAMILY_IPV4, kind, body, read)
+    }
+
+    /// Asks for everything of a kind; `read` gets the attributes of each message.
+    fn dump_of<T>(
+        &mut self,
+        family: u8,
+        kind: u16,
+        body: &[u8],
+        read: impl Fn(&[u8]) -> T,
+    ) -> io::Result<Vec<T>> {
         let sequence = self.socket.sequence(1);
         let mut bytes = Vec::new();
         let kind = (SUBSYSTEM << 8) | kind;
-        frame(&mut bytes, kind, NLM_F_REQUEST | NLM_F_DUMP, sequence, FAMILY_IPV4, 0, body);
+        frame(&mut bytes, kind, NLM_F_REQUEST | NLM_F_DUMP, sequence, family, 0, body);
         self.socket.send(&bytes)?;
         let mut found = Vec::new();
         let mut is_open = true;
@@ -209,6 +254,8 @@ mod tests {
             add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }
             add chain ip filter INPUT { type filter hook input priority 0; policy drop; }
             add table ip open
+            add table inet wall
+            add chain inet wall pass { type filter hook forward priority 0; policy drop; }
             add chain ip open FORWARD { type filter hook forward priority 0; policy accept; }";
         let found = crate::apart::run(|| {
             let made = std::process::Command::new("nft").arg(rules).status().ok()?;
@@ -216,7 +263,9 @@ mod tests {
             Some(super::Nft::open().and_then(|mut nft| nft.dropping_forward_chains()).unwrap())
         });
         if let Ok(Some(found)) = found {
-            assert_eq!(found, ["filter FORWARD"]);
+            let names: Vec<_> =
+                found.iter().map(|one| [one.family, &one.table, &one.name].join(" ")).collect();
+            assert_eq!(names, ["ip filter FORWARD", "inet wall pass"]);
         }
     }
 }
