@@ -1,6 +1,10 @@
 """What a task finds at 169.254.170.2: metadata, figures, credentials, protection, faults."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import boto3
 import pytest
@@ -57,7 +61,8 @@ def start_on_instance(server, script, mode, **members):
 
 def answers(lines):
     """Pairs of status and body."""
-    lines = [line for line in lines if line]
+    # The shell says so where a time is over.
+    lines = [line for line in lines if line not in ("", "Terminated")]
     assert len(lines) % 2 == 0, lines
     return [(int(status), parsed(body)) for status, body in zip(lines[::2], lines[1::2])]
 
@@ -191,13 +196,37 @@ def test_a_task_calls_as_its_role(host):
     assert f"<Arn>arn:aws:sts::000000000000:assumed-role/app/{arn.rsplit('/', 1)[1]}</Arn>" in text, text
 
 
-def test_a_role_that_does_not_trust_tasks(host):
-    trust = json.loads(TRUST)
-    trust["Statement"][0]["Principal"]["Service"] = "ec2.amazonaws.com"
-    host.client("iam").create_role(RoleName="other", AssumeRolePolicyDocument=json.dumps(trust))
-    [(status, answer)] = asked(host, "GET $AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-                               taskRoleArn="arn:aws:iam::000000000000:role/other")
-    assert status == 400 and "ECS was unable to assume the role 'arn:aws:iam::000000000000:role/other'" in answer["message"]
+def environment(mark):
+    """Process id and environment of a container, told by a variable of its own."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (process / "environ").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if f"MARK={mark}" in told:
+            return process.name, dict(line.split("=", 1) for line in told if "=" in line)
+    return None
+
+
+def test_an_unmodified_sdk(host):
+    """boto3 with nothing but the container's environment, in the container's network."""
+    script = "while :; do sleep 1; done"
+    mark = {"environment": [{"name": "MARK", "value": host.data_dir.name}]}
+    arn = run_task(host, define(host, "sdk", containers(script, **mark), **ROLE))[0]
+    running(host, arn)
+    pid, told = wait_for(lambda: environment(host.data_dir.name), 10)
+    program = """if True:
+        import boto3
+        print(boto3.client("sts").get_caller_identity()["Arn"])
+        print(boto3.client("ecs").list_tasks(family="sdk")["taskArns"][0])
+        print(boto3.client("ecs").meta.region_name)
+    """
+    done = subprocess.run(["nsenter", "-t", pid, "-n", sys.executable, "-c", program], text=True, capture_output=True, timeout=60,
+                          env={**told, "PATH": os.environ["PATH"], "HOME": "/nonexistent", "AWS_EC2_METADATA_DISABLED": "true"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [f"arn:aws:sts::000000000000:assumed-role/app/{arn.rsplit('/', 1)[1]}", arn, "us-east-1"]
+    host.client("ecs").stop_task(task=arn)
+    stopped(host, arn)
 
 
 def test_no_other_task_is_answered(host):

@@ -100,6 +100,25 @@ def test_what_is_not_acted_on_is_refused_by_name(simulated, role):
             RoleArn=arn, RoleSessionName="me", WebIdentityToken="token")
 
 
+def test_a_tasks_roles_trust_tasks(simulated, role):
+    ecs, ec2 = simulated.client("ecs", account=ACCOUNT), simulated.client("ec2", account=ACCOUNT)
+    ecs.create_cluster(clusterName="default")
+    subnets = [ec2.describe_subnets()["Subnets"][0]["SubnetId"]]
+    wrong = role({"Service": "ec2.amazonaws.com"})
+    for name in ["taskRoleArn", "executionRoleArn"]:
+        ecs.register_task_definition(
+            family="trust", requiresCompatibilities=["FARGATE"], networkMode="awsvpc", cpu="256", memory="512",
+            containerDefinitions=[{"name": "web", "image": "web"}], **{name: wrong})
+        refused("ClientException", ecs.run_task, f"ECS was unable to assume the role '{wrong}' that was provided for this task.",
+                taskDefinition="trust", launchType="FARGATE", networkConfiguration={"awsvpcConfiguration": {"subnets": subnets}})
+    tasks = trust({"Service": "ecs-tasks.amazonaws.com"}, Condition={
+        "ArnLike": {"aws:SourceArn": f"arn:aws:ecs:us-east-1:{ACCOUNT}:*"}, "StringEquals": {"aws:SourceAccount": ACCOUNT}})
+    simulated.client("iam", account=ACCOUNT).update_assume_role_policy(RoleName=wrong.rsplit("/", 1)[1], PolicyDocument=tasks)
+    answer = ecs.run_task(taskDefinition="trust", launchType="FARGATE",
+                          networkConfiguration={"awsvpcConfiguration": {"subnets": subnets}})
+    assert not answer["failures"] and answer["tasks"]
+
+
 def test_an_accounts_own_session(simulated):
     credentials = simulated.client("sts", account=ACCOUNT).get_session_token()["Credentials"]
     assert holder(simulated, "sts", credentials).get_caller_identity()["Arn"] == f"arn:aws:iam::{ACCOUNT}:root"
