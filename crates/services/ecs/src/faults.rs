@@ -210,6 +210,8 @@ pub enum TaskError {
     Reason,
     #[error("Service not found.")]
     NoService,
+    #[error("cannot specify {0} with other arguments")]
+    NotAlone(&'static str),
 }
 
 impl From<TaskError> for Fault {
@@ -221,6 +223,7 @@ impl From<TaskError> for Fault {
             | TaskError::OtherCluster { .. }
             | TaskError::NoTasks
             | TaskError::TooMany
+            | TaskError::NotAlone(_)
             | TaskError::Reason => invalid(&error),
         }
     }

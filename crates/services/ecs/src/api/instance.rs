@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use aws_ecs as aws;
 use base::{Arn, Fault};
+use core_lifecycle::{Goal, StopCode};
 use service::{Tx, View};
 use store::{Key, Record, Snapshot};
 
@@ -28,6 +29,9 @@ pub const LIST: &[&str] = &["cluster", "nextToken", "maxResults", "status"];
 
 /// AWS: the attribute that says which architecture an instance has.
 const ARCHITECTURE: &str = "ecs.cpu-architecture";
+
+/// AWS: why tasks end whose instance is deregistered by force.
+const FORCED: &str = "Container instance deregistration forced by user.";
 
 /// Why an instance does not take a task: its ARN where there is one, and AWS's reason.
 pub type Refusal = (Option<String>, &'static str);
@@ -213,8 +217,11 @@ pub fn deregister(
         return Err(InstanceError::Inactive.into());
     }
     let load = load(tx, &found);
-    if load.running + load.pending > 0 && request.force != Some(true) {
-        return Err(InstanceError::HasTasks.into());
+    if load.running + load.pending > 0 {
+        if request.force != Some(true) {
+            return Err(InstanceError::HasTasks.into());
+        }
+        end_tasks(tx, &found);
     }
     let gone = ContainerInstance {
         status: InstanceStatus::Inactive { deregistered_at: tx.now },
@@ -225,6 +232,17 @@ pub fn deregister(
     let shape = whole(tx, &gone);
     tx.put(gone);
     Ok(aws::DeregisterContainerInstanceResponse { container_instance: Some(shape) })
+}
+
+/// AWS: whoever deregisters an instance by force ends the tasks on it.
+fn end_tasks(tx: &mut Tx<'_>, instance: &ContainerInstance) {
+    for task in tasks(tx, instance).filter(|task| task.goal == Goal::Running) {
+        let status = tx.get::<TaskStatus>(&task.key());
+        if status.is_none_or(|status| status.state.stop_cause().is_none()) {
+            let goal = Goal::Stopped { code: StopCode::UserInitiated, reason: String::from(FORCED) };
+            tx.put(Task { goal, ..(*task).clone() });
+        }
+    }
 }
 
 pub fn describe(

@@ -1,4 +1,4 @@
-//! ListTasks: the tasks of a cluster by every filter, all of which must hold.
+//! ListTasks: the tasks of a cluster by every filter. Those that may stand together must all hold.
 
 use std::sync::Arc;
 
@@ -29,6 +29,7 @@ pub const ACTS: &[&str] = &[
 pub fn list(view: &View<'_>, request: aws::ListTasksRequest) -> Result<aws::ListTasksResponse, Fault> {
     let cluster = cluster::find(view, view.caller, request.cluster.as_deref())?;
     let named = |text: Option<String>| text.filter(|text| !text.is_empty());
+    alone(&request)?;
     if named(request.service_name).is_some() {
         return Err(TaskError::NoService.into());
     }
@@ -63,4 +64,20 @@ pub fn list(view: &View<'_>, request: aws::ListTasksRequest) -> Result<aws::List
         None => page.take(view.scan_after::<Task>(&prefix, &after).filter(is_wanted).map(place)),
     };
     Ok(aws::ListTasksResponse { task_arns: Some(arns), next_token })
+}
+
+/// AWS: filters that stand alone, but for a status.
+fn alone(request: &aws::ListTasksRequest) -> Result<(), TaskError> {
+    let is_said = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
+    let narrow = [&request.family, &request.container_instance];
+    let is_narrowed = narrow.into_iter().any(is_said);
+    if is_said(&request.started_by)
+        && (is_narrowed || is_said(&request.launch_type) || is_said(&request.service_name))
+    {
+        return Err(TaskError::NotAlone("startedBy"));
+    }
+    if is_said(&request.service_name) && is_narrowed {
+        return Err(TaskError::NotAlone("serviceName"));
+    }
+    Ok(())
 }

@@ -245,3 +245,103 @@ fn ulimits(c: &ContainerDefinition, launch_type: LaunchType) -> Vec<Ulimit> {
     }
     limits
 }
+
+#[cfg(test)]
+mod tests {
+    use base::{AccountId, Region};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::behaviour::support;
+
+    /// A value for every member of a container definition, unlike its default.
+    fn values() -> Value {
+        json!({
+            "image": "other",
+            "repository_credentials": { "credentials_parameter": "x" },
+            "cpu": 7,
+            "memory": 77,
+            "memory_reservation": 66,
+            "links": ["side"],
+            "port_mappings": [{ "container_port": 80 }],
+            "essential": false,
+            "restart_policy": { "enabled": true },
+            "entry_point": ["e"],
+            "command": ["c"],
+            "environment": [{ "name": "A", "value": "B" }],
+            "environment_files": [{ "value": "arn", "type": "s3" }],
+            "mount_points": [{ "source_volume": "v", "container_path": "/v" }],
+            "volumes_from": [{ "source_container": "side" }],
+            "linux_parameters": { "init_process_enabled": true },
+            "secrets": [{ "name": "A", "value_from": "b" }],
+            "depends_on": [{ "container_name": "side", "condition": "HEALTHY" }],
+            "start_timeout": 3,
+            "stop_timeout": 3,
+            "hostname": "h",
+            "user": "u",
+            "working_directory": "/w",
+            "disable_networking": true,
+            "privileged": true,
+            "readonly_root_filesystem": true,
+            "dns_servers": ["10.0.0.2"],
+            "dns_search_domains": ["example.com"],
+            "extra_hosts": [{ "hostname": "h", "ip_address": "10.0.0.3" }],
+            "docker_security_options": ["no-new-privileges"],
+            "interactive": true,
+            "pseudo_terminal": true,
+            "docker_labels": { "a": "b" },
+            "ulimits": [{ "name": "core", "soft_limit": 1, "hard_limit": 1 }],
+            "log_configuration": { "log_driver": "json-file" },
+            "health_check": { "command": ["CMD", "x"] },
+            "system_controls": [{ "namespace": "net.a", "value": "1" }],
+            "resource_requirements": [{ "value": "1", "type": "GPU" }],
+            "firelens_configuration": { "type": "fluentbit" },
+            "credential_specs": ["x"],
+        })
+    }
+
+    fn told(spec: &Spec) -> Assignment {
+        let at = TaskId {
+            account: AccountId::default_account(),
+            region: Region::default_region(),
+            cluster: String::from("main"),
+            id: String::from("0"),
+        };
+        let gpus =
+            |c: &ContainerDefinition| (super::super::room::gpus(c) > 0).then(|| vec![String::from("g")]);
+        let choice = Choice {
+            launch_type: LaunchType::Ec2,
+            architecture: String::from("X86_64"),
+            zone: String::new(),
+            container_instance: None,
+            interface: None,
+            enable_execute_command: false,
+            gpus: spec.containers.iter().filter_map(|c| Some((String::from(c.name()), gpus(c)?))).collect(),
+            default_log_mode: logs::Mode::default(),
+        };
+        assign(&at, "app", 1, spec, choice)
+    }
+
+    /// What is accepted is acted upon: every member reaches the host, or is refused when it is to run.
+    #[test]
+    fn no_member_is_lost() {
+        let spec = |container: Value| Spec {
+            containers: vec![serde_json::from_value(container).expect("a container definition")],
+            ..Spec::default()
+        };
+        let plain = spec(json!({ "name": "web", "image": "i" }));
+        let base = told(&plain);
+        let values = values();
+        let members = values.as_object().expect("an object");
+        for (member, value) in members {
+            let mut container = json!({ "name": "web", "image": "i" });
+            container[member] = value.clone();
+            let changed = spec(container);
+            assert_ne!(changed, plain, "{member} is no member");
+            assert!(support::missing(&changed).is_some() || told(&changed) != base, "{member} is lost");
+        }
+        // All of them but the name and `version_consistency`, which matters to services alone: a new
+        // one breaks `support::member` first.
+        assert_eq!(members.len(), 40);
+    }
+}

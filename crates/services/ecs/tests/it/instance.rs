@@ -232,7 +232,7 @@ fn only_a_connected_instance_that_is_there_takes_tasks() {
 #[test]
 fn an_instance_leaves_without_its_tasks_or_by_force() {
     let (mut world, arn) = furnished();
-    start(&mut world, "web", &[&arn]);
+    let task = start(&mut world, "web", &[&arn]).tasks.unwrap().remove(0).task_arn.unwrap();
     let request = |force| aws::DeregisterContainerInstanceRequest {
         cluster: Some("main".into()),
         container_instance: arn.clone(),
@@ -249,6 +249,12 @@ fn an_instance_leaves_without_its_tasks_or_by_force() {
     let answer = world.call::<op::DeregisterContainerInstance>(request(Some(true))).unwrap();
     assert_eq!(answer.container_instance.unwrap().status.as_deref(), Some("INACTIVE"));
     assert_eq!(clusters(&mut world).registered_container_instances_count, Some(0));
+    let task = world.describe(&task);
+    let reason = "Container instance deregistration forced by user.";
+    assert_eq!(
+        (task.desired_status.as_deref(), task.stopped_reason.as_deref()),
+        (Some("STOPPED"), Some(reason))
+    );
     let shape = describe(&mut world, &arn);
     assert_eq!((shape.status.as_deref(), shape.agent_connected), (Some("INACTIVE"), Some(false)));
     assert_eq!(list(&mut world, None).len(), 0);

@@ -114,6 +114,17 @@ fn lists_of_tasks() {
         service_name: Some("web".into()),
         ..Default::default()
     };
+    for (started_by, family, name) in [
+        (Some("me"), Some("app"), "startedBy"),
+        (Some("me"), None, "startedBy"),
+        (None, Some("app"), "serviceName"),
+    ] {
+        let started_by = started_by.map(String::from);
+        let family = family.map(String::from);
+        let both = aws::ListTasksRequest { started_by, family, ..service.clone() };
+        let message = format!("cannot specify {name} with other arguments");
+        refused(world.call::<op::ListTasks>(both), INVALID, &message);
+    }
     let answer = world.call::<op::ListTasks>(service);
     refused(answer, "ServiceNotFoundException", "Service not found.");
 }
