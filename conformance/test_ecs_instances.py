@@ -173,9 +173,9 @@ def test_an_instance_leaves(machine, ecs):
     assert answer["containerInstance"]["status"] == "INACTIVE"
     assert ecs.list_container_instances(cluster="main")["containerInstanceArns"] == []
     assert ecs.describe_clusters(clusters=["main"])["clusters"][0]["registeredContainerInstancesCount"] == 0
-    # Its task goes on, as an orphan, until somebody stops it.
-    assert ecs.describe_tasks(cluster="main", tasks=[task])["tasks"][0]["desiredStatus"] == "RUNNING"
-    ecs.stop_task(cluster="main", task=task)
+    found = ecs.describe_tasks(cluster="main", tasks=[task])["tasks"][0]
+    assert (found["desiredStatus"], found["stopCode"]) == ("STOPPED", "UserInitiated")
+    assert found["stoppedReason"] == "Container instance deregistration forced by user."
     machine.advance(3700)
     answer = ecs.describe_container_instances(cluster="main", containerInstances=[arn])
     assert reasons(answer) == ["MISSING"]
