@@ -20,8 +20,20 @@ const EVERY: Duration = Duration::from_secs(5);
 /// AWS: no delay or jitter is longer.
 const LONGEST_MS: u64 = 3_600_000;
 
-fn error(status: StatusCode, text: impl std::fmt::Display) -> Answer {
-    answer::json(status, &json!({ "Error": text.to_string() }))
+/// A request that is not done.
+struct Refusal {
+    status: StatusCode,
+    text: String,
+}
+
+impl Refusal {
+    fn answer(self) -> Answer {
+        answer::json(self.status, &json!({ "Error": self.text }))
+    }
+}
+
+fn error(status: StatusCode, text: impl std::fmt::Display) -> Refusal {
+    Refusal { status, text: text.to_string() }
 }
 
 fn status(text: &str) -> Answer {
@@ -38,19 +50,19 @@ impl Inner {
             return answer::text(StatusCode::METHOD_NOT_ALLOWED, "");
         }
         let Some(asker) = self.asker(asked, id) else {
-            return error(StatusCode::NOT_FOUND, format_args!("unable to lookup container: {id}"));
+            return error(StatusCode::NOT_FOUND, format_args!("unable to lookup container: {id}")).answer();
         };
         if let Err(refused) = self.may_fault(&asker, kind, action) {
-            return refused;
+            return refused.answer();
         }
         let answered = match action {
             "start" => self.start(&asker, kind, asked.body).await,
             _ => self.stop_or_tell(&asker, kind, action, asked.body).await,
         };
-        answered.unwrap_or_else(|refused| refused)
+        answered.unwrap_or_else(Refusal::answer)
     }
 
-    fn may_fault(&self, asker: &Asker, kind: &str, action: &str) -> Result<(), Answer> {
+    fn may_fault(&self, asker: &Asker, kind: &str, action: &str) -> Result<(), Refusal> {
         let task = &asker.subject.task;
         if !task.enable_fault_injection {
             let text = format!("enableFaultInjection is not enabled for task: {}", task.task_arn);
@@ -75,7 +87,7 @@ impl Inner {
         Ok(())
     }
 
-    async fn start(&self, asker: &Asker, kind: &str, body: &[u8]) -> Result<Answer, Answer> {
+    async fn start(&self, asker: &Asker, kind: &str, body: &[u8]) -> Result<Answer, Refusal> {
         let bad = |text: String| error(StatusCode::BAD_REQUEST, text);
         let fault = fault(kind, &members(body).map_err(bad)?).map_err(bad)?;
         let (task, faults) = (&asker.subject.task, &self.parts.faults);
@@ -99,7 +111,7 @@ impl Inner {
         kind: &str,
         action: &str,
         body: &[u8],
-    ) -> Result<Answer, Answer> {
+    ) -> Result<Answer, Refusal> {
         let bad = |text: String| error(StatusCode::BAD_REQUEST, text);
         let kind = match kind {
             "network-latency" => FaultKind::Latency,
@@ -117,7 +129,7 @@ impl Inner {
     }
 }
 
-fn failed(failed: FaultError) -> Answer {
+fn failed(failed: FaultError) -> Refusal {
     match failed {
         FaultError::Unsupported(text) => error(StatusCode::BAD_REQUEST, text),
         FaultError::Host(text) => {
