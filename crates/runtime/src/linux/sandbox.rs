@@ -23,6 +23,7 @@ use crate::record::{self, Keep, TaskDir, write_json};
 use crate::shim::Config;
 use crate::spec::{Layout, translate};
 use crate::spool::Position;
+use crate::storage::disk;
 
 /// A shim that has been executed answers within milliseconds; one that does not in this time
 /// never will.
@@ -45,15 +46,21 @@ impl Sandbox {
         let mut config = config;
         config.sandbox.place = known_place(config.sandbox.place);
         let task = config.sandbox.task.clone();
+        let has_disk = config.sandbox.storage_gib == Some(disk::DEFAULT_GIB);
         let at = dir.clone();
         blocking("lay out a task's directory", move || lay_out(&at, &config)).await?;
-        Sandbox::give(shared, dir, &task).await
+        Sandbox::give(shared, dir, &task, has_disk).await
     }
 
     /// Gives the task that lies in `dir` to a shim.
-    async fn give(shared: &Arc<Shared>, dir: TaskDir, task: &str) -> Result<Arc<Self>, RuntimeError> {
+    async fn give(
+        shared: &Arc<Shared>,
+        dir: TaskDir,
+        task: &str,
+        has_disk: bool,
+    ) -> Result<Arc<Self>, RuntimeError> {
         let create = || Call::Create { dir: dir.path.clone() };
-        if let Some(spare) = shared.spares.take() {
+        if let Some(spare) = shared.spares.take(has_disk) {
             let made = Sandbox::over(shared, dir.clone(), task, Connection::over(spare), create()).await;
             match made {
                 // It died while it waited.
@@ -61,7 +68,7 @@ impl Sandbox {
                 made => return made,
             }
         }
-        let stream = Spares::execute(&shared.options)?.stream;
+        let stream = Spares::execute(&shared.options, has_disk)?.stream;
         let made = Sandbox::over(shared, dir.clone(), task, Connection::over(stream), create());
         match tokio::time::timeout(SHIM_START, made).await {
             Ok(Err(RuntimeError::ShimLost(_))) => Err(RuntimeError::ShimLost(why(&shared.options))),
@@ -111,7 +118,7 @@ impl Sandbox {
         if !dir.disk().exists() {
             return Err(RuntimeError::NoSandbox(task.to_owned()));
         }
-        Sandbox::give(shared, dir, task).await
+        Sandbox::give(shared, dir, task, false).await
     }
 
     async fn connect(

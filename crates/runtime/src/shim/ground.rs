@@ -15,6 +15,9 @@ use crate::storage::disk::{self, Ready};
 pub(super) struct Ground {
     /// Holds the namespaces that containers share.
     pub holder: Option<Holder>,
+    /// An image that was made ahead and that the task has no use for. To unmount it takes longer than a
+    /// container's start, so it stays until the shim's end.
+    _unused: Option<Ready>,
 }
 
 /// Of the task's shared memory, as Docker has it.
@@ -22,9 +25,9 @@ const SHM: &str = "mode=1777,size=65536k";
 
 impl Ground {
     /// In the shim's own mount namespace: what is mounted here goes with it.
-    pub fn lay(task: &TaskDir, config: &Config, ready: Option<Ready>) -> Result<Self, RuntimeError> {
+    pub fn lay(task: &TaskDir, config: &Config, mut ready: Option<Ready>) -> Result<Self, RuntimeError> {
         let sandbox = &config.sandbox;
-        let warning = match disk::prepare(task, sandbox.storage_gib, ready) {
+        let warning = match disk::prepare(task, sandbox.storage_gib, &mut ready) {
             Err(RuntimeError::Limit(text)) if config.is_advisory => Some(text),
             other => other?,
         };
@@ -42,6 +45,6 @@ impl Ground {
         let shares = [sandbox.pid_mode, sandbox.ipc_mode].contains(&Namespace::Task);
         let holder = shares.then(launch::hold).transpose();
         let holder = holder.map_err(|e| RuntimeError::host("share namespaces", e))?;
-        Ok(Ground { holder })
+        Ok(Ground { holder, _unused: ready })
     }
 }

@@ -44,12 +44,12 @@ pub(crate) struct Ready {
     data: Option<OwnedFd>,
 }
 
-/// Makes the directory for what `task` writes, bounded if it is to be. Returns a warning. The caller is in a
+/// Makes the directory for what `task` writes, bounded if it is to be, by `ready` if that fits. Returns a warning. The caller is in a
 /// mount namespace of its own.
 pub(crate) fn prepare(
     task: &TaskDir,
     gib: Option<u32>,
-    ready: Option<Ready>,
+    ready: &mut Option<Ready>,
 ) -> Result<Option<String>, RuntimeError> {
     let disk = task.disk();
     super::make(&disk).map_err(|e| RuntimeError::host("make the task's disk", e))?;
@@ -61,12 +61,13 @@ pub(crate) fn prepare(
     }
 }
 
-fn bound(task: &TaskDir, disk: &Path, gib: u32, ready: Option<Ready>) -> io::Result<()> {
+fn bound(task: &TaskDir, disk: &Path, gib: u32, ready: &mut Option<Ready>) -> io::Result<()> {
     if project::is_enforced(disk) {
         return project::limit(disk, u64::from(gib) << 30);
     }
     let image = task.image();
-    let made = match ready.filter(|_| gib == DEFAULT_GIB && !image.exists()) {
+    let fits = gib == DEFAULT_GIB && !image.exists();
+    let made = match ready.take_if(|_| fits) {
         Some(ready) => {
             ready.name(&image)?;
             ready

@@ -11,9 +11,11 @@ async fn start_and_memory() {
     let Some(fixture) = linux() else { return };
     let runtime = &fixture.runtime;
     let mut starts = Vec::new();
+    let storage_gib = std::env::var("BOXSHIP_BENCH_STORAGE_GIB").ok().and_then(|text| text.parse().ok());
     for round in 0..20 {
         let begun = base::clock::wall();
         let mut sandbox = fixture.sandbox();
+        sandbox.storage_gib = storage_gib;
         sandbox.task = format!("{round:032x}");
         let task = sandbox.task.clone();
         runtime.create_sandbox(sandbox).await.unwrap();
