@@ -1,6 +1,9 @@
 """Order of containers, their health, their restarts and their shared files, with real processes."""
 
+import os
 import time
+
+import pytest
 
 from conftest import define, describe, log, needs_root, run_task, running, stopped, wait_for
 
@@ -116,3 +119,15 @@ def test_ten_containers(box):
     assert task["stopCode"] == "EssentialContainerExited"
     codes = {c["name"]: c["exitCode"] for c in task["containers"]}
     assert codes == {"main": 7, **{f"side{n}": 0 for n in range(9)}}
+
+
+@pytest.mark.skipif(not os.environ.get("BOXSHIP_LONG"), reason="left out: AWS's shortest attempt period is a minute")
+def test_restarts(box):
+    """Files stay, lines of every run arrive once and in order, and a run that is too short is the last."""
+    script = "echo run $(cat /n 2>/dev/null); echo x >> /n; [ $(wc -l < /n) -gt 2 ] && exit 5; sleep 61; exit 3"
+    [arn] = run_task(box, define(box, "restarts", [
+        shell("web", script, restartPolicy={"enabled": True, "restartAttemptPeriod": 60})]))
+    running(box, arn)
+    task = stopped(box, arn, 180)
+    assert container(task, "web")["exitCode"] == 5
+    assert log(box, "restarts", arn, "web") == ["run", "run x", "run x x"]

@@ -18,7 +18,7 @@ const STEPS: u64 = 25;
 
 #[tokio::test]
 async fn promises_hold_in_every_history() {
-    let one = std::env::var("BOXSHIP_SEED").ok().and_then(|seed| seed.parse().ok());
+    let one = std::env::var_os("BOXSHIP_SEED").and_then(|seed| seed.to_str()?.parse().ok());
     let count = if std::env::var_os("BOXSHIP_LONG").is_some() { LONG } else { HISTORIES };
     for seed in one.map_or(0..count, |seed: u64| seed..seed + 1) {
         eprintln!("BOXSHIP_SEED={seed}");

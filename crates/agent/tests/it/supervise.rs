@@ -7,7 +7,7 @@ use core_lifecycle::{
 };
 use link::Order;
 
-use crate::fakes::{Host, TASK, assignment};
+use crate::fakes::{Host, TASK, assignment, log};
 
 fn depend(task: &mut Assignment, container: usize, on: &str, condition: Condition) {
     task.containers[container].depends_on.push(Dependency { container: on.to_owned(), condition });
@@ -157,6 +157,29 @@ async fn a_restart_is_no_exit() {
         "no restart after the stop"
     );
     assert_eq!(seen.containers[0].restarts, 3);
+    host.agent.close().await;
+}
+
+#[tokio::test]
+async fn what_every_run_says_is_shipped_once() {
+    let mut host = Host::new().await;
+    let mut task = assignment(TASK, &[("web", true, "exit=3 after=60s")]);
+    task.containers[0].restart = Some(RestartPolicy { ignored_exit_codes: vec![], attempt_period: secs(60) });
+    task.containers[0].logging = log();
+    host.run(task);
+    let id = host.phase(TASK, Phase::Running).await.containers[0].runtime_id.clone().unwrap();
+    for restarts in 1..=3 {
+        host.runtime.say(TASK, "web", &format!("run {restarts}"));
+        if restarts == 2 {
+            // Its shipper has been heard before it ends.
+            host.logs.until(|streams| streams[&id].lines.len() == 2).await;
+        }
+        host.advance(secs(60));
+        host.until(|seen| seen.containers[0].restarts == restarts).await;
+    }
+    host.order(TASK, 1, Order::Stop);
+    host.phase(TASK, Phase::Stopped).await;
+    assert_eq!(host.logs.streams.lock().unwrap()[&id].lines, ["run 1", "run 2", "run 3"]);
     host.agent.close().await;
 }
 
