@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 
 use core_lifecycle::supervision::Checks;
 use core_lifecycle::{Assignment, Observation};
-use runtime::spool::Position;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -43,18 +42,6 @@ pub(crate) struct Note {
     pub checks: BTreeMap<String, Checks>,
     /// Sandbox and network are gone.
     pub is_torn_down: bool,
-}
-
-/// How far a container's output is shipped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Shipped {
-    /// Everything before it has been stored.
-    pub until: Position,
-    /// The batch from `until` to here was under way.
-    pub under_way: Option<Position>,
-    /// Where that batch began in the log driver's own file, where it has one.
-    #[serde(default)]
-    pub file_bytes: Option<u64>,
 }
 
 /// The agent's directory.
@@ -90,14 +77,6 @@ impl Notes {
         write(&dir.join("task.json"), note)
     }
 
-    pub fn shipped(&self, id: &str, container: &str) -> io::Result<Shipped> {
-        Ok(read(&self.shipped_path(id, container))?.unwrap_or_default())
-    }
-
-    pub fn save_shipped(&self, id: &str, container: &str, shipped: &Shipped) -> io::Result<()> {
-        write(&self.shipped_path(id, container), shipped)
-    }
-
     pub fn remove(&self, id: &str) -> io::Result<()> {
         match fs::remove_dir_all(self.dir.join(id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -110,7 +89,8 @@ impl Notes {
         self.dir.join(id).join(format!("{container}-json.log"))
     }
 
-    fn shipped_path(&self, id: &str, container: &str) -> PathBuf {
+    /// Where it is written how far a container's output is shipped.
+    pub fn shipped_path(&self, id: &str, container: &str) -> PathBuf {
         // `task` cannot be a container's file: the suffix differs.
         self.dir.join(id).join(format!("{container}.shipped"))
     }

@@ -10,6 +10,7 @@ mod fluentd;
 mod group;
 mod identity;
 mod json_file;
+mod progress;
 mod syslog;
 
 use std::io;
@@ -21,8 +22,9 @@ use base::clock::Clock;
 use runtime::spool::{Entry, MAX_LINE, Position, Reader};
 use runtime::{OutputState, Runtime};
 
-use crate::note::{Notes, Shipped};
+use crate::note::Notes;
 use driver::Driver;
+use progress::{Progress, Shipped};
 
 pub(crate) use driver::{Driving, is_kept, probe};
 pub(crate) use identity::Identity;
@@ -31,7 +33,7 @@ pub(crate) use identity::Identity;
 const MAX_SPOOL_BYTES: usize = awslogs::MAX_BYTES - MAX_LINE;
 
 /// How long lines are collected after the first: few calls, and still readable within a second.
-const LINGER: Duration = Duration::from_millis(100);
+const LINGER: Duration = Duration::from_millis(200);
 
 /// AWS: how long an event's first line waits for the lines that follow it.
 const EVENT_WAIT: Duration = Duration::from_secs(5);
@@ -71,7 +73,7 @@ impl Shipper {
 
     async fn ship(&self) -> io::Result<()> {
         let container = &self.driving.source.container;
-        let mut shipped = self.notes.shipped(&self.task, container)?;
+        let (mut progress, mut shipped) = Progress::open(&self.notes.shipped_path(&self.task, container))?;
         let path = self.notes.log_file(&self.task, container);
         let opened = Driver::open(&self.driving, path, shipped.under_way.and(shipped.file_bytes));
         let mut driver = opened.map_err(io::Error::other)?;
@@ -85,16 +87,22 @@ impl Shipper {
             if let Some(Batch { entries, next, is_full }) = batch {
                 shipped.under_way = Some(next);
                 shipped.file_bytes = driver.file_bytes();
-                self.save(&shipped)?;
+                progress.save(&shipped)?;
                 self.put(&mut driver, (shipped.until, next), entries, is_closed).await;
+                let is_segment_done = next.segment != shipped.until.segment;
                 shipped = Shipped { until: next, under_way: None, file_bytes: None };
-                self.save(&shipped)?;
-                Reader::new(&dir, next).release(next)?;
+                if is_segment_done || driver.is_outside() {
+                    // Elsewhere the next batch says so: until then, this one may be sent again.
+                    progress.save(&shipped)?;
+                }
+                if is_segment_done {
+                    Reader::new(&dir, next).release(next)?;
+                }
                 if is_full {
                     continue;
                 }
             } else if is_closed {
-                return Ok(());
+                return progress.save(&shipped);
             }
             if !is_closed && !self.wait(shipped.until).await {
                 let lingered = tokio::time::timeout(LINGER, closed.as_mut()).await;
@@ -160,10 +168,6 @@ impl Shipper {
             Ok(has_some.then_some(Batch { entries, next, is_full }))
         };
         tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
-    }
-
-    fn save(&self, shipped: &Shipped) -> io::Result<()> {
-        self.notes.save_shipped(&self.task, &self.driving.source.container, shipped)
     }
 
     /// Sends until the driver has it, or refuses it for good.
