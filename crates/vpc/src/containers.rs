@@ -99,15 +99,16 @@ impl Containers {
     ) -> Result<Bridged, VpcError> {
         self.ensure(host)?;
         let key = (spec.task.clone(), digest_of(&spec.container));
-        if let Some(found) = self.all.get(&key) {
+        let bridge = self.bridge.clone().ok_or(VpcError::NoAddresses("range"))?;
+        let seed = format!("{}/{}", spec.task, spec.container);
+        if let Some(found) = self.all.get(&key).cloned() {
             if is_bound(&found.file) {
-                return Ok(self.shown(found, &spec.ports));
+                self.lead_again(host, &bridge, &found, &spec.ports, &seed)?;
+                return Ok(self.shown(&found, &spec.ports));
             }
             // Somebody unmounted it: the namespace is gone, or out of reach.
             self.detach(host, &key)?;
         }
-        let bridge = self.bridge.clone().ok_or(VpcError::NoAddresses("range"))?;
-        let seed = format!("{}/{}", spec.task, spec.container);
         let reserved = self.ports.reserve(&spec.ports, &seed)?;
         let used = |address| self.all.values().any(|one| one.address == address);
         let (number, address) =
@@ -141,6 +142,26 @@ impl Containers {
         self.ports.keep(reserved, made.address);
         self.all.insert((made.task.clone(), made.digest.clone()), made);
         Ok(shown)
+    }
+
+    /// Ports that lead nowhere any more, because somebody flushed the machine's rules while we were
+    /// away, are led to the container anew. Dynamic ones may be others than before.
+    fn lead_again(
+        &mut self,
+        host: &mut Host,
+        bridge: &Bridge,
+        container: &Container,
+        wanted: &[Publish],
+        seed: &str,
+    ) -> Result<(), VpcError> {
+        let given = self.ports.of(container.address);
+        let is_missing = |publish: &&Publish| given_to(&given, publish) == 0;
+        let missing: Vec<Publish> = wanted.iter().filter(is_missing).copied().collect();
+        let reserved = self.ports.reserve(&missing, seed)?;
+        let targets = reserved.targets(container.address);
+        bridge.publish(host, &targets).doing("leading ports to a container")?;
+        self.ports.keep(reserved, container.address);
+        Ok(())
     }
 
     /// What a container has, with the ports that it was given.

@@ -83,15 +83,20 @@ fn what_listens_on_the_hosts_loopback_is_not_for_containers() {
         let vpcs = bench.open();
         let a = attach(bench, &vpcs, "task-a", &[]);
         let _private = TcpListener::bind("127.0.0.1:80").unwrap();
-        let _open = TcpListener::bind("172.17.0.1:81").unwrap();
+        let server = serve_once(TcpListener::bind("172.17.0.1:81").unwrap());
         inside(&a.netns, || {
-            // Their own loopback, and no trick with routes.
+            // Their own loopback.
             assert!(is_closed(LOCALHOST, 80));
+            // What is open to them; it makes the bridge's hardware address known.
+            assert_eq!(greet(Ipv4Addr::new(172, 17, 0, 1), 81), "172.17.0.2");
+            // Loopback addresses as if they lay beyond the bridge.
             sh("echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet && ip addr flush dev lo && \
-                ip route add 127.0.0.1 via 172.17.0.1 dev eth0");
+                ip neigh replace 172.17.0.1 dev eth0 nud permanent \
+                  lladdr $(ip neigh show 172.17.0.1 | grep -o 'lladdr [^ ]*' | cut -c8-) && \
+                ip route add 127.0.0.1 via 172.17.0.1 dev eth0 src 172.17.0.2");
             assert!(is_closed(LOCALHOST, 80));
-            assert!(!is_closed(Ipv4Addr::new(172, 17, 0, 1), 81));
         });
+        server.join().unwrap();
         bench.wait(vpcs.down()).unwrap();
     });
 }
@@ -320,6 +325,24 @@ fn an_established_connection_outlives_a_restart() {
         let mut buffer = [0; 10];
         server.read_exact(&mut buffer).unwrap();
         assert_eq!(&buffer, b"still here");
+        bench.wait(vpcs.down()).unwrap();
+    });
+}
+
+#[test]
+fn ports_come_back_after_somebody_flushed_the_machines_rules() {
+    check(|bench| {
+        let vpcs = bench.open();
+        let ports = [publish(80, 9001), publish(81, 0)];
+        let before = attach(bench, &vpcs, "task-a", &ports);
+        drop(vpcs);
+        sh("nft flush ruleset || true");
+        let vpcs = bench.open();
+        let after = attach(bench, &vpcs, "task-a", &ports);
+        assert_eq!((after.address, after.ports[0]), (before.address, before.ports[0]));
+        for (inside, outside) in [(80, 9001), (81, after.ports[1].host_port)] {
+            assert_eq!(seen(&after, inside, || greet(LOCALHOST, outside)), "172.17.0.1");
+        }
         bench.wait(vpcs.down()).unwrap();
     });
 }

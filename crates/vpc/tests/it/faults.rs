@@ -9,7 +9,7 @@ use vpc::{
     BlackHole, Direction, Fault, FaultKind, FaultPlace, PLATFORM, Transport, VpcError, Vpcs, can_delay,
 };
 
-use crate::network::{Bench, check, greet, inside, is_closed, key, serve_once};
+use crate::network::{Bench, check, greet, inside, is_closed, is_open, key, serve_once};
 
 const THERE: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 6);
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 7);
@@ -60,23 +60,24 @@ fn a_black_hole_swallows_one_port_in_one_direction() {
         let [a, b, c] = [5, 6, 7].map(|last| bench.attach(&vpcs, "one", last));
         let listen = |port: u16| inside(&b.netns, || TcpListener::bind(("0.0.0.0", port)).unwrap());
         let (_web, _other) = (listen(80), listen(81));
-        let reach = |from: &Path, port| !inside(from, || is_closed(THERE, port));
+        let reaches = |from: &Path, port| inside(from, || is_open(THERE, port));
+        let misses = |from: &Path, port| inside(from, || is_closed(THERE, port));
         let kind = |hole| FaultKind::BlackHole(hole);
 
         let incoming = hole(Transport::Tcp, 80, Direction::Ingress);
         start(bench, &vpcs, at(6), &Fault::BlackHole { hole: incoming, spared: only(ELSEWHERE) });
-        assert!(!reach(&a.netns, 80) && reach(&a.netns, 81) && reach(&c.netns, 80));
+        assert!(misses(&a.netns, 80) && reaches(&a.netns, 81) && reaches(&c.netns, 80));
         // As on AWS, its own loopback is no way around.
-        assert!(!reach(&b.netns, 80));
+        assert!(misses(&b.netns, 80));
         let other = hole(Transport::Udp, 80, Direction::Ingress);
         assert!(!bench.wait(vpcs.is_fault_running(at(6), kind(other))).unwrap());
         assert!(!bench.wait(vpcs.is_fault_running(at(5), kind(incoming))).unwrap());
         stop(bench, &vpcs, at(6), kind(incoming));
-        assert!(reach(&a.netns, 80));
+        assert!(reaches(&a.netns, 80));
 
         let outgoing = hole(Transport::Tcp, 80, Direction::Egress);
         start(bench, &vpcs, at(5), &Fault::BlackHole { hole: outgoing, spared: Vec::new() });
-        assert!(!reach(&a.netns, 80) && reach(&a.netns, 81) && reach(&c.netns, 80));
+        assert!(misses(&a.netns, 80) && reaches(&a.netns, 81) && reaches(&c.netns, 80));
         // Who asked can still ask for its end.
         let listener = bench.wait(vpcs.listen(&key("one"), SocketAddrV4::new(PLATFORM, 80))).unwrap();
         listener.set_nonblocking(false).unwrap();
@@ -163,17 +164,17 @@ fn faults_of_the_host_go_with_their_task() {
         let place = |task: &str| FaultPlace::Host { task: task.into() };
         let incoming = hole(Transport::Tcp, 80, Direction::Ingress);
         let fault = Fault::BlackHole { hole: incoming, spared: Vec::new() };
-        assert!(!is_closed(Ipv4Addr::LOCALHOST, 80));
+        assert!(is_open(Ipv4Addr::LOCALHOST, 80));
         start(bench, &vpcs, place("task-a"), &fault);
         start(bench, &vpcs, place("task-b"), &fault);
         assert!(is_closed(Ipv4Addr::LOCALHOST, 80));
         bench.wait(vpcs.leave_host("task-a")).unwrap();
         assert!(is_closed(Ipv4Addr::LOCALHOST, 80));
         bench.wait(vpcs.leave_host("task-b")).unwrap();
-        assert!(!is_closed(Ipv4Addr::LOCALHOST, 80));
+        assert!(is_open(Ipv4Addr::LOCALHOST, 80));
         start(bench, &vpcs, place("task-c"), &fault);
         bench.wait(vpcs.down()).unwrap();
-        assert!(!is_closed(Ipv4Addr::LOCALHOST, 80));
+        assert!(is_open(Ipv4Addr::LOCALHOST, 80));
         let vpcs = bench.open();
         assert!(bench.wait(vpcs.inventory()).unwrap().is_empty());
         bench.wait(vpcs.down()).unwrap();

@@ -105,6 +105,12 @@ pub fn greet(address: Ipv4Addr, port: u16) -> String {
     text
 }
 
+/// Whether somebody lets us connect. Waits where packets vanish.
+pub fn is_open(address: Ipv4Addr, port: u16) -> bool {
+    let target = SocketAddrV4::new(address, port).into();
+    TcpStream::connect_timeout(&target, Duration::from_secs(10)).is_ok()
+}
+
 /// Whether nothing lets us connect. Waits where packets vanish.
 pub fn is_closed(address: Ipv4Addr, port: u16) -> bool {
     let target = SocketAddrV4::new(address, port).into();
