@@ -1,4 +1,4 @@
-//! The life cycle of an OCI runtime: `create`, `start`, `state`, `kill`, `delete` over a state directory.
+//! The life cycle of an OCI runtime: `create`, `start`, `state`, `exec`, `kill`, `delete` over a state directory.
 //!
 //! Owns: `<root>/<id>/state.json`, written once the container waits, and `<root>/<id>/start.sock`, on which it
 //! waits. Status is not written: it is what the process is.
@@ -6,6 +6,8 @@
 //! never signalled.
 //! Ignores: hooks (refused by name), and reaping: the container's process passes to whoever
 //! adopts orphans.
+
+mod exec;
 
 use std::collections::HashMap;
 use std::fs;
@@ -26,6 +28,8 @@ use serde_json::{Value, json};
 use crate::cgroup::{Cgroup, CgroupError, Hierarchies};
 use crate::create::{self, Launch, Stdio, WritableExe, create as launch};
 use crate::{LaunchError, sys};
+
+pub use exec::Exec;
 
 /// Where containers without `linux.cgroupsPath` have their groups.
 const GROUPS: &str = "boxship-oci";

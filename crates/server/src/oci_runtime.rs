@@ -1,6 +1,6 @@
 //! `boxship oci …`: the launcher with the command line of OCI runtimes, for podman, containerd and validators.
 //!
-//! Ignores: hooks, systemd's control groups, checkpoints, `exec`, `pause` and `update`: refused by name.
+//! Ignores: hooks, systemd's control groups, checkpoints, `pause` and `update`: refused by name.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use launch::WritableExe;
-use launch::runtime_cli::{Create, Runtime};
+use launch::runtime_cli::{Create, Exec, Runtime};
 use serde_json::json;
 
 /// State of containers that nobody keeps elsewhere. It need not outlive a boot.
@@ -62,6 +62,22 @@ enum Command {
     Start { id: String },
     /// Print its state as JSON
     State { id: String },
+    /// Run a process more in it
+    Exec {
+        /// A file with the process as config.json has it
+        #[arg(short, long, value_name = "FILE")]
+        process: PathBuf,
+        /// Return when its program runs
+        #[arg(short, long)]
+        detach: bool,
+        /// Write the process id there
+        #[arg(long, value_name = "FILE")]
+        pid_file: Option<PathBuf>,
+        /// A socket that receives the terminal
+        #[arg(long, value_name = "SOCKET")]
+        console_socket: Option<PathBuf>,
+        id: String,
+    },
     /// Send its first process a signal
     Kill {
         id: String,
@@ -92,7 +108,7 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
         Err(error) => error.exit(),
     };
     match act(&line) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             report(&line, &format!("{error:#}"));
             ExitCode::FAILURE
@@ -100,7 +116,8 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
     }
 }
 
-fn act(line: &Line) -> anyhow::Result<()> {
+/// The exit code of this process.
+fn act(line: &Line) -> anyhow::Result<u8> {
     if line.systemd_cgroup {
         anyhow::bail!("--systemd-cgroup: systemd is not asked for control groups");
     }
@@ -116,12 +133,22 @@ fn act(line: &Line) -> anyhow::Result<()> {
             runtime.create(id, &create)?;
         }
         Command::Start { id } => runtime.start(id)?,
+        Command::Exec { process, detach, pid_file, console_socket, id } => {
+            let exec = Exec {
+                process,
+                pid_file: pid_file.as_deref(),
+                console_socket: console_socket.as_deref(),
+                is_detached: *detach,
+                writable_exe: WritableExe::Refuse,
+            };
+            return Ok(u8::try_from(runtime.exec(id, &exec)?).unwrap_or(u8::MAX));
+        }
         Command::State { id } => print(&serde_json::to_string_pretty(&runtime.state(id)?)?)?,
         Command::Kill { id, signal } => runtime.kill(id, signal)?,
         Command::Delete { force, id } => runtime.delete(id, *force)?,
         Command::Features => print(&format!("{:#}", features()))?,
     }
-    Ok(())
+    Ok(0)
 }
 
 /// Whoever reads may have gone: that is an error, not a panic.
@@ -187,6 +214,8 @@ mod tests {
         assert!(matches!(line.command, Command::Create { console_socket: Some(_), .. }));
         let containerd = "--root /r --log /l --log-format json delete --force id";
         assert!(matches!(parse(containerd).unwrap().command, Command::Delete { force: true, .. }));
+        let exec = "exec --pid-file /p --process /x --detach --console-socket /s id";
+        assert!(matches!(parse(exec).unwrap().command, Command::Exec { detach: true, .. }));
         assert!(parse("create --preserve-fds 1 id").is_err(), "what is not done is refused");
         assert!(parse("kill --all id 9").is_err());
     }

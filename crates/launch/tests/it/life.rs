@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::rig::Rig;
 use launch::WritableExe;
-use launch::runtime_cli::{CliError, Create, Runtime};
+use launch::runtime_cli::{CliError, Create, Exec, Runtime};
 use oci_spec::runtime::ContainerState;
 use rustix::process::{Pid, PidfdFlags};
 
@@ -103,4 +103,46 @@ fn a_failed_create_leaves_nothing() {
     for id in ["..", "a/b", ""] {
         assert!(matches!(runtime.create(id, &create), Err(CliError::Id { .. })), "{id:?}");
     }
+}
+
+#[test]
+fn a_running_one_is_entered() {
+    let Some((rig, id)) = bundle("exec sleep 1000") else { return };
+    let state = rig.dir.path().join("state");
+    let runtime = Runtime { root: &state };
+    let create = Create {
+        bundle: rig.dir.path(),
+        pid_file: None,
+        writable_exe: WritableExe::Allow,
+        console_socket: None,
+    };
+    runtime.create(&id, &create).unwrap();
+    let pid = runtime.state(&id).unwrap().pid().unwrap();
+    let description = rig.dir.path().join("process.json");
+    let describe = |script: &str| {
+        let mut process = rig.spec.process().clone().unwrap();
+        process.set_args(Some(["/bin/sh", "-c", script].map(str::to_owned).to_vec()));
+        fs::write(&description, serde_json::to_vec(&process).unwrap()).unwrap();
+    };
+    let pid_file = rig.dir.path().join("pid");
+    let exec = Exec {
+        process: &description,
+        pid_file: Some(&pid_file),
+        console_socket: None,
+        is_detached: false,
+        writable_exe: WritableExe::Allow,
+    };
+    describe("cat /proc/1/cmdline | tr '\\0' ' ' > /data/seen; exit 7");
+    assert!(matches!(runtime.exec(&id, &exec), Err(CliError::Status { .. })), "it only waits");
+    runtime.start(&id).unwrap();
+    assert_eq!(runtime.exec(&id, &exec).unwrap(), 7);
+    assert_eq!(fs::read_to_string(rig.root().join("data/seen")).unwrap(), "sleep 1000 ");
+    describe("exec sleep 1000");
+    assert_eq!(runtime.exec(&id, &Exec { is_detached: true, ..exec }).unwrap(), 0);
+    let entered: i32 = fs::read_to_string(&pid_file).unwrap().parse().unwrap();
+    runtime.kill(&id, "KILL").unwrap();
+    wait(entered);
+    wait(pid);
+    runtime.delete(&id, false).unwrap();
+    assert!(!rig.group().exists());
 }
