@@ -294,7 +294,7 @@ def test_a_session_is_answered_with_its_channel(machine, ecs):
     session = answer["session"]
     assert session["sessionId"].startswith("ecs-execute-command-")
     assert session["streamUrl"] == (
-        f"ws://127.0.0.1:{machine.port}/v1/data-channel/{session['sessionId']}?role=publish_subscribe")
+        f"ws://localhost:{machine.port}/v1/data-channel/{session['sessionId']}?role=publish_subscribe")
     assert len(session["tokenValue"]) == 64
     refused("InvalidParameterException", ecs.execute_command, "Interactive is the only mode supported currently.",
             task=task, command="/bin/sh", interactive=False)

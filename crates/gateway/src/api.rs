@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base::{AccountId, Fault, Region};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use service::{Caller, Identity, KeyError, Operation, Origin, Platform, Principal, Service};
@@ -204,7 +204,8 @@ impl Apis {
             principal: Principal::Root,
         });
         let origin: Origin = peer.origin.clone();
-        Ok(Caller { account, region, principal, origin, request_id: request_id.to_owned() })
+        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
+        Ok(Caller { account, region, principal, origin, host, request_id: request_id.to_owned() })
     }
 }
 

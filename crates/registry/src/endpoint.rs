@@ -102,7 +102,8 @@ impl Registry {
             return Err(Refusal::new(StatusCode::FORBIDDEN, "DENIED", "The password names no registry"));
         };
         let request_id = self.platform.chance().uuid();
-        Ok(Caller { account, region, principal: Principal::Root, origin: origin.clone(), request_id })
+        let (principal, origin) = (Principal::Root, origin.clone());
+        Ok(Caller { account, region, principal, origin, host: None, request_id })
     }
 
     fn catalog(&self, registry: &RegistryId, query: Option<&str>) -> Response<Body> {

@@ -12,6 +12,9 @@ pub struct Caller {
     pub region: Region,
     pub principal: Principal,
     pub origin: Origin,
+    /// Under which name the port was reached (`localhost:4566`), where a request says so: what an
+    /// answer may lead back to.
+    pub host: Option<String>,
     /// Answered as `x-amzn-RequestId`; the log carries it.
     pub request_id: String,
 }
@@ -46,6 +49,7 @@ impl Caller {
             region,
             principal: Principal::Service(service),
             origin: Origin::Platform,
+            host: None,
             request_id: String::from("platform"),
         }
     }

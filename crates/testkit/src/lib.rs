@@ -58,6 +58,7 @@ pub fn customer_of(account: &str, region: &str) -> Caller {
         region: Region::parse(region).expect("a region's name"),
         principal: Principal::Root,
         origin: Origin::Operator,
+        host: None,
         request_id: "r".into(),
     }
 }

@@ -39,6 +39,7 @@ fn customer() -> Caller {
         region: Region::default_region(),
         principal: Principal::Root,
         origin: Origin::Operator,
+        host: None,
         request_id: "r".into(),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_ecs as aws;
 use base::{Arn, Fault, Secret};
 use hmac::{Hmac, Mac};
-use service::{Origin, Tx};
+use service::{Caller, Origin, Tx};
 use sha2::Sha256;
 
 use super::{cluster, task};
@@ -59,10 +59,7 @@ pub fn execute(
         token: Secret::new(digest(&token)),
         expires_at,
     });
-    let authority = match tx.caller.origin {
-        Origin::Task { .. } => FROM_TASK,
-        Origin::Operator | Origin::Platform => &config.authority,
-    };
+    let authority = authority(config, tx.caller);
     let stream_url = format!("ws://{authority}/v1/data-channel/{session_id}?role=publish_subscribe");
     let resource = format_args!("container/{}/{}/{container_id}", id.cluster, id.id);
     let container_arn = Arn::new("ecs", id.region.as_str(), &id.account, resource).to_string();
@@ -78,6 +75,16 @@ pub fn execute(
         }),
         task_arn: Some(id.arn().to_string()),
     })
+}
+
+/// The way that brought the request here takes the session, too. A name of AWS's is the real one's
+/// wherever there is no proxy in between.
+fn authority<'a>(config: &'a Config, caller: &'a Caller) -> &'a str {
+    match (&caller.origin, caller.host.as_deref()) {
+        (Origin::Task { .. }, _) => FROM_TASK,
+        (_, Some(host)) if !host.is_empty() && !host.contains(".amazonaws.") => host,
+        (Origin::Operator | Origin::Platform, _) => &config.authority,
+    }
 }
 
 /// AWS: a task with one container needs no name.

@@ -4,6 +4,7 @@ use aws::op;
 use aws_ecs as aws;
 use base::Fault;
 use core_lifecycle::{ContainerObservation, Exit, Observation, Phase};
+use service::{Caller, Origin, Platform};
 use service_ecs::sessions::{self, SessionTarget};
 
 use crate::peers::ROLE;
@@ -85,6 +86,30 @@ fn a_session_opens_once() {
     // Nobody comes for the other.
     world.advance(Duration::from_secs(301));
     refused(open(&mut world, &other, &other_token), "TargetNotConnectedException", message);
+}
+
+#[test]
+fn the_channel_is_reached_as_the_request_was() {
+    let mut world = World::furnished();
+    let task = running(&mut world, &["web"], true);
+    let mut url = |origin: Origin, host: Option<&str>| {
+        let caller = Caller { origin, host: host.map(String::from), ..World::caller() };
+        let request = request(&task, None);
+        let call =
+            |platform: Platform| async move { platform.call::<op::ExecuteCommand>(caller, request).await };
+        let url = world.wait(call).unwrap().session.unwrap().stream_url.unwrap();
+        url.split('/').nth(2).unwrap().to_owned()
+    };
+    let inside = || Origin::Task { vpc: "vpc".into(), address: [172, 31, 0, 9].into() };
+    for (origin, host, authority) in [
+        (Origin::Operator, Some("boxship:4566"), "boxship:4566"),
+        (Origin::Operator, Some("localhost:5000"), "localhost:5000"),
+        (Origin::Operator, None, "127.0.0.1:4566"),
+        (Origin::Operator, Some("ecs.us-east-1.amazonaws.com"), "127.0.0.1:4566"),
+        (inside(), Some("anything"), "169.254.170.2:4566"),
+    ] {
+        assert_eq!(url(origin, host), authority);
+    }
 }
 
 #[test]

@@ -56,6 +56,7 @@ impl World {
             region: Region::default_region(),
             principal: Principal::Root,
             origin: Origin::Operator,
+            host: None,
             request_id: "test".into(),
         }
     }

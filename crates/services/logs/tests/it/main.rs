@@ -99,6 +99,7 @@ fn caller(region: &str) -> Caller {
         region: Region::parse(region).unwrap(),
         principal: Principal::Root,
         origin: Origin::Operator,
+        host: None,
         request_id: String::from("test"),
     }
 }

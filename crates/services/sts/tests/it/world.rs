@@ -48,6 +48,7 @@ pub fn caller() -> Caller {
         region: Region::default_region(),
         principal: Principal::Root,
         origin: Origin::Operator,
+        host: None,
         request_id: String::from("test"),
     }
 }
