@@ -5,6 +5,7 @@
 mod bench;
 mod exec;
 mod fixture;
+mod hostile;
 mod linux;
 mod restart;
 mod settings;
