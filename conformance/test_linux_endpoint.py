@@ -128,6 +128,8 @@ def test_metadata(host):
     assert (whole["Cluster"], whole["TaskARN"], whole["Family"], whole["Revision"]) == (task["clusterArn"], arn, "meta", "1")
     assert (whole["Limits"], whole["LaunchType"]) == ({"CPU": 0.25, "Memory": 512}, "FARGATE")
     assert whole["AvailabilityZone"] == task["availabilityZone"]
+    storage = whole["EphemeralStorageMetrics"]
+    assert storage["Reserved"] == 20 << 10 and 0 <= storage["Utilized"] < 1 << 10, storage
     assert [c["DockerId"] for c in whole["Containers"]] == [said["runtimeId"]]
     assert tagged["TaskTags"] == {"team": "shop"} and "TaskTags" not in whole
     assert container3["DockerId"] == said["runtimeId"] and "ContainerARN" not in container3

@@ -6,6 +6,7 @@
 
 pub(crate) mod container;
 mod network;
+mod storage;
 mod task;
 
 use aws_ecs::{DescribeTasksRequest, ListTagsForResourceRequest, op};
@@ -26,7 +27,13 @@ pub(crate) async fn container(inner: &Inner, asker: &Asker, version: Version) ->
 
 pub(crate) async fn task(inner: &Inner, subject: &Subject, version: Version) -> Value {
     let described = described(inner, subject).await;
-    task::value(subject, version, described.as_ref())
+    let mut value = task::value(subject, version, described.as_ref());
+    if version == Version::V4
+        && let Some(metrics) = storage::value(inner, subject).await
+    {
+        value["EphemeralStorageMetrics"] = metrics;
+    }
+    value
 }
 
 /// The task's metadata with the tags of the task and of its container instance.
