@@ -293,6 +293,9 @@ impl Sandbox {
 
     pub async fn restart(&self, container: &str) -> Result<ContainerRecord, RuntimeError> {
         self.exit_of(container)?.ok_or_else(|| RuntimeError::StillRunning(container.to_owned()))?;
+        if self.record.borrow().phase == SandboxPhase::Removed {
+            return Err(RuntimeError::NoSandbox(self.task.clone()));
+        }
         match self.call(Call::Restart { container: container.to_owned() }).await? {
             Answer::Container(started) => Ok(started),
             _ => Err(unexpected()),
