@@ -16,6 +16,7 @@ use crate::dns::name_servers;
 use crate::error::Doing;
 use crate::host::Host;
 use crate::namespace::without_ipv6;
+use crate::net::conntrack::{self, Flow};
 use crate::net::{Batch, Chain, Expression, Hook, Link, Target, Transport, request};
 use crate::ports::{Port, Ports};
 use crate::{Hears, PLATFORM, VpcError};
@@ -223,10 +224,22 @@ impl Bridge {
         for ((transport, number), target) in targets {
             batch.add_target(map_of(*transport), *number, *target);
         }
-        host.nft.commit(batch)
+        host.nft.commit(batch)?;
+        let datagrams: Vec<u16> = datagrams(targets.iter().map(|(port, _)| *port));
+        if datagrams.is_empty() {
+            return Ok(());
+        }
+        // Clients that asked too early must not go on asking nobody.
+        let own: Vec<Ipv4Addr> = host.rtnl.addresses()?.into_iter().map(|(address, _)| address).collect();
+        let is_early = |flow: &Flow| {
+            let asked = flow.original;
+            datagrams.contains(&asked.destination_port) && own.contains(&asked.destination)
+        };
+        conntrack::forget(is_early)
     }
 
-    pub fn unpublish(&self, host: &mut Host, ports: &[(Port, u16)]) -> io::Result<()> {
+    /// `address`: of the container that they lead to.
+    pub fn unpublish(&self, host: &mut Host, ports: &[(Port, u16)], address: Ipv4Addr) -> io::Result<()> {
         if ports.is_empty() {
             return Ok(());
         }
@@ -235,7 +248,11 @@ impl Bridge {
         for ((transport, number), _) in ports {
             batch.remove_target(map_of(*transport), *number);
         }
-        host.nft.commit(batch)
+        host.nft.commit(batch)?;
+        if datagrams(ports.iter().map(|(port, _)| *port)).is_empty() {
+            return Ok(());
+        }
+        conntrack::forget(|flow| flow.reply.source == address)
     }
 
     /// Every port that leads somewhere, as the kernel has it.
@@ -253,6 +270,11 @@ impl Bridge {
         host.rtnl.run(&[request::delete_link(self.index)])?;
         delete_table(host)
     }
+}
+
+/// The numbers of UDP ports.
+fn datagrams(ports: impl Iterator<Item = Port>) -> Vec<u16> {
+    ports.filter(|(transport, _)| *transport == Transport::Udp).map(|(_, number)| number).collect()
 }
 
 /// Also where there is no bridge any more.

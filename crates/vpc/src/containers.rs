@@ -176,7 +176,7 @@ impl Containers {
         let Some(container) = self.all.get(key) else { return Ok(()) };
         if let Some(bridge) = &self.bridge {
             let ports = self.ports.of(container.address);
-            bridge.unpublish(host, &ports).doing("giving ports of the host back")?;
+            bridge.unpublish(host, &ports, container.address).doing("giving ports of the host back")?;
         }
         self.ports.release(container.address);
         // With its last name the namespace goes, and the link with it: the kernel does that later

@@ -36,8 +36,7 @@
 //! - A port of the host leads to one container at a time, and never away from 169.254.170.2.
 //!
 //! Ignores, until their issues: security groups' rules (all traffic within a VPC passes), network
-//! ACLs, IPv6, NAT gateways, more than one host, user namespaces; and connections that the kernel
-//! still tracks when a published UDP port changes hands.
+//! ACLs, IPv6, NAT gateways, more than one host, and user namespaces.
 
 pub mod apart;
 mod bridge;

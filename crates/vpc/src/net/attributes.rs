@@ -1,6 +1,8 @@
 //! Netlink attributes, written by hand: length, kind, value, padded to four bytes.
 
 const NESTED: u16 = 0x8000;
+/// Leaves out the flags in an attribute's kind.
+const KIND_MASK: u16 = 0x3fff;
 
 /// Appends attributes to a message.
 pub struct Attributes<'a> {
@@ -43,7 +45,29 @@ impl<'a> Attributes<'a> {
         self
     }
 
+    /// Attributes that somebody else has written.
+    pub fn copy(&mut self, attributes: &[u8]) {
+        self.bytes.extend_from_slice(attributes);
+        self.pad();
+    }
+
     fn pad(&mut self) {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
+}
+
+/// Every attribute with its kind, in order; what is cut ends them.
+pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let [a, b, c, d, ..] = *bytes else { return None };
+        let length = usize::from(u16::from_ne_bytes([a, b]));
+        let value = bytes.get(4..length)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((u16::from_ne_bytes([c, d]) & KIND_MASK, value))
+    })
+}
+
+/// The value of the first attribute of a kind.
+pub fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
+    attributes(bytes).find(|(found, _)| *found == kind).map(|(_, value)| value)
 }

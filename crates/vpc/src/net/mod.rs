@@ -1,6 +1,7 @@
 //! The kernel's network over netlink: links, addresses and routes; packet filter tables.
 
 mod attributes;
+pub mod conntrack;
 mod nft;
 pub mod request;
 mod rtnl;

@@ -15,7 +15,7 @@ use rustix::net::netlink;
 pub use batch::{Batch, Chain, Hook, Target};
 pub use expression::{Expression, Transport};
 
-use super::attributes::Attributes;
+use super::attributes::{Attributes, attribute, attributes};
 use super::socket::{Frame, Socket};
 
 const SUBSYSTEM: u16 = 10;
@@ -34,13 +34,11 @@ const GET_ELEMENT: u16 = 13;
 const DELETE_ELEMENT: u16 = 14;
 const FAMILY_UNSPEC: u8 = 0;
 const FAMILY_INET: u8 = 1;
-const FAMILY_IPV4: u8 = 2;
+pub(super) const FAMILY_IPV4: u8 = 2;
 /// The attribute that wraps each entry of a list.
 const LIST_ELEMENT: u16 = 1;
 /// Netlink's header and the subsystem's.
-const HEADERS: usize = 20;
-/// Leaves out the flags in an attribute's kind.
-const KIND_MASK: u16 = 0x3fff;
+pub(super) const HEADERS: usize = 20;
 
 /// A chain that is not ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,28 +189,21 @@ impl Nft {
     }
 }
 
-/// Every attribute with its kind, in order; what is cut ends them.
-fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    std::iter::from_fn(move || {
-        let [a, b, c, d, ..] = *bytes else { return None };
-        let length = usize::from(u16::from_ne_bytes([a, b]));
-        let value = bytes.get(4..length)?;
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((u16::from_ne_bytes([c, d]) & KIND_MASK, value))
-    })
-}
-
-/// The value of the first attribute of a kind.
-fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
-    attributes(bytes).find(|(found, _)| *found == kind).map(|(_, value)| value)
-}
-
 fn text_of(bytes: &[u8], kind: u16) -> Option<String> {
     let value = attribute(bytes, kind)?;
     Some(String::from_utf8_lossy(value).trim_end_matches('\0').to_owned())
 }
 
-fn frame(bytes: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, family: u8, resource: u16, body: &[u8]) {
+/// Appends a message to a subsystem of the packet filter.
+pub(super) fn frame(
+    bytes: &mut Vec<u8>,
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    family: u8,
+    resource: u16,
+    body: &[u8],
+) {
     let length = (20 + body.len()) as u32;
     bytes.extend_from_slice(&length.to_ne_bytes());
     bytes.extend_from_slice(&kind.to_ne_bytes());
@@ -226,8 +217,8 @@ fn frame(bytes: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, family: u8, 
 
 #[cfg(test)]
 mod tests {
-    use super::{attribute, text_of};
-    use crate::net::attributes::Attributes;
+    use super::text_of;
+    use crate::net::attributes::{Attributes, attribute};
 
     #[test]
     fn attributes_are_read_as_they_are_written() {
