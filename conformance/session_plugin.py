@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-# For the test: what to type, as JSON [text to wait for, text to type]; and whether to report the end.
+# For the test: what to type, as JSON [[text to wait for, text to type], …], and the terminal's [columns, rows].
 SCRIPT = json.loads(os.environ.get("SESSION_SCRIPT", "[]"))
 SIZE = json.loads(os.environ.get("SESSION_SIZE", "null"))
 
@@ -141,3 +141,7 @@ def main():
 
 
 main()
+sys.stdout.flush()
+sys.stderr.flush()
+# The library's threads may come too late for an interpreter that ends in order.
+os._exit(0)

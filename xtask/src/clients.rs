@@ -28,6 +28,10 @@ pub fn run_with(
         return Ok(());
     };
     let cli = environment(&home.join("awscli"), &[AWS_CLI], root)?;
+    let node = node(&home.join("node"), root)?;
+    if node.is_none() {
+        left_out.push("clients from npm: npm is not installed (apt-get install npm)");
+    }
     let hello = crate::demo::hello(root)?;
     let mut pytest = Command::new(python.join("bin/pytest"));
     pytest
@@ -40,6 +44,9 @@ pub fn run_with(
         .current_dir(root);
     if let Some(cli) = cli {
         pytest.env("AWS_CLI", cli.join("bin/aws"));
+    }
+    if let Some(node) = node {
+        pytest.env("NODE_CLIENTS", node);
     }
     let status = pytest.status().context("pytest")?;
     if !status.success() {
@@ -73,4 +80,29 @@ fn environment(at: &Path, packages: &[&str], root: &Path) -> Result<Option<PathB
     }
     std::fs::write(&stamp, wanted)?;
     Ok(Some(at.to_owned()))
+}
+
+/// Installs the pinned packages of npm, once. `None` where there is no npm.
+fn node(at: &Path, root: &Path) -> Result<Option<PathBuf>> {
+    let (stamp, lock) = (at.join("boxship-stamp"), root.join("conformance/package-lock.json"));
+    let wanted = std::fs::read_to_string(&lock).with_context(|| format!("read {}", lock.display()))?;
+    if std::fs::read_to_string(&stamp).is_ok_and(|had| had == wanted) {
+        return Ok(Some(at.to_owned()));
+    }
+    std::fs::create_dir_all(at)?;
+    for file in ["package.json", "package-lock.json"] {
+        std::fs::copy(root.join("conformance").join(file), at.join(file))?;
+    }
+    let npm = Command::new("npm")
+        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"])
+        .current_dir(at)
+        .status();
+    match npm {
+        Ok(status) if status.success() => {
+            std::fs::write(&stamp, wanted)?;
+            Ok(Some(at.to_owned()))
+        }
+        Ok(status) => bail!("npm could not install ({status})"),
+        Err(_) => Ok(None),
+    }
 }

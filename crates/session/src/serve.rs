@@ -77,8 +77,10 @@ impl DataChannels {
             return text(StatusCode::NOT_FOUND, "This is no session's path.\n");
         }
         if request.method() != Method::GET || !request.headers().contains_key(http::header::UPGRADE) {
-            let mut response =
-                text(StatusCode::UPGRADE_REQUIRED, "A session is spoken over a web socket, after ExecuteCommand.\n");
+            let mut response = text(
+                StatusCode::UPGRADE_REQUIRED,
+                "A session is spoken over a web socket, after ExecuteCommand.\n",
+            );
             let web_socket = http::HeaderValue::from_static("websocket");
             response.headers_mut().insert(http::header::UPGRADE, web_socket);
             return response;

@@ -15,9 +15,9 @@ use aws_ecs::{
 use base::{Chance, Secret, clock};
 use bytes::Bytes;
 use clap::Args;
+use rustix::event::{PollFd, PollFlags};
 use session::protocol::{CHUNK, Size};
 use session::{AttachError, Ended, Grant, Local, attach, words};
-use rustix::event::{PollFd, PollFlags};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
@@ -141,8 +141,7 @@ async fn grant(client: &Client, args: &ExecArgs) -> Result<Grant> {
     if task.enable_execute_command != Some(true) {
         bail!("task {id} was not run with execute command enabled. {ENABLE}");
     }
-    let command =
-        if args.command.is_empty() { SHELL.to_owned() } else { words::join(&args.command) };
+    let command = if args.command.is_empty() { SHELL.to_owned() } else { words::join(&args.command) };
     let request = ExecuteCommandRequest {
         cluster: Some(cluster),
         container: Some(container.clone()),
@@ -248,7 +247,11 @@ async fn running(client: &Client, cluster: &str) -> Result<Vec<Task>> {
 struct Direct<W>(W);
 
 impl<W: Write + AsFd + Unpin> AsyncWrite for Direct<W> {
-    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         loop {
             match self.0.write(bytes) {
                 // Somebody else made the stream so.
@@ -289,16 +292,17 @@ fn input() -> mpsc::Receiver<Bytes> {
 fn sizes() -> Result<watch::Receiver<Size>> {
     let (sender, sizes) = watch::channel(size());
     let mut changed = signal(SignalKind::window_change())?;
-    tokio::spawn(async move {
-        while changed.recv().await.is_some() && sender.send(size()).is_ok() {}
-    });
+    tokio::spawn(async move { while changed.recv().await.is_some() && sender.send(size()).is_ok() {} });
     Ok(sizes)
 }
 
 fn size() -> Size {
     let told = rustix::termios::tcgetwinsize(std::io::stdout()).ok();
     let told = told.filter(|size| size.ws_col > 0 && size.ws_row > 0);
-    told.map_or(Size { cols: 80, rows: 24 }, |size| Size { cols: size.ws_col.into(), rows: size.ws_row.into() })
+    told.map_or(Size { cols: 80, rows: 24 }, |size| Size {
+        cols: size.ws_col.into(),
+        rows: size.ws_row.into(),
+    })
 }
 
 #[cfg(test)]
@@ -306,7 +310,8 @@ mod tests {
     use super::*;
 
     fn task(names: &[&str]) -> Task {
-        let container = |name: &&str| aws_ecs::Container { name: Some((*name).to_owned()), ..Default::default() };
+        let container =
+            |name: &&str| aws_ecs::Container { name: Some((*name).to_owned()), ..Default::default() };
         Task {
             task_arn: Some(String::from("arn:aws:ecs:us-east-1:000000000000:task/demo/0123abcd")),
             task_definition_arn: Some(String::from(

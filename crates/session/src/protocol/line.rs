@@ -106,12 +106,8 @@ impl Line {
         if !self.incoming.receive(sequence, message.payload_type, message.payload) {
             return Received::Nothing;
         }
-        let content = Acknowledge {
-            kind: kind.name().to_owned(),
-            id: id.to_string(),
-            sequence,
-            is_sequential: true,
-        };
+        let content =
+            Acknowledge { kind: kind.name().to_owned(), id: id.to_string(), sequence, is_sequential: true };
         self.tell(Kind::Acknowledge, json(&content), now);
         Received::Data
     }

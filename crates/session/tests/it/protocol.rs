@@ -185,7 +185,9 @@ fn frame() -> impl Strategy<Value = Bytes> {
         Just(String::from(r#"{"cols":80,"rows":24}"#)),
         Just(String::from(r#"{"cols":-1,"rows":99999999999}"#)),
         Just(String::from(r#"{"ProcessedClientActions":null}"#)),
-        Just(String::from(r#"{"AcknowledgedMessageType":"","AcknowledgedMessageId":"","AcknowledgedMessageSequenceNumber":9223372036854775807}"#)),
+        Just(String::from(
+            r#"{"AcknowledgedMessageType":"","AcknowledgedMessageId":"","AcknowledgedMessageSequenceNumber":9223372036854775807}"#
+        )),
         any::<String>(),
     ];
     let well_formed = (kinds, -2i64..6, 0u32..15, texts, any::<i64>(), any::<bool>()).prop_map(
@@ -230,8 +232,7 @@ fn effects(agent: &mut Agent, now: Timestamp) -> Vec<Effect> {
     std::iter::from_fn(|| agent.next_effect(now)).collect()
 }
 
-const ANSWER: &str =
-    r#"{"ClientVersion":"1.2.0","ProcessedClientActions":[{"ActionType":"SessionType","ActionStatus":1,"ActionResult":null,"Error":""}],"Errors":null}"#;
+const ANSWER: &str = r#"{"ClientVersion":"1.2.0","ProcessedClientActions":[{"ActionType":"SessionType","ActionStatus":1,"ActionResult":null,"Error":""}],"Errors":null}"#;
 
 #[test]
 fn a_session_by_the_book() {
@@ -242,7 +243,10 @@ fn a_session_by_the_book() {
     assert_eq!((first[0].sequence, first[0].flags), (0, 1));
     assert_eq!(first[0].payload_type, PayloadType::HandshakeRequest);
     let request: serde_json::Value = serde_json::from_slice(&first[0].payload).unwrap();
-    assert_eq!(request["RequestedClientActions"][0]["ActionParameters"]["SessionType"], "InteractiveCommands");
+    assert_eq!(
+        request["RequestedClientActions"][0]["ActionParameters"]["SessionType"],
+        "InteractiveCommands"
+    );
     agent.receive(&input(0, PayloadType::HandshakeResponse, ANSWER), now);
     assert!(effects(&mut agent, now).is_empty());
     let complete = messages(&mut agent);
@@ -273,7 +277,10 @@ fn a_session_by_the_book() {
     let last = messages(&mut agent);
     assert_eq!(last[0].kind, Kind::ChannelClosed);
     let closed: serde_json::Value = serde_json::from_slice(&last[0].payload).unwrap();
-    assert_eq!((closed["Output"].as_str(), closed["SessionId"].as_str()), (Some(""), Some("ecs-execute-command-1")));
+    assert_eq!(
+        (closed["Output"].as_str(), closed["SessionId"].as_str()),
+        (Some(""), Some("ecs-execute-command-1"))
+    );
     assert!(agent.is_over());
 }
 
@@ -316,7 +323,9 @@ fn nobody_answers_the_handshake() {
 fn a_failed_handshake_is_told() {
     let now = Timestamp::from_secs(1);
     let mut agent = agent(now);
-    let answer = ANSWER.replace(r#""ActionStatus":1"#, r#""ActionStatus":2"#).replace(r#""Error":"""#, r#""Error":"no""#);
+    let answer = ANSWER
+        .replace(r#""ActionStatus":1"#, r#""ActionStatus":2"#)
+        .replace(r#""Error":"""#, r#""Error":"no""#);
     agent.receive(&input(0, PayloadType::HandshakeResponse, &answer), now);
     assert!(effects(&mut agent, now).is_empty());
     agent.tick(now + Duration::from_secs(5));

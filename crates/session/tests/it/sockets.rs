@@ -28,7 +28,8 @@ struct World {
 
 /// A server with a session `s0`, `s1` … for every command.
 async fn world(commands: &[&str]) -> World {
-    let commands = commands.iter().enumerate().map(|(nth, command)| (format!("s{nth}"), (*command).to_owned()));
+    let commands =
+        commands.iter().enumerate().map(|(nth, command)| (format!("s{nth}"), (*command).to_owned()));
     let sessions = Arc::new(FakeSessions { commands: commands.collect() });
     let programs = Arc::new(FakePrograms::default());
     let (stop, stopped) = watch::channel(false);
@@ -78,8 +79,11 @@ impl World {
         let (_sizes, size) = size.map(watch::channel).unzip();
         let local = Local { input: pieces(input), output, errors, size };
         let (mut said, mut complaints) = (String::new(), String::new());
-        let (ended, ..) =
-            tokio::join!(self.run(session, local), shown.read_to_string(&mut said), complained.read_to_string(&mut complaints));
+        let (ended, ..) = tokio::join!(
+            self.run(session, local),
+            shown.read_to_string(&mut said),
+            complained.read_to_string(&mut complaints)
+        );
         (ended.unwrap(), said, complaints)
     }
 }
@@ -125,7 +129,8 @@ async fn ten_at_a_time() {
     let world = world(&["cat"; 10]).await;
     let inputs: Vec<String> = (0..10).map(|nth| format!("{nth}").repeat(50_000)).collect();
     let sessions: Vec<String> = (0..10).map(|nth| format!("s{nth}")).collect();
-    let all = sessions.iter().zip(&inputs).map(|(session, input)| world.whole(session, input.as_bytes(), None));
+    let all =
+        sessions.iter().zip(&inputs).map(|(session, input)| world.whole(session, input.as_bytes(), None));
     for ((end, output, _), input) in futures_util::future::join_all(all).await.into_iter().zip(&inputs) {
         assert_eq!(end, ended(0));
         assert!(output == *input);
