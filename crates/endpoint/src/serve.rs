@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gateway::Guests;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -21,7 +22,10 @@ use crate::route::Asked;
 use crate::{Door, TaskEndpoint};
 
 /// Connections at a time over one listener; further ones wait in its queue.
-const CONNECTIONS: usize = 512;
+const CONNECTIONS: usize = 1_024;
+/// Of these, connections of one task's address; further ones are closed. Tasks on the host have one
+/// address between them.
+const OF_ONE: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// No request here says much.
@@ -32,6 +36,7 @@ impl TaskEndpoint {
     /// finish.
     pub async fn serve(&self, listener: TcpListener, door: Door, mut stop: watch::Receiver<bool>) {
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
+        let guests = Guests::new(if door == Door::Host { CONNECTIONS } else { OF_ONE });
         let mut connections = JoinSet::new();
         loop {
             let slot = tokio::select! {
@@ -52,10 +57,11 @@ impl TaskEndpoint {
                 () = stopped(&mut stop) => break,
             };
             while connections.try_join_next().is_some() {}
+            let Some(guest) = guests.admit(peer.ip()) else { continue };
             let (endpoint, door, stop) = (self.clone(), door.clone(), stop.clone());
             connections.spawn(async move {
                 endpoint.connection(stream, &door, peer, stop).await;
-                drop(slot);
+                drop((slot, guest));
             });
         }
         drop(listener);

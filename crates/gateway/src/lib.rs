@@ -12,11 +12,13 @@
 mod admit;
 mod api;
 mod body;
+mod guests;
 mod peer;
 mod route;
 mod serve;
 
 pub use admit::{Admission, Auth};
 pub use body::{Body, bytes, empty, text};
+pub use guests::{Guest, Guests};
 pub use route::{Endpoint, Peer, Routes};
 pub use serve::{Gateway, GatewayOptions};

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use crate::admit::{Admission, Refusal};
 use crate::api::Apis;
 use crate::body::{Body, text};
+use crate::guests::Guests;
 use crate::peer;
 use crate::route::{Peer, Routes};
 
@@ -26,6 +27,8 @@ use crate::route::{Peer, Routes};
 pub struct GatewayOptions {
     /// Connections at a time; further ones wait in the listener's queue.
     pub connections: usize,
+    /// Of these, connections of one task; further ones are closed.
+    pub task_connections: usize,
     pub header_timeout: Duration,
     pub body_timeout: Duration,
     /// Bytes of an API request's body.
@@ -36,6 +39,7 @@ impl Default for GatewayOptions {
     fn default() -> Self {
         GatewayOptions {
             connections: 4_096,
+            task_connections: 256,
             header_timeout: Duration::from_secs(20),
             body_timeout: Duration::from_secs(60),
             // ECR's UploadLayerPart carries up to 20 MiB, in base64; nothing else is near it.
@@ -95,6 +99,7 @@ impl Gateway {
     async fn accept(&self, listener: TcpListener, door: Door, mut stop: watch::Receiver<bool>) {
         let mut connections = JoinSet::new();
         let server = listener.local_addr().ok();
+        let guests = Guests::new(self.inner.options.task_connections);
         loop {
             let slot = tokio::select! {
                 slot = Arc::clone(&self.inner.slots).acquire_owned() => slot,
@@ -114,6 +119,14 @@ impl Gateway {
                 () = stopped(&mut stop) => break,
             };
             while connections.try_join_next().is_some() {}
+            let guest = match &door {
+                Door::Host => None,
+                Door::Vpc(_) => match guests.admit(address.ip()) {
+                    Some(guest) => Some(guest),
+                    // No task takes the place of another, or of the operator.
+                    None => continue,
+                },
+            };
             let (gateway, door, stop) = (self.clone(), door.clone(), stop.clone());
             connections.spawn(async move {
                 let peer = gateway.peer(&door, address, server.or(stream.local_addr().ok()), &stream);
@@ -128,7 +141,7 @@ impl Gateway {
                 if slot.is_some() {
                     gateway.connection(stream, peer, stop).await;
                 }
-                drop(slot);
+                drop((slot, guest));
             });
         }
         // Nobody comes in any more, and whoever tries is told so at once.

@@ -6,7 +6,9 @@ use agent::Endpoint as _;
 use core_lifecycle::{Assignment, NetworkMode};
 use endpoint::Door;
 
-use crate::world::{OWN, STRANGER, TASK, VPC, World, on_instance, task};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::world::{OWN, STRANGER, TASK, VPC, World, knock, on_instance, task};
 
 /// Asks for the container `web` of `task` and for its credentials; both answers must agree.
 async fn is_answered(task: &Assignment, door: Door, from: Ipv4Addr) -> bool {
@@ -86,4 +88,27 @@ async fn what_is_no_path_is_not_found() {
     let (status, _) = world.send("PUT", &told["web"]["ECS_AGENT_URI"], &"x".repeat(100_000)).await;
     assert_eq!(status, 400);
     world.get(url).await;
+}
+
+#[tokio::test]
+async fn a_task_leaves_room_for_others() {
+    let world = World::new();
+    let at = world.listen(Door::Vpc(VPC.into())).await;
+    let mut held = Vec::new();
+    for _ in 0..64 {
+        held.push(knock(at, OWN).await);
+    }
+    let is_answered = async |from| {
+        let mut stream = knock(at, from).await;
+        // A connection that is closed may be reset before it takes this.
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.is_ok() && answer.starts_with(b"HTTP/1.1 404")
+    };
+    assert!(!is_answered(OWN).await);
+    assert!(is_answered(STRANGER).await);
+    drop(held);
+    while !is_answered(OWN).await {
+        tokio::task::yield_now().await;
+    }
 }

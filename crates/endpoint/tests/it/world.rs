@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use agent::{Attached, Endpoint as _, Own};
@@ -18,7 +18,7 @@ use serde_json::Value;
 use service::{Caller, Platform, PlatformBuilder};
 use store::{Memory, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 pub const TASK: &str = "0123456789abcdef0123456789abcdef";
@@ -141,19 +141,22 @@ impl World {
         told
     }
 
-    /// Asks through `door` from `from`; answers status and body.
-    pub async fn ask(&self, door: Door, from: Ipv4Addr, request: &str) -> (u16, String) {
+    /// Opens a door; it stays open as long as this world is.
+    pub async fn listen(&self, door: Door) -> SocketAddr {
         let listener = TcpListener::bind((OWN, 0)).await.unwrap();
         let at = listener.local_addr().unwrap();
         let (endpoint, stop) = (self.endpoint.clone(), self.stopped.clone());
-        let serving = tokio::spawn(async move { endpoint.serve(listener, door, stop).await });
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind((from, 0).into()).unwrap();
-        let mut stream = socket.connect(at).await.unwrap();
+        tokio::spawn(async move { endpoint.serve(listener, door, stop).await });
+        at
+    }
+
+    /// Asks through `door` from `from`; answers status and body.
+    pub async fn ask(&self, door: Door, from: Ipv4Addr, request: &str) -> (u16, String) {
+        let at = self.listen(door).await;
+        let mut stream = knock(at, from).await;
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
-        serving.abort();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
@@ -182,6 +185,13 @@ impl World {
             self.runtime.start_container(TASK, plan(name)).await.unwrap();
         }
     }
+}
+
+/// A connection from an address.
+pub async fn knock(at: SocketAddr, from: Ipv4Addr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((from, 0).into()).unwrap();
+    socket.connect(at).await.unwrap()
 }
 
 /// An `awsvpc` task of Fargate with the containers `web` and `db`.

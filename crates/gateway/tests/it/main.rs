@@ -14,6 +14,14 @@ use tokio::sync::watch;
 
 /// A gateway of its own, and a connection to it. Dropping the sender ends it.
 async fn connect(options: GatewayOptions) -> (TcpStream, watch::Sender<bool>) {
+    let (listener, gateway) = gateway(options).await;
+    let listen = listener.local_addr().unwrap();
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move { gateway.serve(listener, stopped).await });
+    (TcpStream::connect(listen).await.unwrap(), stop)
+}
+
+async fn gateway(options: GatewayOptions) -> (TcpListener, Gateway) {
     let sts = service_sts::Config { secret: base::Secret::new("s"), wall: base::clock::wall };
     let builder =
         PlatformBuilder::default().with(service_sts::service(&sts)).issuing(service_sts::keys(&sts));
@@ -23,10 +31,7 @@ async fn connect(options: GatewayOptions) -> (TcpStream, watch::Sender<bool>) {
     let listen = listener.local_addr().unwrap();
     let users = vec![rustix::process::getuid().as_raw()];
     let admission = Admission { auth: Auth::Open, users, is_open_to_all: false, listen };
-    let gateway = Gateway::new(platform, Routes::default(), admission, options);
-    let (stop, stopped) = watch::channel(false);
-    tokio::spawn(async move { gateway.serve(listener, stopped).await });
-    (TcpStream::connect(listen).await.unwrap(), stop)
+    (listener, Gateway::new(platform, Routes::default(), admission, options))
 }
 
 /// Sends `bytes`, and answers what comes back until the gateway closes.
@@ -143,4 +148,26 @@ async fn a_key_of_ours_is_good_where_it_is_known() {
 async fn a_key_of_anybody_else_is_the_default_accounts() {
     let [query, _] = who("ASIAIOSFODNN7EXAMPLE", "x").await;
     assert_eq!(member(&query, "Arn"), "arn:aws:iam::000000000000:root");
+}
+
+#[tokio::test]
+async fn a_task_leaves_room_for_others() {
+    let (listener, gateway) = gateway(GatewayOptions { task_connections: 2, ..Default::default() }).await;
+    let listen = listener.local_addr().unwrap();
+    let (_stop, stopped) = watch::channel(false);
+    tokio::spawn(async move { gateway.serve_vpc(listener, "vpc", stopped).await });
+    let ask = async |from: &str| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((from.parse::<std::net::Ipv4Addr>().unwrap(), 0).into()).unwrap();
+        let mut stream = socket.connect(listen).await.unwrap();
+        // A refused connection may be reset before it takes this.
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        let mut byte = [0];
+        let read = stream.read(&mut byte).await;
+        (stream, read.is_ok_and(|length| length == 1))
+    };
+    let (first, second) = (ask("127.0.0.1").await, ask("127.0.0.1").await);
+    assert!(first.1 && second.1);
+    assert!(!ask("127.0.0.1").await.1);
+    assert!(ask("127.0.0.2").await.1);
 }

@@ -6,7 +6,8 @@
 //! Invariant: every document that is kept has the shape of a policy.
 //!
 //! Deliberately ignores what policies permit: who may assume a role is `core/policy`'s to say, and
-//! nothing else is evaluated yet, as the README says. Users, groups, customer-managed policies, instance profiles and permissions boundaries come later.
+//! nothing else is evaluated yet, as the README says. Users, groups, customer-managed policies,
+//! instance profiles and permissions boundaries come later.
 
 mod api;
 mod behaviour;
