@@ -31,6 +31,8 @@ pub struct VpcNetwork {
     is_host_open: tokio::sync::Mutex<bool>,
     /// Why the host does not reach the VPC that it should, where that is so.
     unreachable: Mutex<Option<String>>,
+    /// Which firewall of the machine is in the way, where there is one.
+    wall: Option<String>,
 }
 
 impl VpcNetwork {
@@ -41,6 +43,7 @@ impl VpcNetwork {
             open: tokio::sync::Mutex::default(),
             is_host_open: tokio::sync::Mutex::default(),
             unreachable: Mutex::default(),
+            wall: wall(),
         })
     }
 
@@ -56,7 +59,8 @@ impl VpcNetwork {
 
     /// What an operator should know about the network.
     pub fn warning(&self) -> Option<String> {
-        self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let unreachable = self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        unreachable.or_else(|| self.wall.clone())
     }
 
     /// AWS: `host` and `bridge` report the ports of the host that lead to containers, `awsvpc`
@@ -85,6 +89,15 @@ impl VpcNetwork {
         let own = |one: &ContainerSpec| (one.name.clone(), isolated(task, one, &host));
         Attached { own: task.containers.iter().map(own).collect(), ..Attached::default() }
     }
+}
+
+fn wall() -> Option<String> {
+    let found = vpc::firewalls().unwrap_or_default();
+    let chain = &found.first()?.chain;
+    Some(format!(
+        "tasks do not reach the outside, nor the outside published ports: the machine's firewall ({chain}) drops \
+         what it forwards; `boxship doctor` has the mend"
+    ))
 }
 
 /// A container with loopback only.
