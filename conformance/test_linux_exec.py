@@ -192,8 +192,8 @@ class Terminal:
 def test_a_terminal(box, task):
     terminal = Terminal(box, short(task), rows=33, columns=101)
     terminal.wait("# ")
-    terminal.type("stty size\r")
-    terminal.wait("33 101")
+    terminal.type("stty size; echo $TERM $LANG $FROM_IMAGE\r")
+    terminal.wait("33 101\r\nxterm-256color C.UTF-8 yes")
     terminal.resize(44, 111)
     terminal.process.send_signal(signal.SIGWINCH)
     terminal.type("while [ \"$(stty size)\" != '44 111' ]; do sleep 0.05; done; echo res''ized\r")

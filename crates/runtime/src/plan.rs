@@ -146,6 +146,9 @@ pub struct ExecPlan {
     /// A terminal of this size: its output is one stream.
     pub terminal: Option<TerminalSize>,
     pub has_input: bool,
+    /// `NAME=value`, for names that the container's own environment does not have.
+    #[serde(default)]
+    pub environment: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

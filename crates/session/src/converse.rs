@@ -27,6 +27,8 @@ const NOTICE: Duration = Duration::from_millis(500);
 const USER: &str = "0:0";
 /// AWS: what a shell gets that was given no command.
 const SHELL: &str = "sh";
+/// AWS: what the agent tells programs of their terminal.
+const ENVIRONMENT: [&str; 2] = ["TERM=xterm-256color", "LANG=C.UTF-8"];
 /// As large as a terminal is whose size nobody has told.
 const UNTOLD: Size = Size { cols: 80, rows: 24 };
 
@@ -147,6 +149,7 @@ impl<'a> Conversation<'a> {
             user: Some(USER.to_owned()),
             terminal: self.is_terminal.then(|| terminal_size(size)),
             has_input: true,
+            environment: if self.is_terminal { ENVIRONMENT.map(str::to_owned).to_vec() } else { Vec::new() },
         };
         Stage::Starting(self.programs.start(self.target, plan))
     }

@@ -33,6 +33,18 @@ pub(super) struct Running {
     pidfd: OwnedFd,
 }
 
+/// Adds what is not there yet.
+fn add(process: &mut Process, environment: &[String]) {
+    let mut env = process.env().clone().unwrap_or_default();
+    for entry in environment {
+        let name = entry.split('=').next();
+        if !env.iter().any(|known| known.split('=').next() == name) {
+            env.push(entry.clone());
+        }
+    }
+    process.set_env(Some(env));
+}
+
 /// As Docker has it: programs with a terminal are told which.
 fn name_terminal(process: &mut Process) {
     let mut env = process.env().clone().unwrap_or_default();
@@ -75,6 +87,7 @@ impl Confinement {
         if plan.command.first().is_none_or(String::is_empty) {
             return Err(RuntimeError::Plan("no command specified".to_owned()));
         }
+        add(&mut process, &plan.environment);
         if let Some(size) = plan.terminal {
             name_terminal(&mut process);
             let built = BoxBuilder::default().height(u64::from(size.rows)).width(u64::from(size.columns));
