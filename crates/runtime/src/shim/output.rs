@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::plan::Output as Plan;
 use crate::protocol::Start;
 use crate::record::TaskDir;
-use crate::spool::{Lines, Position, Stream, Writer};
+use crate::spool::{HEADER, Lines, Position, Stream, Writer};
 
 /// Read at once from a pipe: what a pipe holds by default, so one read empties it.
 const CHUNK: usize = 64 * 1024;
@@ -137,12 +137,14 @@ impl Output {
         pipe.note_read(got);
         if let Some(writer) = &mut self.writer {
             let (millis, stream) = (clock::wall().as_millis(), pipe.stream);
-            let emit = |text: &[u8], goes_on: bool| {
-                if self.may_wait || writer.has_room(text.len()).unwrap_or(false) {
+            // Looked at once for all lines: what is full stays so for as long as they take.
+            let mut room = if self.may_wait { usize::MAX } else { writer.room(2 * CHUNK) };
+            let emit = |text: &[u8], goes_on: bool| match room.checked_sub(HEADER + text.len()) {
+                Some(left) => {
+                    room = left;
                     writer.push(stream, millis, text, goes_on);
-                } else {
-                    self.dropped += 1;
                 }
+                None => self.dropped += 1,
             };
             if got == 0 { pipe.lines.finish(emit) } else { pipe.lines.push(&chunk[..got], emit) }
         }

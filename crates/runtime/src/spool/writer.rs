@@ -67,6 +67,13 @@ impl Writer {
         Ok(self.unread + needed <= self.limit)
     }
 
+    /// How many bytes of frames may be pushed now. Counts on disk only when they are fewer than `wanted`.
+    pub fn room(&mut self, wanted: usize) -> usize {
+        // Where it cannot be counted, nothing can be written either.
+        let _ = self.has_room(wanted);
+        self.limit.saturating_sub(self.unread + self.pending.len() as u64) as usize
+    }
+
     /// Appends one line, or a piece of one that `goes_on`; at most [`MAX_LINE`] bytes.
     pub fn append(
         &mut self,

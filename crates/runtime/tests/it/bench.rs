@@ -126,3 +126,22 @@ async fn lines() {
     println!("{:.0} lines/s; shim {} ms for {LINES}", LINES as f64 / seconds, used.0);
     fixture.end().await;
 }
+
+/// What a container that never stops writing costs, where it must not wait and nobody reads: of a second.
+#[tokio::test]
+async fn endless() {
+    if std::env::var_os("BOXSHIP_BENCH").is_none() {
+        return;
+    }
+    let Some(fixture) = linux() else { return };
+    let runtime = &fixture.runtime;
+    runtime.create_sandbox(fixture.sandbox()).await.unwrap();
+    let mut plan = fixture.plan("main", "exec yes a line of some forty characters, for ever");
+    plan.output = runtime::Output::Dropping { limit_bytes: 1 << 20 };
+    let record = runtime.start_container(TASK, plan).await.unwrap();
+    let shim = shim_of(record.pid);
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let stats = runtime.stats(TASK).await.unwrap();
+    println!("shim {} ms, container {} ms", processor_ms(&shim).0, stats[0].cpu_ns / 1_000_000);
+    fixture.end().await;
+}

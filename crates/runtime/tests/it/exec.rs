@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use runtime::{Exec, ExecPlan, Linux, RuntimeError, Signal, TerminalSize};
+use core_lifecycle::Namespace;
+use runtime::{Exec, ExecPlan, Linux, RuntimeError, Signal, TaskSandbox, TerminalSize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::fixture::{Fixture, TASK, linux, linux_with, options};
@@ -244,5 +245,32 @@ async fn it_ends_with_its_server_and_the_container_goes_on() {
     }
     let (code, ..) = run(&fixture, plan("exit 3")).await;
     assert_eq!(code, 3);
+    fixture.end().await;
+}
+
+/// With a small first process of ours, and with namespaces that the task's containers share.
+#[tokio::test]
+async fn whatever_the_first_process_is() {
+    let Some(fixture) = linux() else { return };
+    let sandbox = TaskSandbox { pid_mode: Namespace::Task, ipc_mode: Namespace::Task, ..fixture.sandbox() };
+    fixture.runtime.create_sandbox(sandbox).await.unwrap();
+    let mut with_init = fixture.plan("main", "echo $$ > /mine; exec sleep 1000");
+    with_init.linux.has_init = true;
+    with_init.linux.is_privileged = true;
+    fixture.runtime.start_container(TASK, with_init).await.unwrap();
+    fixture.runtime.start_container(TASK, fixture.plan("other", "exec sleep 2000")).await.unwrap();
+    let script = "tr '\\0' ' ' < /proc/$(cat /mine)/cmdline; \
+                  cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'sleep 2000'; grep CapEff /proc/self/status";
+    let (code, output, errors) = loop {
+        let ran = run(&fixture, plan(script)).await;
+        // It may not have written its number yet.
+        if ran.1.contains("sleep 1000") {
+            break ran;
+        }
+    };
+    assert_eq!((code, output.lines().next()), (0, Some("sleep 1000 1")), "{output}{errors}");
+    let full = std::fs::read_to_string("/proc/self/status").unwrap();
+    let full = full.lines().find(|line| line.starts_with("CapEff")).unwrap();
+    assert!(output.contains(full), "privileged, as its container: {output}");
     fixture.end().await;
 }

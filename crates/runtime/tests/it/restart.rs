@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use runtime::{Event, Linux, RuntimeError, SandboxPhase, Signal};
+use core_lifecycle::Namespace;
+use runtime::{Event, Linux, RuntimeError, SandboxPhase, Signal, TaskSandbox};
 use rustix::process::Pid;
 use tokio::sync::mpsc;
 
@@ -101,7 +102,7 @@ async fn a_shim_killed_meanwhile_leaves_one_truth() {
         let runtime = &fixture.runtime;
         let mut events = runtime.events(&task);
         runtime
-            .create_sandbox(runtime::TaskSandbox { task: task.clone(), ..fixture.sandbox() })
+            .create_sandbox(TaskSandbox { task: task.clone(), ..fixture.sandbox() })
             .await
             .unwrap();
         let other = runtime.start_container(&task, fixture.plan("other", "exec sleep 1000")).await.unwrap();
@@ -168,7 +169,7 @@ async fn a_child_killed_for_want_of_memory_is_told_of_the_container() {
     let runtime = &fixture.runtime;
     let mut events = runtime.events(TASK);
     // The task's limit kills; the victim is in one container and not in the other.
-    let sandbox = runtime::TaskSandbox { memory_mib: Some(32), ..fixture.sandbox() };
+    let sandbox = TaskSandbox { memory_mib: Some(32), ..fixture.sandbox() };
     runtime.create_sandbox(sandbox).await.unwrap();
     let greedy = "dd if=/dev/zero of=/dev/null bs=200M count=1; echo child $?; exit 4";
     runtime.start_container(TASK, fixture.plan("innocent", "exec sleep 1000")).await.unwrap();
@@ -198,6 +199,44 @@ async fn what_it_leaves_running_ends_with_it() {
     assert_eq!(fixture.output("main").await, "done\n");
     runtime.restart_container(TASK, "main").await.unwrap();
     assert_eq!(exit_of(&mut events).await.code, 6);
+    fixture.end().await;
+}
+
+/// Zombies that a process is to reap.
+fn zombies(parent: Pid) -> usize {
+    let stats = std::fs::read_dir("/proc").unwrap().flatten();
+    let stats = stats.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    let zombie = format!(") Z {} ", parent.as_raw_nonzero());
+    stats.filter(|stat| stat.contains(&zombie)).count()
+}
+
+/// Where a container's first process is not the first of its PID namespace, the kernel ends nothing for it.
+#[tokio::test]
+async fn nor_does_it_outlive_it_in_a_shared_pid_namespace() {
+    let Some(fixture) = linux() else { return };
+    let runtime = &fixture.runtime;
+    for (n, mode) in [Namespace::Host, Namespace::Task].into_iter().enumerate() {
+        let task = format!("{n:032x}");
+        let mut events = runtime.events(&task);
+        let sandbox = TaskSandbox { task: task.clone(), pid_mode: mode, ..fixture.sandbox() };
+        runtime.create_sandbox(sandbox).await.unwrap();
+        let stays = runtime.start_container(&task, fixture.plan("stays", "exec sleep 1000")).await.unwrap();
+        let script = "(sleep 1000 &) ; (sleep 0 &) ; for i in 1 2 3; do (true &) ; done; exit 6";
+        runtime.start_container(&task, fixture.plan("main", script)).await.unwrap();
+        assert_eq!(exit_of(&mut events).await.code, 6);
+        let hierarchies = launch::cgroup::Hierarchies::detect().unwrap();
+        let group = options(fixture.dir.path(), None).cgroup.join(&task).join("main");
+        while launch::cgroup::Cgroup::open(&hierarchies, &group).unwrap().exists() {
+            tokio::task::yield_now().await;
+        }
+        let shim = shim(stays.pid);
+        while zombies(shim) > 0 {
+            tokio::task::yield_now().await;
+        }
+        runtime.restart_container(&task, "main").await.unwrap();
+        assert_eq!(exit_of(&mut events).await.code, 6);
+        runtime.remove_sandbox(&task).await.unwrap();
+    }
     fixture.end().await;
 }
 
