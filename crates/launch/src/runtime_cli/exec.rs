@@ -41,7 +41,8 @@ impl Runtime<'_> {
             (true, Some(path)) => Some(connect(path)?),
             (false, None) => None,
             (has_terminal, _) => {
-                let why = if has_terminal { "it needs a console socket" } else { "a console socket needs it" };
+                let why =
+                    if has_terminal { "it needs a console socket" } else { "a console socket needs it" };
                 return Err(LaunchError::invalid("process.terminal", why).into());
             }
         };

@@ -101,10 +101,7 @@ async fn a_shim_killed_meanwhile_leaves_one_truth() {
         let task = format!("{round:032x}");
         let runtime = &fixture.runtime;
         let mut events = runtime.events(&task);
-        runtime
-            .create_sandbox(TaskSandbox { task: task.clone(), ..fixture.sandbox() })
-            .await
-            .unwrap();
+        runtime.create_sandbox(TaskSandbox { task: task.clone(), ..fixture.sandbox() }).await.unwrap();
         let other = runtime.start_container(&task, fixture.plan("other", "exec sleep 1000")).await.unwrap();
         runtime.start_container(&task, fixture.plan("main", "sleep 1000; exit 3")).await.unwrap();
         runtime.stop(&task, "main", Signal::KILL, Duration::ZERO).await.unwrap();
