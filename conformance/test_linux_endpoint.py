@@ -9,7 +9,8 @@ from pathlib import Path
 import boto3
 import pytest
 
-from conftest import TRUST, Server, address, define, log, needs_root, refused, run_task, running, stopped, wait_for
+from conftest import TRUST, Server, address, define, log, needs_root, refused, run_task, running, signature, stopped, wait_for
+from toolbox import busybox
 
 pytestmark = needs_root
 
@@ -258,6 +259,25 @@ def test_bridge_and_host(host):
         assert container["DockerName"].startswith(f"ecs-{mode}-")
         assert session(host, "sts", credentials).get_caller_identity()["Arn"].endswith(arn.rsplit("/", 1)[1])
         assert stats["name"] == "/" + container["DockerName"]
+
+
+def test_the_host_is_no_back_door(host):
+    """169.254.170.2 answers on the host, too, once a task has run there, but not everybody on it."""
+    stopped(host, start_on_instance(host, "true", "host"))
+
+    def knock(user, key="000000000000", token="x"):
+        return subprocess.run(
+            [busybox(), "wget", "-qO-", "-T", "10", "--header", f"Authorization: {signature('sts', key=key)}",
+             "--header", "X-Amz-Date: 20260101T000000Z", "--header", f"X-Amz-Security-Token: {token}",
+             "--post-data", "Action=GetCallerIdentity&Version=2011-06-15", "http://169.254.170.2:4566/"],
+            user=user, cwd="/", env={}, text=True, capture_output=True, timeout=30)
+
+    assert "403 Forbidden" in knock("nobody").stderr
+    assert "arn:aws:iam::000000000000:root" in knock("root").stdout
+    # A program of a task may be anybody; its credentials open the door.
+    credentials = credentials_of(host, **ROLE)
+    assert "assumed-role/app" in knock("nobody", credentials["AccessKeyId"], credentials["Token"]).stdout
+    assert "403 Forbidden" in knock("nobody", credentials["AccessKeyId"], "x").stderr
 
 
 def test_protection(host):

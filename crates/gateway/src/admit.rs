@@ -30,6 +30,8 @@ pub enum Refusal {
     Host,
     Origin,
     User,
+    /// On the host's network, where tasks and anybody else look alike.
+    Unproven,
 }
 
 impl Refusal {
@@ -42,6 +44,10 @@ impl Refusal {
             Refusal::Origin => "Forbidden: web pages of another origin may not call Boxship.\n",
             Refusal::User => {
                 "Forbidden: with --auth open only the user who started Boxship and root may call it.\n"
+            }
+            Refusal::Unproven => {
+                "Forbidden: on the host's network only root, the user who started Boxship and whoever bears a \
+                 task's credentials may call it.\n"
             }
         }
     }

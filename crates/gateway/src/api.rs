@@ -61,6 +61,16 @@ impl Apis {
             || (request.method() == Method::POST && request.uri().path() == "/")
     }
 
+    /// Whether a request is signed with a key that the platform issued and that is good.
+    pub fn is_borne(&self, request: &Request<Incoming>) -> bool {
+        let query = request.uri().query().unwrap_or_default();
+        let claim = Claim::parse(request.headers(), query).ok().flatten();
+        claim.is_some_and(|claim| {
+            let found = self.platform.identity(&claim.access_key, claim.token.as_deref());
+            matches!(found, Ok(Some(_)))
+        })
+    }
+
     /// Answers any request; what is no AWS request is refused in the form of one.
     pub async fn answer(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
         let request_id = self.platform.chance().uuid();

@@ -1,7 +1,7 @@
 //! Accepting connections and carrying their requests to whoever answers.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,6 +76,20 @@ enum Door {
     Host,
     /// Inside a VPC: every peer is one of its tasks.
     Vpc(Arc<str>),
+    /// Where tasks share the host's network with everybody on it: root and the operator's user are
+    /// let in, anybody else with a key that the platform issued.
+    Shared,
+}
+
+/// Who has come in, and what is to be thought of it.
+struct Visitor {
+    peer: Peer,
+    /// Why no request is answered, unless it proves itself.
+    refusal: Option<Refusal>,
+    /// Whether a key of ours opens the door all the same.
+    may_prove: bool,
+    /// Whether web browsers can be here, too.
+    is_on_host: bool,
 }
 
 impl Gateway {
@@ -94,6 +108,11 @@ impl Gateway {
     /// Serves a listener inside the VPC called `vpc` (`account/region/vpc-id`).
     pub async fn serve_vpc(&self, listener: TcpListener, vpc: &str, stop: watch::Receiver<bool>) {
         self.accept(listener, Door::Vpc(vpc.into()), stop).await;
+    }
+
+    /// Serves tasks that share the host's network, where others can come in, too.
+    pub async fn serve_shared(&self, listener: TcpListener, stop: watch::Receiver<bool>) {
+        self.accept(listener, Door::Shared, stop).await;
     }
 
     async fn accept(&self, listener: TcpListener, door: Door, mut stop: watch::Receiver<bool>) {
@@ -121,7 +140,7 @@ impl Gateway {
             while connections.try_join_next().is_some() {}
             let guest = match &door {
                 Door::Host => None,
-                Door::Vpc(_) => match guests.admit(address.ip()) {
+                Door::Vpc(_) | Door::Shared => match guests.admit(address.ip()) {
                     Some(guest) => Some(guest),
                     // No task takes the place of another, or of the operator.
                     None => continue,
@@ -129,17 +148,17 @@ impl Gateway {
             };
             let (gateway, door, stop) = (self.clone(), door.clone(), stop.clone());
             connections.spawn(async move {
-                let peer = gateway.peer(&door, address, server.or(stream.local_addr().ok()), &stream);
+                let visitor = gateway.visitor(&door, address, server.or(stream.local_addr().ok()), &stream);
                 // Whoever may not call takes no place from those who may.
                 let strangers = Arc::clone(&gateway.inner.strangers);
-                let slot = if peer.is_ok() {
+                let slot = if visitor.refusal.is_none() {
                     Some(slot)
                 } else {
                     drop(slot);
                     strangers.try_acquire_owned().ok()
                 };
                 if slot.is_some() {
-                    gateway.connection(stream, peer, stop).await;
+                    gateway.connection(stream, visitor, stop).await;
                 }
                 drop((slot, guest));
             });
@@ -149,56 +168,70 @@ impl Gateway {
         while connections.join_next().await.is_some() {}
     }
 
-    fn peer(
+    fn visitor(
         &self,
         door: &Door,
         address: SocketAddr,
         server: Option<SocketAddr>,
         stream: &TcpStream,
-    ) -> Result<Peer, Refusal> {
+    ) -> Visitor {
+        let ip = match address.ip().to_canonical() {
+            IpAddr::V4(ip) => Some(ip),
+            IpAddr::V6(_) => None,
+        };
+        let of_task = |vpc: &str| Peer {
+            address,
+            origin: Origin::Task { vpc: vpc.to_owned(), address: ip.unwrap_or(Ipv4Addr::UNSPECIFIED) },
+        };
+        let user = || {
+            let owner = self.owner(address, stream.local_addr().ok().or(server));
+            self.inner.admission.user(owner).err()
+        };
         match door {
             Door::Vpc(vpc) => {
-                let std::net::IpAddr::V4(ip) = address.ip().to_canonical() else { return Err(Refusal::User) };
-                Ok(Peer { address, origin: Origin::Task { vpc: vpc.to_string(), address: ip } })
+                let refusal = ip.is_none().then_some(Refusal::User);
+                Visitor { peer: of_task(vpc), refusal, may_prove: false, is_on_host: false }
             }
             Door::Host => {
                 let peer = Peer { address, origin: Origin::Operator };
-                if self.inner.admission.is_open_to_all {
-                    return Ok(peer);
-                }
-                let local = stream.local_addr().ok().or(server);
-                let owner = local.and_then(|server| match peer::owner(address, server) {
-                    Ok(owner) => owner,
-                    Err(error) => {
-                        tracing::warn!(%error, "the owner of a connection cannot be told");
-                        None
-                    }
-                });
-                self.inner.admission.user(owner).map(|()| peer)
+                let refusal = if self.inner.admission.is_open_to_all { None } else { user() };
+                Visitor { peer, refusal, may_prove: false, is_on_host: true }
+            }
+            Door::Shared => {
+                let refusal = user().map(|_| Refusal::Unproven);
+                Visitor { peer: of_task("host"), refusal, may_prove: true, is_on_host: true }
             }
         }
     }
 
-    async fn connection(
-        &self,
-        stream: TcpStream,
-        peer: Result<Peer, Refusal>,
-        mut stop: watch::Receiver<bool>,
-    ) {
+    /// The user whose process opened a connection on this machine.
+    fn owner(&self, client: SocketAddr, server: Option<SocketAddr>) -> Option<u32> {
+        match peer::owner(client, server?) {
+            Ok(owner) => owner,
+            Err(error) => {
+                tracing::warn!(%error, "the owner of a connection cannot be told");
+                None
+            }
+        }
+    }
+
+    async fn connection(&self, stream: TcpStream, visitor: Visitor, mut stop: watch::Receiver<bool>) {
         let _ = stream.set_nodelay(true);
-        let peer = &peer;
+        let visitor = &visitor;
         let service = service_fn(move |request| async move {
-            let mut response = match peer {
-                Ok(peer) => self.answer(request, peer).await,
-                Err(refusal) => text(StatusCode::FORBIDDEN, refusal.text()),
+            let is_proven = visitor.may_prove && self.inner.apis.is_borne(&request);
+            let mut response = match visitor.refusal {
+                Some(refusal) if !is_proven => text(StatusCode::FORBIDDEN, refusal.text()),
+                _ => self.answer(request, visitor).await,
             };
             self.inner.apis.identify(&mut response);
             Ok::<_, Infallible>(response)
         });
         let mut http = http1::Builder::new();
-        let patience = if peer.is_ok() { self.inner.options.header_timeout } else { STRANGERS_PATIENCE };
+        let may_stay = visitor.refusal.is_none() || visitor.may_prove;
+        let patience = if may_stay { self.inner.options.header_timeout } else { STRANGERS_PATIENCE };
         http.timer(TokioTimer::new())
-            .keep_alive(peer.is_ok())
+            .keep_alive(may_stay)
             // Who has said everything may close that side and wait for the answer.
             .half_close(true)
             .header_read_timeout(patience)
@@ -226,8 +259,9 @@ impl Gateway {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
-        if matches!(peer.origin, Origin::Operator)
+    async fn answer(&self, request: Request<Incoming>, visitor: &Visitor) -> Response<Body> {
+        let peer = &visitor.peer;
+        if visitor.is_on_host
             && let Err(refusal) = self.inner.admission.headers(request.headers())
         {
             return text(StatusCode::FORBIDDEN, refusal.text());

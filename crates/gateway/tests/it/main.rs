@@ -22,6 +22,11 @@ async fn connect(options: GatewayOptions) -> (TcpStream, watch::Sender<bool>) {
 }
 
 async fn gateway(options: GatewayOptions) -> (TcpListener, Gateway) {
+    gateway_for(rustix::process::getuid().as_raw(), options).await
+}
+
+/// A gateway whose operator is `user`.
+async fn gateway_for(user: u32, options: GatewayOptions) -> (TcpListener, Gateway) {
     let sts = service_sts::Config { secret: base::Secret::new("s"), wall: base::clock::wall };
     let builder =
         PlatformBuilder::default().with(service_sts::service(&sts)).issuing(service_sts::keys(&sts));
@@ -29,8 +34,7 @@ async fn gateway(options: GatewayOptions) -> (TcpListener, Gateway) {
     let platform = builder.build(store, Clock::new(Duration::ZERO), 7);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let listen = listener.local_addr().unwrap();
-    let users = vec![rustix::process::getuid().as_raw()];
-    let admission = Admission { auth: Auth::Open, users, is_open_to_all: false, listen };
+    let admission = Admission { auth: Auth::Open, users: vec![user], is_open_to_all: false, listen };
     (listener, Gateway::new(platform, Routes::default(), admission, options))
 }
 
@@ -170,4 +174,48 @@ async fn a_task_leaves_room_for_others() {
     assert!(first.1 && second.1);
     assert!(!ask("127.0.0.1").await.1);
     assert!(ask("127.0.0.2").await.1);
+}
+
+/// One request for GetSessionToken or GetCallerIdentity with a connection of its own.
+async fn call(at: std::net::SocketAddr, action: &str, key: &str, more: &str) -> String {
+    let form = format!("Action={action}&Version=2011-06-15");
+    let request = format!(
+        "{HEAD}authorization: AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/sts/aws4_request, \
+         SignedHeaders=host, Signature=00\r\nx-amz-date: 20260101T000000Z\r\n{more}content-length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn on_the_hosts_network_a_stranger_needs_a_key_of_ours() {
+    let own = rustix::process::getuid().as_raw();
+    for (user, is_stranger) in [(own, false), (own + 1, true)] {
+        let (listener, gateway) = gateway_for(user, GatewayOptions::default()).await;
+        // A key from within a VPC, where everybody is a task.
+        let inside = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (shared, vpc) = (listener.local_addr().unwrap(), inside.local_addr().unwrap());
+        let (_stop, stopped) = watch::channel(false);
+        let (one, other) = (gateway.clone(), stopped.clone());
+        tokio::spawn(async move { one.serve_vpc(inside, "vpc", other).await });
+        tokio::spawn(async move { gateway.serve_shared(listener, stopped).await });
+        let issued = call(vpc, "GetSessionToken", "111122223333", "").await;
+        let (key, token) = (member(&issued, "AccessKeyId"), member(&issued, "SessionToken"));
+        let token = format!("x-amz-security-token: {token}\r\n");
+        let answer = call(shared, "GetCallerIdentity", &key, &token).await;
+        assert_eq!(member(&answer, "Account"), "111122223333");
+        for (key, more) in [("111122223333", ""), (&*key, "x-amz-security-token: x\r\n")] {
+            let answer = call(shared, "GetCallerIdentity", key, more).await;
+            let is_refused = answer.contains("Forbidden: on the host's network");
+            assert_eq!(is_refused, is_stranger, "{answer}");
+        }
+        // A browser can be there, too.
+        let answer =
+            call(shared, "GetCallerIdentity", &key, &format!("{token}origin: http://evil.example\r\n")).await;
+        assert!(answer.contains("Forbidden: web pages"), "{answer}");
+    }
 }

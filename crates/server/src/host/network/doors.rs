@@ -67,12 +67,18 @@ impl Doors {
     /// The one port, for tasks: they come in as such, not as operators.
     pub fn platform(&self, listener: TcpListener, doorway: &Doorway) -> std::io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let (name, stop) = (doorway.to_string(), self.stop.clone());
+        let (doorway, stop) = (doorway.clone(), self.stop.clone());
         let mut known = self.gateway.subscribe();
         self.spawn(async move {
             let gateway = known.wait_for(Option::is_some).await.ok().and_then(|gateway| gateway.clone());
             if let Some(gateway) = gateway {
-                gateway.serve_vpc(listener, &name, stop).await;
+                match doorway {
+                    // Whoever is on the host can knock there, tasks or not.
+                    Doorway::Host => gateway.serve_shared(listener, stop).await,
+                    Doorway::Vpc(_) | Doorway::Bridge => {
+                        gateway.serve_vpc(listener, &doorway.to_string(), stop).await;
+                    }
+                }
             }
         });
         Ok(())
