@@ -181,7 +181,7 @@ def test_operations_of_the_model_that_are_not_built(simulated):
         ("UnknownOperationException", simulated.client("ecr").describe_image_scan_findings,
          {"repositoryName": "xx", "imageId": {"imageTag": "x"}}, "DescribeImageScanFindings"),
         ("InvalidAction", simulated.client("iam").create_user, {"UserName": "x"}, "CreateUser"),
-        ("InvalidAction", simulated.client("sts").get_session_token, {}, "GetSessionToken"),
+        ("InvalidAction", simulated.client("sts").get_federation_token, {"Name": "xx"}, "GetFederationToken"),
         ("InvalidAction", simulated.client("ec2").run_instances, {"MinCount": 1, "MaxCount": 1}, "RunInstances"),
     ]
     for code, call, members, name in cases:
