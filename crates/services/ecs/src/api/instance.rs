@@ -22,7 +22,7 @@ use crate::page::Page;
 use crate::state::cluster::Cluster;
 use crate::state::instance::{ContainerInstance, InstanceId, InstanceStatus};
 use crate::state::kept::Kept;
-use crate::state::task::{BY_INSTANCE, Stage, Task, TaskObserved, TaskStatus};
+use crate::state::task::{BY_INSTANCE, LIVE, Stage, Task, TaskObserved, TaskStatus};
 
 /// What ListContainerInstances acts on: the cluster query language comes with placement.
 pub const LIST: &[&str] = &["cluster", "nextToken", "maxResults", "status"];
@@ -80,13 +80,13 @@ pub fn room(records: &Snapshot, instance: &ContainerInstance) -> Room {
 
 fn load(records: &Snapshot, instance: &ContainerInstance) -> Load {
     let mut load = Load { room: Room::of(&instance.registered), ..Load::default() };
-    for task in tasks(records, instance) {
-        let key = task.key();
-        let Some(status) = records.get::<TaskStatus>(&key) else { continue };
-        // AWS: what a task holds is its own until it has stopped.
-        if status.state.stopped_at().is_some() {
-            continue;
-        }
+    let (at, arn) = (&instance.at, instance.at.arn().to_string());
+    let cluster = Key::of(&[at.account.as_str(), at.region.as_str(), &at.cluster]);
+    // AWS: what a task holds is its own until it has stopped.
+    for status in records.by::<TaskStatus>(LIVE, &cluster) {
+        let key = status.at.key();
+        let task = records.get::<Task>(&key);
+        let Some(task) = task.filter(|task| task.container_instance.as_ref() == Some(&arn)) else { continue };
         match Stage::of(&status.state) {
             Stage::Coming => load.pending += 1,
             Stage::Running => load.running += 1,

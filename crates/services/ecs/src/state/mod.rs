@@ -9,6 +9,7 @@
 //! ecs/task-assignment   account / region / cluster / id             for the host       (RunTask)
 //! ecs/task-status       account / region / cluster / id             how it stands      (controller)
 //!   by-stage            account / region / cluster / stage
+//!   live                account / region / cluster                  those that have not stopped
 //! ecs/task-observed     account / region / cluster / id             what was seen      (host)
 //! ecs/task-protection   account / region / cluster / id             until it is over
 //! ecs/client-token      account / region / token

@@ -174,6 +174,9 @@ impl Record for TaskStatus {
             BY_STAGE,
             &[at.account.as_str(), at.region.as_str(), &at.cluster, Stage::of(&self.state).name()],
         );
+        if self.state.stopped_at().is_none() {
+            entries.add(LIVE, &[at.account.as_str(), at.region.as_str(), &at.cluster]);
+        }
     }
 }
 
@@ -193,6 +196,10 @@ impl Record for TaskAssignment {
 
 /// The index of tasks by the container instance that carries them.
 pub const BY_INSTANCE: &str = "by-instance";
+
+/// The index of statuses of tasks that have not stopped, by cluster: stopped ones stay for an hour
+/// and may be many.
+pub const LIVE: &str = "live";
 
 /// The index of task statuses by cluster and stage.
 pub const BY_STAGE: &str = "by-stage";

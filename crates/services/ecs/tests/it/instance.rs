@@ -131,6 +131,20 @@ fn a_host_joins_once() {
 }
 
 #[test]
+fn a_host_joins_a_cluster_by_its_arn() {
+    let mut world = World::new();
+    let joined = join(&mut world, "arn:aws:ecs:eu-west-1:111122223333:cluster/blue");
+    let prefix = "arn:aws:ecs:eu-west-1:111122223333:container-instance/blue/";
+    assert!(joined.instance_arn.starts_with(prefix), "{}", joined.instance_arn);
+    let wrong = joining("arn:aws:ecs:eu-west-1:111122223333:task/blue");
+    let answer = world.wait(|platform| async move { instances::join(&platform, wrong).await });
+    let message = "'arn:aws:ecs:eu-west-1:111122223333:task/blue' names no cluster.";
+    refused(answer, INVALID, message);
+    let unnamed = world.wait(|platform| async move { instances::join(&platform, joining("a b")).await });
+    assert_eq!(unnamed.unwrap_err().code, INVALID);
+}
+
+#[test]
 fn an_instance_has_room_until_it_is_full() {
     let (mut world, arn) = furnished();
     let answer = start(&mut world, "web", &[&arn]);
