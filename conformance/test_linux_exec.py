@@ -31,7 +31,9 @@ SHELL = [["# ", "echo $((6*7)); stty size\r"], ["42", "exit\r"]]
 
 def start(server, family, *names, **members):
     """A running task of containers that sleep; answers its ARN."""
-    containers = [{"name": name, "image": "toolbox", "command": ["sleep", "3600"]} for name in names or ["app"]]
+    # A first process takes no SIGTERM that it does not ask for.
+    containers = [{"name": name, "image": "toolbox", "command": ["sleep", "3600"], "stopTimeout": 2}
+                  for name in names or ["app"]]
     definition = define(server, family, containers, taskRoleArn=execution_role(server))
     [arn] = run_task(server, definition, **{"enableExecuteCommand": True, **members})
     running(server, arn)
@@ -199,11 +201,11 @@ def test_a_terminal(box, task):
     terminal.type("while [ \"$(stty size)\" != '44 111' ]; do sleep 0.05; done; echo res''ized\r")
     terminal.wait("resized")
     # Ctrl-C is the program's, not ours.
-    terminal.type("sleep 1000\r")
-    terminal.wait("sleep 1000\r\n")
+    terminal.type("sh -c 'echo sle\"\"eping; exec sleep 1000'\r")
+    terminal.wait("sleeping")
     terminal.type("\x03")
-    terminal.type("echo af''ter; exit 9\r")
-    terminal.wait("after")
+    terminal.wait("# ")
+    terminal.type("exit 9\r")
     assert terminal.end() == 9
 
 
@@ -270,3 +272,18 @@ def test_a_token_opens_once(box, task):
     assert "once" not in attempt(tokenValue="guessed").stdout
     assert "once" in attempt().stdout
     assert "once" not in attempt().stdout
+
+
+def test_a_server_that_ends_says_so(box, task):
+    """Last: it ends the module's server, and starts it again."""
+    process = popen(box, short(task), "sh", "-c", "echo up; exec sleep 4712", stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline() == b"up\n"
+    box.process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 255, errors
+    assert b"Boxship is shutting down." in errors
+    box.process.wait(timeout=60)
+    box.start()
+    assert running(box, task)["lastStatus"] == "RUNNING"
+    wait_for(lambda: b"4712" not in boxship(box, short(task), "ps").stdout, 20, "the end of the program")
