@@ -181,14 +181,20 @@ impl Signal {
     pub const KILL: Signal = Signal(9);
     pub const TERM: Signal = Signal(15);
 
-    /// `SIGTERM`, `TERM`, `15`; any case.
+    /// `SIGTERM`, `TERM`, `15`, `RTMIN+3`; any case.
     pub fn parse(text: &str) -> Option<Signal> {
         if let Ok(number) = text.parse::<i32>() {
             return (1..=64).contains(&number).then_some(Signal(number));
         }
         let upper = text.to_ascii_uppercase();
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-        SIGNALS.iter().find(|(known, _)| *known == name).map(|(_, number)| Signal(*number))
+        let known = |name: &str| SIGNALS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number);
+        let number = match (name.split_once('+'), name.split_once('-')) {
+            (Some(("RTMIN", above)), _) => known("RTMIN")?.checked_add(above.parse().ok()?)?,
+            (_, Some(("RTMAX", below))) => known("RTMAX")?.checked_sub(below.parse().ok()?)?,
+            _ => return known(name).map(Signal),
+        };
+        (known("RTMIN")?..=known("RTMAX")?).contains(&number).then_some(Signal(number))
     }
 }
 
@@ -251,5 +257,10 @@ mod tests {
         check("0", None);
         check("65", None);
         check("SIGNOPE", None);
+        check("SIGRTMIN+3", Some(37));
+        check("rtmax-1", Some(63));
+        check("RTMIN+31", None);
+        check("RTMAX-31", None);
+        check("TERM+1", None);
     }
 }

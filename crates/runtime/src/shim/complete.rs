@@ -36,6 +36,7 @@ pub(super) fn complete(spec: &mut Spec, given: &Given<'_>) -> Result<Vec<String>
     mount_volumes(spec, given)?;
     show_devices(spec, given.start)?;
     share_namespaces(spec, given);
+    weigh(spec, given)?;
     open_ports(spec);
     if given.config.oci_runtime.is_some() && given.start.linux.has_init {
         bring_init(spec)?;
@@ -110,6 +111,15 @@ fn share_namespaces(spec: &mut Spec, given: &Given<'_>) {
         };
         let shared = LinuxNamespaceBuilder::default().typ(namespace.typ()).path(holder.namespace(kind));
         *namespace = shared.build().expect("every field has a default");
+    }
+}
+
+fn weigh(spec: &Spec, given: &Given<'_>) -> Result<(), RuntimeError> {
+    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    let cpu = resources.and_then(|resources| resources.cpu().as_ref());
+    match cpu.and_then(|cpu| cpu.shares()) {
+        Some(shares) => given.ground.weigh(given.config, &given.start.name, shares),
+        None => Ok(()),
     }
 }
 

@@ -1,10 +1,13 @@
 //! What a task's containers stand on together: namespaces that they share, shared memory, a disk.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ffi::CString;
 
 use base::clock;
 use core_lifecycle::Namespace;
 use launch::Holder;
+use launch::cgroup::{Cgroup, Hierarchies};
 use rustix::mount::MountFlags;
 
 use super::Config;
@@ -15,6 +18,8 @@ use crate::storage::disk::{self, Ready};
 pub(super) struct Ground {
     /// Holds the namespaces that containers share.
     pub holder: Option<Holder>,
+    /// What every container that was started weighs, by name.
+    shares: RefCell<BTreeMap<String, u64>>,
     /// An image that was made ahead and that the task has no use for. To unmount it takes longer than a
     /// container's start, so it stays until the shim's end.
     _unused: Option<Ready>,
@@ -45,6 +50,23 @@ impl Ground {
         let shares = [sandbox.pid_mode, sandbox.ipc_mode].contains(&Namespace::Task);
         let holder = shares.then(launch::hold).transpose();
         let holder = holder.map_err(|e| RuntimeError::host("share namespaces", e))?;
-        Ok(Ground { holder, _unused: ready })
+        Ok(Ground { holder, shares: RefCell::default(), _unused: ready })
+    }
+
+    /// Gives the task the weight of its containers, of which one more is to start, where it has no limit of
+    /// its own.
+    pub fn weigh(&self, config: &Config, container: &str, shares: u64) -> Result<(), RuntimeError> {
+        if config.sandbox.cpu_units.is_some() {
+            return Ok(());
+        }
+        let mut all = self.shares.borrow_mut();
+        all.insert(container.to_owned(), shares);
+        let weighed = Hierarchies::detect()
+            .and_then(|found| Cgroup::open(&found, &config.cgroup))
+            .and_then(|group| group.limit(&crate::spec::weight_of(all.values().copied())));
+        match weighed {
+            Err(error) if !config.is_advisory => Err(RuntimeError::Limit(error.to_string())),
+            _ => Ok(()),
+        }
     }
 }

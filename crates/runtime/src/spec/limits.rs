@@ -53,6 +53,12 @@ pub(super) fn container(sandbox: &TaskSandbox, plan: &ContainerPlan) -> LinuxRes
         .expect(COMPLETE)
 }
 
+/// AWS: a task without a limit of its own weighs as much as its containers do together.
+pub(crate) fn weight_of(shares: impl Iterator<Item = u64>) -> LinuxResources {
+    let cpu = LinuxCpuBuilder::default().shares(shares.sum::<u64>().max(LEAST_SHARES));
+    LinuxResourcesBuilder::default().cpu(cpu.build().expect(COMPLETE)).build().expect(COMPLETE)
+}
+
 /// Hard limits of a task as a whole.
 pub(crate) fn task_limits(sandbox: &TaskSandbox) -> LinuxResources {
     let pids = LinuxPidsBuilder::default().limit(TASK_PIDS).build().expect(COMPLETE);

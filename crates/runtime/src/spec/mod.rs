@@ -19,7 +19,7 @@ use oci_spec::runtime::Spec;
 use crate::contract::RuntimeError;
 use crate::plan::{ContainerPlan, TaskSandbox};
 
-pub(crate) use limits::task_limits;
+pub(crate) use limits::{task_limits, weight_of};
 pub(crate) use mounts::{insert as insert_mount, target as mount_target};
 
 /// Where on this host a container's parts lie.

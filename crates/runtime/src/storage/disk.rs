@@ -221,9 +221,10 @@ fn copy(template: &Path, image: File) -> io::Result<File> {
         let (mut read_at, mut write_at) = (start, start);
         while read_at < end {
             let left = usize::try_from(end - read_at).unwrap_or(usize::MAX);
-            match rustix::fs::copy_file_range(&from, Some(&mut read_at), &image, Some(&mut write_at), left)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                _ => {}
+            let copied =
+                rustix::fs::copy_file_range(&from, Some(&mut read_at), &image, Some(&mut write_at), left)?;
+            if copied == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
         at = end;

@@ -61,12 +61,11 @@ pub(crate) fn provide(
                 return Err(RuntimeError::Plan(text));
             }
             let doing = || format!("make the host path {}", path.display());
-            match std::fs::metadata(path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    make(path).map_err(|e| RuntimeError::host(doing(), e))?;
-                }
-                found => drop(found.map_err(|e| RuntimeError::host(doing(), e))?),
-            }
+            let made = match std::fs::metadata(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => make(path),
+                found => found.map(|_| ()),
+            };
+            made.map_err(|e| RuntimeError::host(doing(), e))?;
             Ok(path.clone())
         }
     }

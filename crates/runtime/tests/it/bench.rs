@@ -11,7 +11,8 @@ async fn start_and_memory() {
     let Some(fixture) = linux() else { return };
     let runtime = &fixture.runtime;
     let mut starts = Vec::new();
-    let storage_gib = std::env::var("BOXSHIP_BENCH_STORAGE_GIB").ok().and_then(|text| text.parse().ok());
+    let storage_gib =
+        std::env::var_os("BOXSHIP_BENCH_STORAGE_GIB").and_then(|text| text.to_str()?.parse().ok());
     for round in 0..20 {
         let begun = base::clock::wall();
         let mut sandbox = fixture.sandbox();

@@ -218,6 +218,36 @@ async fn a_place_of_its_own() {
     fixture.end().await;
 }
 
+/// A task without a limit weighs as much as its containers.
+#[tokio::test]
+async fn shares_of_the_processor() {
+    let Some(fixture) = linux() else { return };
+    fixture.runtime.create_sandbox(fixture.sandbox()).await.unwrap();
+    for (name, units) in [("one", 256), ("two", 512)] {
+        let mut plan = fixture.plan(name, "exec sleep 1000");
+        plan.cpu_units = units;
+        fixture.runtime.start_container(TASK, plan).await.unwrap();
+    }
+    let group = crate::fixture::options(fixture.dir.path(), None).cgroup.join(TASK);
+    let read = |mount: &std::path::Path, file: &str| {
+        let text = std::fs::read_to_string(mount.join(&group).join(file)).unwrap();
+        text.trim().parse::<u64>().unwrap()
+    };
+    let hierarchies = launch::cgroup::Hierarchies::detect().unwrap();
+    match (hierarchies.v1_mount("cpu"), &hierarchies.unified) {
+        (Some(cpu), _) => {
+            assert_eq!(read(cpu, "cpu.shares"), 768);
+            assert_eq!(read(hierarchies.v1_mount("pids").unwrap(), "pids.max"), 16_384);
+        }
+        (None, Some(unified)) => {
+            assert_eq!(read(unified, "cpu.weight"), 30);
+            assert_eq!(read(unified, "pids.max"), 16_384);
+        }
+        _ => panic!("nothing limits"),
+    }
+    fixture.end().await;
+}
+
 #[tokio::test]
 async fn ipc_none_has_no_shared_memory() {
     let Some(fixture) = linux() else { return };
