@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 
-use core_addresses::{Cidr, gateway_of, mac_of};
+use core_addresses::{Cidr, Mac, gateway_of, mac_of};
 use rustix::io::Errno;
 
 use crate::dns::name_servers;
@@ -22,6 +22,8 @@ use crate::ports::{Port, Ports};
 use crate::{Hears, PLATFORM, VpcError};
 
 const NAME: &str = "boxship";
+/// How aliases of bridges begin; whose it is and its range follow.
+const MARK: &str = "boxship-bridge";
 /// How many servers on one machine can have a bridge.
 const BRIDGES: u32 = 32;
 const LOOPBACK: Cidr = Cidr::new(Ipv4Addr::new(127, 0, 0, 0), 8);
@@ -78,46 +80,76 @@ fn candidates() -> impl Iterator<Item = Cidr> {
 }
 
 impl Bridge {
-    /// Whether a link is the bridge of the server with this hash.
-    fn read(link: &Link, hash: &str) -> Option<Self> {
+    /// The bridge that a link is, with the hash of its server.
+    fn read(link: &Link) -> Option<(&str, Self)> {
         let mut parts = link.alias.as_deref()?.split(' ');
-        let is_ours = (parts.next(), parts.next()) == (Some("boxship-bridge"), Some(hash));
+        let hash = parts.next().filter(|word| *word == MARK).and(parts.next())?;
         let subnet = parts.next()?.parse().ok()?;
-        is_ours.then(|| Bridge { index: link.index, name: link.name.clone(), subnet })
+        Some((hash, Bridge { index: link.index, name: link.name.clone(), subnet }))
     }
 
-    /// The one that an earlier start left.
+    /// The one that an earlier start left. One that it had not come to name goes.
     pub fn find(host: &mut Host) -> io::Result<Option<Self>> {
         let links = host.rtnl.links()?;
-        Ok(links.iter().find_map(|link| Bridge::read(link, &host.hash)))
+        let is_half = |link: &&Link| {
+            let is_like_ours = link.name.starts_with(NAME) && link.mac == Some(mac_for(host, &link.name));
+            is_like_ours && link.alias.is_none()
+        };
+        let halves: Vec<u32> = links.iter().filter(is_half).map(|link| link.index).collect();
+        for index in halves {
+            host.rtnl.run(&[request::delete_link(index)])?;
+        }
+        let mut found = links.iter().filter_map(Bridge::read);
+        Ok(found.find(|(hash, _)| *hash == host.hash).map(|(_, bridge)| bridge))
     }
 
     pub fn create(host: &mut Host) -> Result<Self, VpcError> {
-        let subnet = free_range(host)?.ok_or(VpcError::NoAddresses("range"))?;
-        let name = make_link(host).doing("making the bridge")?.ok_or(VpcError::NoAddresses("name"))?;
-        let index = host.rtnl.index_of(&name).doing("finding the bridge")?;
-        let bridge = Bridge { index, name, subnet };
-        if let Err(error) = bridge.complete(host) {
-            let _ = bridge.delete(host);
-            return Err(error);
+        loop {
+            let subnet = free_range(host)?.ok_or(VpcError::NoAddresses("range"))?;
+            let name = make_link(host).doing("making the bridge")?.ok_or(VpcError::NoAddresses("name"))?;
+            let index = host.rtnl.index_of(&name).doing("finding the bridge")?;
+            let bridge = Bridge { index, name, subnet };
+            let made = bridge.claim(host).doing("naming the bridge").and_then(|is_ours| {
+                if is_ours {
+                    bridge.complete(host, &Ports::default(), &Listeners::new())?;
+                }
+                Ok(is_ours)
+            });
+            match made {
+                Ok(true) => return Ok(bridge),
+                // Another server has come first, and its range is known by now.
+                Ok(false) => bridge.delete(host).doing("deleting the bridge")?,
+                Err(error) => {
+                    let _ = bridge.delete(host);
+                    return Err(error);
+                }
+            }
         }
-        Ok(bridge)
     }
 
-    fn complete(&self, host: &mut Host) -> Result<(), VpcError> {
+    /// Says whose it is, for whom its range is. Of two servers that chose the same at once, at
+    /// least one sees the other, and both agree who gives way.
+    fn claim(&self, host: &mut Host) -> io::Result<bool> {
+        let alias = format!("{MARK} {} {}", host.hash, self.subnet);
+        host.rtnl.run(&[request::set_alias(self.index, &alias)])?;
+        let links = host.rtnl.links()?;
+        let mut others = links.iter().filter_map(Bridge::read).map(|(_, other)| other);
+        Ok(!others.any(|other| other.index < self.index && other.subnet.overlaps(self.subnet)))
+    }
+
+    /// Everything but its name; repeated after a restart, which may have come in the middle of it.
+    pub fn complete(&self, host: &mut Host, ports: &Ports, listeners: &Listeners) -> Result<(), VpcError> {
         without_ipv6(&self.name).doing("switching the bridge's IPv6 off")?;
         // Lets the machine's own clients at 127.0.0.1 be sent on to containers. Containers that
         // try the other direction are stopped by a rule.
+        self.write_table(host, ports, listeners).doing("writing the bridge's rules")?;
         fs::write(format!("/proc/sys/net/ipv4/conf/{}/route_localnet", self.name), "1")
             .doing("setting up the bridge")?;
-        self.write_table(host, &Ports::default(), &Listeners::new()).doing("writing the bridge's rules")?;
-        let alias = format!("boxship-bridge {} {}", host.hash, self.subnet);
         let requests = [
             request::link_up(self.index),
             request::address(self.index, self.gateway(), self.subnet.prefix()),
             request::address(self.index, PLATFORM, 32),
             request::route_to_link(self.subnet, self.index),
-            request::set_alias(self.index, &alias),
         ];
         host.rtnl.run(&requests).doing("setting up the bridge")?;
         host.admit(&self.name).doing("writing the host's rules")?;
@@ -290,7 +322,10 @@ fn free_range(host: &mut Host) -> Result<Option<Cidr>, VpcError> {
     let addresses = host.rtnl.addresses().doing("listing addresses")?;
     let routes = host.rtnl.routes().doing("listing routes")?;
     let servers = name_servers(&fs::read_to_string("/etc/resolv.conf").unwrap_or_default());
+    let links = host.rtnl.links().doing("listing links")?;
+    let others: Vec<Bridge> = links.iter().filter_map(Bridge::read).map(|(_, other)| other).collect();
     let is_free = |range: &Cidr| {
+        let is_others = others.iter().any(|other| other.subnet.overlaps(*range));
         let is_routed = routes.iter().any(|route| {
             // A route to everything, or half of it, is a default route in another coat.
             route.destination.prefix() > 1 && route.destination.overlaps(*range)
@@ -302,16 +337,21 @@ fn free_range(host: &mut Host) -> Result<Option<Cidr>, VpcError> {
             std::net::IpAddr::V4(address) => range.contains(address),
             std::net::IpAddr::V6(_) => false,
         });
-        !is_routed && !has_address && !has_server
+        !is_others && !is_routed && !has_address && !has_server
     };
     Ok(candidates().find(is_free))
+}
+
+/// The hardware address of a bridge of ours, which says so while it has no alias.
+fn mac_for(host: &Host, name: &str) -> Mac {
+    mac_of(&format!("{}/{name}", host.hash))
 }
 
 /// The first name that nobody has.
 fn make_link(host: &mut Host) -> io::Result<Option<String>> {
     for number in 0..BRIDGES {
         let name = format!("{NAME}{number}");
-        let mac = mac_of(&format!("{}/{name}", host.hash));
+        let mac = mac_for(host, &name);
         match host.rtnl.run(&[request::bridge(&name, mac)]) {
             Ok(()) => return Ok(Some(name)),
             Err(error) if Errno::from_io_error(&error) == Some(Errno::EXIST) => {}

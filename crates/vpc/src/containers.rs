@@ -20,6 +20,8 @@ use crate::ports::{Port, Ports, Reserved};
 use crate::spare::Spares;
 use crate::{BridgeShown, Bridged, BridgedSpec, Hears, Publish, VpcError};
 
+/// What [`Containers::recover`] does.
+const TAKING_UP: &str = "taking up what an earlier start left";
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 128;
 
@@ -37,31 +39,38 @@ pub struct Containers {
 
 impl Containers {
     /// Takes up what an earlier start left.
-    pub fn recover(host: &mut Host, directory: &Directory) -> io::Result<Self> {
-        let mut found = Containers { bridge: Bridge::find(host)?, ..Containers::default() };
+    pub fn recover(host: &mut Host, directory: &Directory) -> Result<Self, VpcError> {
+        let mut found = Containers::default();
+        found.take_up(host, directory).doing(TAKING_UP)?;
+        if let Some(bridge) = &found.bridge {
+            bridge.complete(host, &found.ports, &found.listeners)?;
+        }
+        Ok(found)
+    }
+
+    /// Whole containers with their ports; of halves nothing is left.
+    fn take_up(&mut self, host: &mut Host, directory: &Directory) -> io::Result<()> {
+        self.bridge = Bridge::find(host)?;
         let links = bridged::links(host)?;
-        let Some(bridge) = &found.bridge else {
+        let Some(bridge) = self.bridge.clone() else {
             // Somebody deleted the bridge: its containers are out of reach.
-            links.iter().try_for_each(|link| host.rtnl.run(&[request::delete_link(link.index)]))?;
-            return Ok(found);
+            return links.iter().try_for_each(|link| host.rtnl.run(&[request::delete_link(link.index)]));
         };
         for link in links {
             match bridged::read(&link, directory).filter(|one| bridge.subnet.contains(one.address)) {
                 Some(one) => {
-                    found.last = found.last.max(bridged::number_of(bridge.subnet, one.address));
-                    found.all.insert((one.task.clone(), one.digest.clone()), one);
+                    self.last = self.last.max(bridged::number_of(bridge.subnet, one.address));
+                    self.all.insert((one.task.clone(), one.digest.clone()), one);
                 }
                 None => host.rtnl.run(&[request::delete_link(link.index)])?,
             }
         }
         for (port, target) in Bridge::published(host)? {
-            if found.all.values().any(|one| one.address == target.address) {
-                found.ports.recover(port, target);
+            if self.all.values().any(|one| one.address == target.address) {
+                self.ports.recover(port, target);
             }
         }
-        bridge.write_table(host, &found.ports, &found.listeners)?;
-        host.admit(&bridge.name)?;
-        Ok(found)
+        Ok(())
     }
 
     /// Whether a file of the run directory is a container's namespace.

@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use crate::VpcKey;
 use crate::containers::Containers;
+use crate::error::Doing;
 use crate::host::Host;
 use crate::interface::{Interface, is_interface, parse_alias};
 use crate::namespace::{Directory, Namespace, is_bound, unbind};
 use crate::net::request;
 use crate::vpc::{Vpc, file_name, key_of};
+use crate::{VpcError, VpcKey};
 
 /// What was found; VPCs by key, interfaces by id.
 #[derive(Default)]
@@ -21,7 +22,15 @@ pub struct Found {
     pub containers: Containers,
 }
 
-pub fn recover(host: &mut Host, directory: &Directory) -> io::Result<Found> {
+pub fn recover(host: &mut Host, directory: &Directory) -> Result<Found, VpcError> {
+    let mut found = vpcs(host, directory).doing("taking up what an earlier start left")?;
+    found.containers = Containers::recover(host, directory)?;
+    finish(host, directory, &found).doing("taking up what an earlier start left")?;
+    Ok(found)
+}
+
+/// VPCs with their interfaces.
+fn vpcs(host: &mut Host, directory: &Directory) -> io::Result<Found> {
     let mut found = Found::default();
     for (link, uplink) in host.uplinks()? {
         let file = link.alias.as_deref().filter(|alias| is_bound(&directory.file(alias)));
@@ -38,7 +47,11 @@ pub fn recover(host: &mut Host, directory: &Directory) -> io::Result<Found> {
         let interfaces = interfaces_of(vpc, directory)?;
         found.interfaces.extend(interfaces.into_iter().map(|one| (one.spec.eni.clone(), one)));
     }
-    found.containers = Containers::recover(host, directory)?;
+    Ok(found)
+}
+
+/// Lets namespaces go that nothing names, and writes the host's rules.
+fn finish(host: &mut Host, directory: &Directory, found: &Found) -> io::Result<()> {
     let is_known = |name: &String| {
         found.vpcs.keys().any(|key| file_name(key) == *name)
             || found.interfaces.values().any(|one| one.spec.task == *name)
@@ -51,7 +64,7 @@ pub fn recover(host: &mut Host, directory: &Directory) -> io::Result<Found> {
         let uplinks: Vec<_> = found.vpcs.values().map(|vpc| vpc.uplink).collect();
         host.write_table(&uplinks)?;
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Its whole interfaces; halves are removed.

@@ -35,8 +35,7 @@ impl World {
     pub fn open(config: &VpcsConfig) -> Result<Self, VpcError> {
         let directory = Directory::open(&config.run_dir).doing("preparing the run directory")?;
         let mut host = Host::open(&config.run_dir).doing("opening netlink")?;
-        let Found { vpcs, interfaces, containers } =
-            recover(&mut host, &directory).doing("taking up what an earlier start left")?;
+        let Found { vpcs, interfaces, containers } = recover(&mut host, &directory)?;
         let mut world = World {
             run_dir: config.run_dir.clone(),
             directory,

@@ -13,7 +13,7 @@ use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, Rou
 use rustix::event::{Timespec, poll};
 use rustix::io::Errno;
 
-use core_addresses::Cidr;
+use core_addresses::{Cidr, Mac};
 
 use super::socket::{Frame, Socket};
 
@@ -33,6 +33,7 @@ pub struct Link {
     pub index: u32,
     pub name: String,
     pub alias: Option<String>,
+    pub mac: Option<Mac>,
 }
 
 /// A unicast route of the main table.
@@ -187,11 +188,12 @@ fn parse(bytes: &[u8]) -> io::Result<Option<RouteNetlinkMessage>> {
 
 fn link_of(message: RouteNetlinkMessage) -> Option<Link> {
     let RouteNetlinkMessage::NewLink(link) = message else { return None };
-    let mut found = Link { index: link.header.index, name: String::new(), alias: None };
+    let mut found = Link { index: link.header.index, name: String::new(), alias: None, mac: None };
     for attribute in link.attributes {
         match attribute {
             LinkAttribute::IfName(name) => found.name = name,
             LinkAttribute::IfAlias(alias) => found.alias = Some(alias),
+            LinkAttribute::Address(bytes) => found.mac = bytes.try_into().ok().map(Mac),
             _ => {}
         }
     }

@@ -373,3 +373,56 @@ fn ports_come_back_after_somebody_flushed_the_machines_rules() {
         bench.wait(vpcs.down()).unwrap();
     });
 }
+
+#[test]
+fn a_bridge_that_was_not_finished_is_finished_or_goes() {
+    check(|bench| {
+        let vpcs = bench.open();
+        attach(bench, &vpcs, "task-a", &[publish(80, 9001)]);
+        drop(vpcs);
+        // Its name is the first step after making it; addresses, routes and rules come after that.
+        sh("ip addr flush dev boxship0 && ip link set boxship0 down");
+        let vpcs = bench.open();
+        let again = attach(bench, &vpcs, "task-a", &[publish(80, 9001)]);
+        assert_eq!(seen(&again, 80, || greet(LOCALHOST, 9001)), "172.17.0.1");
+        bench.wait(vpcs.listen_on_host(Hears::Bridge, 80)).unwrap();
+        drop(vpcs);
+        sh("ip link set boxship0 alias ''");
+        let vpcs = bench.open();
+        sh("! ip link show boxship0 2>/dev/null");
+        assert_eq!(bench.wait(vpcs.inventory()).unwrap().bridged, []);
+        bench.wait(vpcs.down()).unwrap();
+    });
+}
+
+#[test]
+fn two_servers_have_a_bridge_each() {
+    check(|bench| {
+        let (one, run_dir) = (bench.open(), bench.run_dir.with_file_name("other"));
+        let two = Vpcs::open(vpc::VpcsConfig { run_dir, spare: 1 }).unwrap();
+        let (first, second) =
+            (bench.wait(one.ensure_bridge()).unwrap(), bench.wait(two.ensure_bridge()).unwrap());
+        assert_eq!((first.name.as_str(), second.name.as_str()), ("boxship0", "boxship1"));
+        assert!(!first.subnet.overlaps(second.subnet));
+        let (a, b) = (
+            attach(bench, &one, "task-a", &[publish(80, 9001)]),
+            attach(bench, &two, "task-a", &[publish(80, 9002)]),
+        );
+        let taken = bench.wait(two.attach_bridged(spec("task-b", "web", &[publish(80, 9001)])));
+        assert!(matches!(taken, Err(VpcError::PortTaken { port: 9001, is_ours: false })), "{taken:?}");
+        for (container, port) in [(&a, 9001), (&b, 9002)] {
+            seen(container, 80, || greet(LOCALHOST, port));
+        }
+        // Each hears its own containers.
+        for (vpcs, container) in [(&one, &a), (&two, &b)] {
+            let listener = bench.wait(vpcs.listen_on_host(Hears::Bridge, 80)).unwrap();
+            listener.set_nonblocking(false).unwrap();
+            let server = serve_once(listener);
+            assert_eq!(inside(&container.netns, || greet(PLATFORM, 80)), container.address.to_string());
+            server.join().unwrap();
+        }
+        bench.wait(one.down()).unwrap();
+        assert_eq!(seen(&b, 80, || greet(LOCALHOST, 9002)), second.gateway.to_string());
+        bench.wait(two.down()).unwrap();
+    });
+}
