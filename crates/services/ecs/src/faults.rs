@@ -330,6 +330,8 @@ pub enum SessionError {
          command agent isn’t running. Wait and try again or run a new task with execute command enabled and try again."
     )]
     NotEnabled,
+    #[error("A task may not execute commands in a task that reaches the host.")]
+    FromTask,
     #[error("The session does not exist, has expired, or was taken up before.")]
     Unknown,
     #[error("The container is not running any more.")]
@@ -342,6 +344,7 @@ impl From<SessionError> for Fault {
             SessionError::Unknown | SessionError::NotRunning => {
                 Fault::caller("TargetNotConnectedException", &error)
             }
+            SessionError::FromTask => Fault::caller("AccessDeniedException", &error),
             SessionError::NotInteractive
             | SessionError::NoCommand
             | SessionError::NoContainer

@@ -10,8 +10,10 @@ use service::{Caller, Origin, Tx};
 use sha2::Sha256;
 
 use super::{cluster, task};
+use crate::behaviour::check;
 use crate::faults::{SessionError, TaskError};
 use crate::sessions::{digest, is_running};
+use crate::state::definition::TaskDefinition;
 use crate::state::session::Session;
 use crate::state::task::{Task, TaskContainer};
 
@@ -47,6 +49,7 @@ pub fn execute(
     if !record.enable_execute_command || !is_running(tx, &record, &container.name) {
         return Err(SessionError::NotEnabled.into());
     }
+    within_reach(tx, &record)?;
     let (name, container_id) = (container.name.clone(), container.id.clone());
     let session_id = format!("ecs-execute-command-{}", tx.chance.hex(17));
     let token = token(&config.secret, &session_id, tx.now.as_secs());
@@ -75,6 +78,16 @@ pub fn execute(
         }),
         task_arn: Some(id.arn().to_string()),
     })
+}
+
+/// A task may not ask for what reaches the host, so it does not get there through another one.
+fn within_reach(tx: &Tx<'_>, record: &Task) -> Result<(), SessionError> {
+    let Origin::Task { .. } = tx.caller.origin else { return Ok(()) };
+    let at = &record.at;
+    let key = TaskDefinition::key_of(&at.account, &at.region, &record.family, record.revision);
+    let is_harmless =
+        tx.get::<TaskDefinition>(&key).is_some_and(|found| check::host_access(&found.spec).is_none());
+    if is_harmless { Ok(()) } else { Err(SessionError::FromTask) }
 }
 
 /// The way that brought the request here takes the session, too. A name of AWS's is the real one's

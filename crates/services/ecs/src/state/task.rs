@@ -241,3 +241,31 @@ impl Task {
         self.containers.iter().filter(|c| c.is_essential).map(|c| c.name.clone()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A task that was accepted before launch types and instances were written down is one of Fargate.
+    #[test]
+    fn a_record_of_the_first_release_opens() {
+        let record = serde_json::json!({
+            "at": { "account": "000000000000", "region": "us-east-1", "cluster": "main", "id": "0" },
+            "family": "app", "revision": 1, "group": "family:app", "overrides": {},
+            "cpu": "256", "memory": "512", "architecture": "X86_64", "zone": "us-east-1a",
+            "interface": {
+                "attachment": "a", "subnet": "s", "eni": "e", "mac": "m", "private_dns_name": "n",
+                "address": "172.31.0.4"
+            },
+            "containers": [{
+                "id": "c", "name": "web", "image": "web", "is_essential": true, "cpu": 0,
+                "memory": null, "memory_reservation": null
+            }],
+            "created_at": Timestamp::EPOCH, "host": "local", "goal": "Running",
+        });
+        let task: Task = serde_json::from_value(record).expect("it opens");
+        assert_eq!((task.launch_type, task.network_mode), (LaunchType::Fargate, NetworkMode::Awsvpc));
+        assert!(task.interface.is_some() && task.container_instance.is_none());
+        assert_eq!(task.needs, Needs::default());
+    }
+}

@@ -4,6 +4,7 @@ use aws::op;
 use aws_ecs as aws;
 use core_lifecycle::{Binding, ContainerObservation, Observation, Phase};
 use link::HostId;
+use service::{Caller, Origin, Platform};
 use service_ecs::instances::{self, Joined, Joining};
 
 use crate::world::{CLIENT, INVALID, World, container, refused};
@@ -430,4 +431,48 @@ fn instances_have_tags() {
     world.call::<op::UntagResource>(request).unwrap();
     let request = aws::ListTagsForResourceRequest { resource_arn: arn };
     assert_eq!(world.call::<op::ListTagsForResource>(request).unwrap().tags.unwrap(), []);
+}
+
+#[test]
+fn no_task_gets_at_the_host_through_another() {
+    let (mut world, arn) = furnished();
+    let request = |privileged| aws::RegisterTaskDefinitionRequest {
+        family: "shell".into(),
+        task_role_arn: Some(crate::peers::ROLE.into()),
+        container_definitions: vec![aws::ContainerDefinition {
+            memory: Some(16),
+            privileged,
+            ..container("web")
+        }],
+        ..Default::default()
+    };
+    for (privileged, is_denied) in [(Some(true), true), (None, false)] {
+        world.call::<op::RegisterTaskDefinition>(request(privileged)).unwrap();
+        let start = aws::StartTaskRequest {
+            cluster: Some("main".into()),
+            container_instances: vec![arn.clone()],
+            task_definition: "shell".into(),
+            enable_execute_command: Some(true),
+            ..Default::default()
+        };
+        let answer = world.call::<op::StartTask>(start).unwrap();
+        let task = answer.tasks.unwrap().remove(0).task_arn.unwrap();
+        let started_at = Some(world.platform.clock().now());
+        let web = ContainerObservation { name: "web".into(), started_at, ..Default::default() };
+        let seen = Observation { phase: Phase::Running, containers: vec![web], ..Default::default() };
+        world.observe(&task, 1, seen);
+        let execute = aws::ExecuteCommandRequest {
+            cluster: Some("main".into()),
+            container: None,
+            command: "sh".into(),
+            interactive: true,
+            task,
+        };
+        let origin = Origin::Task { vpc: "vpc".into(), address: [172, 31, 0, 9].into() };
+        let caller = Caller { origin, ..World::caller() };
+        let call =
+            |platform: Platform| async move { platform.call::<op::ExecuteCommand>(caller, execute).await };
+        let answer = world.wait(call);
+        assert_eq!(answer.err().map(|fault| fault.code), is_denied.then(|| "AccessDeniedException".into()));
+    }
 }
