@@ -234,8 +234,10 @@ def test_a_killed_supervisor_ends_its_task(server, is_up):
         time.sleep(0.2)
         server.start()
     task = stopped(server, arn, 20)
-    assert task["stopCode"] in ("EssentialContainerExited", "TaskFailedToStart")
-    assert task["stoppedReason"]
+    assert (task["stopCode"], task["stoppedReason"]) == ("EssentialContainerExited", "Essential container in task exited")
+    [container] = task["containers"]
+    assert (container["exitCode"], container["reason"]) == (
+        137, "ContainerRuntimeError: the process that supervised the container died")
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in programs), 10, "the programs ending")
     assert describe(server, other)["lastStatus"] == "RUNNING"
     check_nothing_is_orphaned(server)

@@ -131,3 +131,25 @@ def test_restarts(box):
     task = stopped(box, arn, 180)
     assert container(task, "web")["exitCode"] == 5
     assert log(box, "restarts", arn, "web") == ["run", "run x", "run x x"]
+
+
+def test_a_wait_outlives_the_server(box):
+    """What waits goes on waiting, what has run does not run again, and health is remembered."""
+    check = {"command": ["CMD-SHELL", "test -e /shared/well"], "interval": 5, "timeout": 2, "retries": 1}
+    mounts = {"mountPoints": [{"sourceVolume": "shared", "containerPath": "/shared"}]}
+    [arn] = run_task(box, define(box, "outlives", [
+        shell("web", f"cat /shared/runs; {WAITS}",
+              dependsOn=after(("setup", "SUCCESS"), ("db", "HEALTHY")), **mounts),
+        shell("setup", "echo set up >> /shared/runs; sleep 8", essential=False, **mounts),
+        shell("db", f"echo database >> /shared/runs; touch /shared/well; {WAITS}", healthCheck=check,
+              dependsOn=after(("setup", "START")), **mounts)], volumes=[{"name": "shared"}]))
+    wait_for(lambda: describe(box, arn)["healthStatus"] == "HEALTHY", 20)
+    box.kill()
+    time.sleep(4)
+    box.start()
+    task = running(box, arn)
+    assert container(task, "setup")["exitCode"] == 0
+    assert container(task, "db")["healthStatus"] == "HEALTHY"
+    assert wait_for(lambda: log(box, "outlives", arn, "web"), 10) == ["set up", "database"]
+    box.client("ecs").stop_task(task=arn)
+    stopped(box, arn)
