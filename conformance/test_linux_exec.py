@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from conftest import AWS_CLI, BOXSHIP, define, execution_role, needs_root, refused, run_task, running, stopped, wait_for
+from test_examples import script
 
 pytestmark = needs_root
 
@@ -272,6 +273,18 @@ def test_a_token_opens_once(box, task):
     assert "once" not in attempt(tokenValue="guessed").stdout
     assert "once" in attempt().stdout
     assert "once" not in attempt().stdout
+
+
+def test_the_example(box, tmp_path):
+    if AWS_CLI is None or shutil.which("openssl") is None:
+        pytest.skip("left out: the AWS CLI or openssl is not installed")
+    (tmp_path / "boxship").symlink_to(Path(BOXSHIP).resolve())
+    path = f"{plugin(tmp_path)}:{Path(AWS_CLI).resolve().parent}:{os.environ['PATH']}"
+    said = script(box, "32-shell.sh", tmp_path, IMAGE="toolbox", PATH=path, BOXSHIP_DATA_DIR=str(box.data_dir))
+    lines = said.splitlines()
+    assert "ExecuteCommandAgent\tRUNNING" in lines
+    assert any(re.fullmatch(r"this is ip-172-31-[0-9-]+\S*, user 0", line) for line in lines), said
+    assert lines[-3:] == ["read: some input", "exit code 7", "STOPPED"]
 
 
 def test_a_server_that_ends_says_so(box, task):
