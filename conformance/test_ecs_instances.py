@@ -51,7 +51,8 @@ def reasons(answer):
     return [failure["reason"] for failure in answer["failures"]]
 
 
-def test_the_machine_is_an_instance(ecs):
+def test_the_machine_is_an_instance(machine, ecs):
+    assert "instance  of the cluster main" in machine.run("status").stdout
     assert ecs.list_clusters()["clusterArns"] == ["arn:aws:ecs:us-east-1:000000000000:cluster/main"]
     arn = own(ecs)
     assert arn.startswith("arn:aws:ecs:us-east-1:000000000000:container-instance/main/")

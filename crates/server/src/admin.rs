@@ -92,6 +92,7 @@ impl Admin {
                 "runtime": self.options.runtime.name(),
                 "data_dir": self.options.data_dir,
                 "services": services,
+                "instance": self.options.instance.as_ref().map(|instance| &instance.cluster),
                 "tasks": { "running": running, "pending": pending },
                 "warnings": self.warnings(),
             }),

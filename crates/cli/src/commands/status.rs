@@ -24,6 +24,9 @@ pub async fn run(client: &Client) -> Result<ExitCode> {
     println!("  runtime   {}", text("runtime"));
     println!("  data      {}", text("data_dir"));
     println!("  services  {}", list(&health["services"]));
+    if let Some(cluster) = health["instance"].as_str() {
+        println!("  instance  of the cluster {cluster}");
+    }
     let tasks = &health["tasks"];
     println!("  tasks     {} running, {} pending", tasks["running"], tasks["pending"]);
     for warning in health["warnings"].as_array().into_iter().flatten() {
