@@ -123,10 +123,14 @@ impl Life {
             tracing::error!(task = self.id, error = failure.text(), "a log driver lacks its secrets");
         }
         self.refresh().await;
-        // Preparing attaches by itself; a running task's network is to be served again.
-        if self.phase() == Phase::Running
-            && let Some(assignment) = self.assignment.clone()
-        {
+        // Preparing attaches by itself; the network of what runs is to be served again.
+        let has_ended = |seen: &ContainerObservation| seen.started_at.is_none() || seen.exit.is_some();
+        let is_live = match self.phase() {
+            Phase::Preparing | Phase::Stopped => false,
+            Phase::Running => true,
+            Phase::Stopping => !self.note.observation.containers.iter().all(has_ended),
+        };
+        if is_live && let Some(assignment) = self.assignment.clone() {
             match self.shared.parts.network.attach(&assignment).await {
                 Ok(attached) => {
                     // Nothing starts any more that would be told something.

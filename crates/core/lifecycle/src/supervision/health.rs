@@ -1,5 +1,7 @@
 //! The health of one run of a container, as its checks show it.
 
+use std::time::Duration;
+
 use base::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +44,7 @@ impl Checks {
             since: started_at,
             failures: 0,
             has_succeeded: false,
-            due_at: started_at + check.interval,
+            due_at: started_at + interval(check),
             exit_code: None,
             output: String::new(),
         }
@@ -71,7 +73,7 @@ impl Checks {
         };
         let due_at = match result.holds_until {
             Some(until) if is_settled => first_from(until, result.ended_at, check),
-            Some(_) | None => result.ended_at + check.interval,
+            Some(_) | None => result.ended_at + interval(check),
         };
         Checks {
             status,
@@ -94,20 +96,24 @@ impl Checks {
 /// The first check that comes no earlier than `until`, when each follows the one before after an
 /// interval: those in between would change nothing.
 fn first_from(until: Timestamp, last: Timestamp, check: &HealthCheck) -> Timestamp {
-    let next = last + check.interval;
+    let next = last + interval(check);
     if until <= next || until == Timestamp::NEVER {
         return next.max(until);
     }
-    let interval = check.interval.as_micros().max(1);
+    let interval = interval(check).as_micros();
     let skipped = until.since(next).as_micros().div_ceil(interval);
     let micros = u64::try_from(skipped * interval).unwrap_or(u64::MAX);
-    next + std::time::Duration::from_micros(micros)
+    next + Duration::from_micros(micros)
+}
+
+/// Time between checks. Registration allows no less than five seconds; none at all would check for
+/// ever.
+fn interval(check: &HealthCheck) -> Duration {
+    check.interval.max(Duration::from_secs(1))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn check() -> HealthCheck {
