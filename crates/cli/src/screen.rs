@@ -76,17 +76,70 @@ impl Drop for RawTerminal {
 
 /// Prints rows under their headings, columns as wide as needed.
 pub fn table(headings: &[&str], rows: &[Vec<String>]) {
+    print!("{}", table_text(headings, rows));
+}
+
+/// Rows under their headings, columns as wide as needed.
+pub fn table_text(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let mut text = String::new();
     let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| shown(cell));
         cells.chain([headings[column].len()]).max().unwrap_or_default()
     };
     let widths: Vec<usize> = (0..headings.len()).map(width).collect();
-    let line = |cells: Vec<&str>| {
-        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        println!("{}", padded.collect::<Vec<_>>().join("  ").trim_end());
+    let mut line = |cells: Vec<&str>| {
+        let padded = cells.iter().zip(&widths).map(|(cell, width)| {
+            let rest = width.saturating_sub(shown(cell));
+            format!("{cell}{}", " ".repeat(rest))
+        });
+        text.push_str(padded.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
     };
     line(headings.to_vec());
     for row in rows {
         line(row.iter().map(String::as_str).collect());
     }
+    text
+}
+
+/// Characters that take room: a color's escape does not.
+fn shown(cell: &str) -> usize {
+    let mut count = 0;
+    let mut is_escape = false;
+    for letter in cell.chars() {
+        match (is_escape, letter) {
+            (false, '\x1b') => is_escape = true,
+            (false, _) => count += 1,
+            (true, letter) => is_escape = !letter.is_ascii_alphabetic(),
+        }
+    }
+    count
+}
+
+/// A color, where the output is a terminal and nobody asked for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Color {
+    Good,
+    Bad,
+    Pending,
+    Faint,
+    /// One of several that tell containers apart.
+    Of(usize),
+}
+
+/// `text` in a color, or as it is.
+pub fn paint(text: &str, color: Color) -> String {
+    // https://no-color.org
+    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if is_plain || !std::io::stdout().is_terminal() {
+        return text.to_owned();
+    }
+    let code = match color {
+        Color::Good => 32,
+        Color::Bad => 31,
+        Color::Pending => 33,
+        Color::Faint => 2,
+        Color::Of(nth) => [36, 35, 34, 33, 32, 96][nth % 6],
+    };
+    format!("\x1b[{code}m{text}\x1b[0m")
 }

@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 use service::{Caller, Origin, Platform};
 
 use crate::clock;
-use crate::host::Host;
+use crate::figures;
+use crate::host::{Host, Places, Pulls};
 use crate::load::Loader;
 use crate::options::{Options, RuntimeChoice};
 
@@ -32,6 +33,7 @@ pub struct Admin {
     pub host: Arc<Host>,
     pub engine: Engine,
     pub loader: Loader,
+    pub pulls: Pulls,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -142,13 +144,49 @@ impl Admin {
         }
     }
 
+    /// What containers use now, of `task` or of all.
+    async fn stats(&self, query: Option<&str>) -> Response<Body> {
+        let only = figures::query(query).get("task").copied();
+        let tasks = figures::stats(&*self.host.runtime, only).await;
+        answer(StatusCode::OK, &json!({ "tasks": tasks }))
+    }
+
+    fn pulls(&self, query: Option<&str>) -> Response<Body> {
+        let task = figures::query(query).get("task").copied().unwrap_or_default();
+        answer(StatusCode::OK, &json!({ "images": self.pulls.of(task) }))
+    }
+
+    /// What a container wrote under the `json-file` driver.
+    async fn output(&self, query: Option<&str>) -> Response<Body> {
+        let query = figures::query(query);
+        let part = |name: &str| query.get(name).copied().filter(|text| figures::is_name(text));
+        let (Some(task), Some(container)) = (part("task"), part("container")) else {
+            return refuse(StatusCode::BAD_REQUEST, "expected task=ID&container=NAME");
+        };
+        let from = query.get("from").and_then(|text| text.parse().ok()).unwrap_or(0);
+        let path = Places::of(&self.options.data_dir).agent.join(task).join(format!("{container}-json.log"));
+        match tokio::task::spawn_blocking(move || figures::output(&path, from)).await {
+            Ok(Ok(output)) => answer(StatusCode::OK, &output),
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+                refuse(StatusCode::NOT_FOUND, "no output of that container is kept here")
+            }
+            Ok(Err(error)) => refuse(StatusCode::INTERNAL_SERVER_ERROR, error),
+            Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, error),
+        }
+    }
+
     async fn route(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
         // Tasks are no operators.
         if peer.origin != Origin::Operator {
             return text(StatusCode::FORBIDDEN, "Forbidden: this is the operator's side\n");
         }
+        let query = request.uri().query().map(str::to_owned);
+        let query = query.as_deref();
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/_boxship/health") => self.health().await,
+            (&Method::GET, "/_boxship/stats") => self.stats(query).await,
+            (&Method::GET, "/_boxship/pulls") => self.pulls(query),
+            (&Method::GET, "/_boxship/output") => self.output(query).await,
             (&Method::POST, "/_boxship/clock") => self.advance(request).await,
             (&Method::POST, "/_boxship/reset") => self.reset().await,
             (&Method::POST, "/_boxship/images") => match self.loader.load(request).await {

@@ -7,6 +7,7 @@ mod clock;
 mod demo;
 mod detach;
 mod doctor;
+mod figures;
 mod down;
 mod host;
 mod instance;

@@ -264,6 +264,7 @@ async fn serve(
         options: options.clone(),
         host: host.clone(),
         engine: engine.clone(),
+        pulls: content.as_ref().map(|content| content.pulls()).unwrap_or_default(),
         loader: Loader::new(platform, &data.blobs, &options.data_dir, content.is_some()),
         warnings: warnings.clone(),
     });

@@ -7,11 +7,8 @@ use std::process::ExitCode;
 use std::task::{Context, Poll};
 
 use anyhow::{Context as _, Result, bail};
-use aws_ecs::op::{DescribeTasks, ExecuteCommand, ListClusters, ListTasks};
-use aws_ecs::{
-    DescribeTasksRequest, ExecuteCommandRequest, ExecuteCommandResponse, ListClustersRequest,
-    ListTasksRequest, Task,
-};
+use aws_ecs::op::ExecuteCommand;
+use aws_ecs::{ExecuteCommandRequest, ExecuteCommandResponse, Task};
 use base::{Chance, Secret, clock};
 use bytes::Bytes;
 use clap::Args;
@@ -23,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use super::find;
 use crate::client::{Client, refused_with};
 use crate::screen::RawTerminal;
 
@@ -131,8 +129,8 @@ fn not_run(why: &str) -> u8 {
 
 /// Asks for a session, and says what to do where there is none to be had.
 async fn grant(client: &Client, args: &ExecArgs) -> Result<Grant> {
-    let (cluster, task) = find(client, args).await?;
-    let id = id(&task).to_owned();
+    let (cluster, task) = find::find(client, &args.task, args.cluster.as_deref()).await?;
+    let id = find::id(&task).to_owned();
     let status = task.last_status.as_deref().unwrap_or_default();
     if status != "RUNNING" {
         bail!("task {id} is {status}: a command runs in a running task. `boxship ps` lists those");
@@ -165,15 +163,6 @@ fn granted(answer: ExecuteCommandResponse) -> Option<Grant> {
     Some(Grant { session: session.session_id?, stream_url: session.stream_url?, token })
 }
 
-fn id(task: &Task) -> &str {
-    task.task_arn.as_deref().and_then(|arn| arn.rsplit('/').next()).unwrap_or_default()
-}
-
-fn family(task: &Task) -> Option<&str> {
-    let definition = task.task_definition_arn.as_deref()?.rsplit('/').next()?;
-    definition.split(':').next()
-}
-
 fn container(task: &Task, named: Option<&str>) -> Result<String> {
     let names: Vec<&str> =
         task.containers.iter().flatten().filter_map(|container| container.name.as_deref()).collect();
@@ -182,63 +171,6 @@ fn container(task: &Task, named: Option<&str>) -> Result<String> {
         (None, _) => bail!("the task has several containers, choose one with -c: {}", names.join(", ")),
         (Some(name), names) if names.contains(&name) => Ok(name.to_owned()),
         (Some(name), names) => bail!("the task has no container {name}, only: {}", names.join(", ")),
-    }
-}
-
-/// The task that is meant, and its cluster. A whole id may be of a stopped task, too.
-async fn find(client: &Client, args: &ExecArgs) -> Result<(String, Task)> {
-    let in_arn = args.task.split(":task/").nth(1).and_then(|resource| resource.split('/').next());
-    let clusters = match args.cluster.clone().or_else(|| in_arn.map(str::to_owned)) {
-        Some(cluster) => vec![cluster],
-        None => client
-            .call::<ListClusters>(ListClustersRequest::default())
-            .await?
-            .cluster_arns
-            .unwrap_or_default(),
-    };
-    let mut meant = Vec::new();
-    for cluster in clusters {
-        if let Some(task) = describe(client, &cluster, vec![args.task.clone()]).await?.pop() {
-            return Ok((cluster, task));
-        }
-        let tasks = running(client, &cluster).await?.into_iter();
-        let is_meant = |task: &Task| id(task).starts_with(&args.task) || family(task) == Some(&args.task);
-        meant.extend(tasks.filter(is_meant).map(|task| (cluster.clone(), task)));
-    }
-    match meant.len() {
-        0 => bail!("no task {}: `boxship ps` lists those that run", args.task),
-        1 => Ok(meant.remove(0)),
-        _ => {
-            let ids: Vec<&str> = meant.iter().map(|(_, task)| id(task)).collect();
-            bail!("{} may be any of these tasks: {}", args.task, ids.join(", "))
-        }
-    }
-}
-
-async fn describe(client: &Client, cluster: &str, tasks: Vec<String>) -> Result<Vec<Task>> {
-    let request = DescribeTasksRequest { cluster: Some(cluster.to_owned()), tasks, ..Default::default() };
-    match client.call::<DescribeTasks>(request).await {
-        Ok(answer) => Ok(answer.tasks.unwrap_or_default()),
-        // What is no task's id may be the beginning of one.
-        Err(error) if refused_with(&error, "InvalidParameterException") => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
-}
-
-async fn running(client: &Client, cluster: &str) -> Result<Vec<Task>> {
-    let (mut tasks, mut next_token) = (Vec::new(), None);
-    loop {
-        let request =
-            ListTasksRequest { cluster: Some(cluster.to_owned()), next_token, ..Default::default() };
-        let page = client.call::<ListTasks>(request).await?;
-        let arns = page.task_arns.unwrap_or_default();
-        if !arns.is_empty() {
-            tasks.extend(describe(client, cluster, arns).await?);
-        }
-        next_token = page.next_token;
-        if next_token.is_none() {
-            return Ok(tasks);
-        }
     }
 }
 
@@ -334,8 +266,8 @@ mod tests {
 
     #[test]
     fn tasks_go_by_id_and_family() {
-        assert_eq!(id(&task(&[])), "0123abcd");
-        assert_eq!(family(&task(&[])), Some("web"));
+        assert_eq!(find::id(&task(&[])), "0123abcd");
+        assert_eq!(find::family(&task(&[])), "web");
     }
 
     #[test]

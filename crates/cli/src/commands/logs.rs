@@ -4,29 +4,37 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use aws_ecs::op::{DescribeTaskDefinition, DescribeTasks, ListClusters};
-use aws_ecs::{DescribeTaskDefinitionRequest, DescribeTasksRequest, ListClustersRequest, Task};
+use aws_ecs::op::DescribeTaskDefinition;
+use aws_ecs::{ContainerDefinition, DescribeTaskDefinitionRequest, Task};
 use aws_logs::GetLogEventsRequest;
 use aws_logs::op::GetLogEvents;
+use base::Timestamp;
 use clap::Args;
+use serde_json::{Value, json};
 
+use super::find;
 use crate::client::{Client, refused_with};
+use crate::http;
+use crate::screen::{Color, paint};
 
 const POLL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
 pub struct LogsArgs {
-    /// Task id or ARN
+    /// A task's id, the beginning of one, its ARN, or a family with one running task
     task: String,
     /// Go on until the task stops
     #[arg(long, short)]
     follow: bool,
     /// Only this container's
-    #[arg(long)]
+    #[arg(long, short)]
     container: Option<String>,
     /// The task's cluster [default: search all]
     #[arg(long)]
     cluster: Option<String>,
+    /// A JSON object a line
+    #[arg(long)]
+    json: bool,
 }
 
 /// Reads a stream from where it left off.
@@ -51,6 +59,10 @@ impl Follower {
 
     /// What is new. A stream that is not there yet is empty.
     pub async fn lines(&mut self, client: &Client) -> Result<Vec<String>> {
+        Ok(self.events(client).await?.into_iter().map(|event| event.text).collect())
+    }
+
+    async fn events(&mut self, client: &Client) -> Result<Vec<Line>> {
         let mut lines = Vec::new();
         loop {
             let request = GetLogEventsRequest {
@@ -66,7 +78,10 @@ impl Follower {
             };
             let events = page.events.unwrap_or_default();
             let is_end = events.is_empty();
-            lines.extend(events.into_iter().map(|event| event.message.unwrap_or_default()));
+            lines.extend(events.into_iter().map(|event| Line {
+                at: Timestamp::from_millis(event.timestamp.unwrap_or_default()).iso8601(),
+                text: event.message.unwrap_or_default(),
+            }));
             self.token = page.next_forward_token.or_else(|| self.token.take());
             if is_end {
                 return Ok(lines);
@@ -75,17 +90,48 @@ impl Follower {
     }
 }
 
+/// One event.
+struct Line {
+    at: String,
+    text: String,
+}
+
+/// One container's output, wherever it is kept.
+struct Source {
+    container: String,
+    kept: Kept,
+}
+
+enum Kept {
+    Stream(Follower),
+    /// By the `json-file` driver, on the task's host; read up to this byte.
+    File {
+        task: String,
+        next: u64,
+    },
+}
+
 pub async fn run(client: &Client, args: &LogsArgs) -> Result<ExitCode> {
-    let (cluster, task) = find(client, args).await?;
-    let mut streams = streams(client, &task, args.container.as_deref()).await?;
-    if streams.is_empty() {
-        bail!("no container of this task logs to CloudWatch Logs (logConfiguration awslogs)");
-    }
+    let (cluster, task) = find::find(client, &args.task, args.cluster.as_deref()).await?;
+    let arn = task.task_arn.clone().unwrap_or_default();
+    let mut sources = sources(client, &task, args.container.as_deref()).await?;
+    let width = sources.iter().map(|source| source.container.len()).max().unwrap_or_default();
+    let has_several = sources.len() > 1;
     loop {
         let is_over = !args.follow
-            || describe(client, &cluster, &args.task).await?.is_none_or(|task| is_stopped(&task));
-        for stream in &mut streams {
-            stream.print(client).await?;
+            || find::describe(client, &cluster, &arn).await?.is_none_or(|task| find::is_stopped(&task));
+        for (nth, source) in sources.iter_mut().enumerate() {
+            let prefix = format!("{:width$} |", source.container);
+            for line in source.lines(client).await? {
+                if args.json {
+                    let (at, container, message) = (line.at, &source.container, line.text);
+                    println!("{}", json!({ "time": at, "container": container, "message": message }));
+                } else if has_several {
+                    println!("{} {}", paint(&prefix, Color::Of(nth)), line.text);
+                } else {
+                    println!("{}", line.text);
+                }
+            }
         }
         if is_over {
             return Ok(ExitCode::SUCCESS);
@@ -94,59 +140,65 @@ pub async fn run(client: &Client, args: &LogsArgs) -> Result<ExitCode> {
     }
 }
 
-fn is_stopped(task: &Task) -> bool {
-    task.last_status.as_deref() == Some("STOPPED")
-}
-
-async fn find(client: &Client, args: &LogsArgs) -> Result<(String, Task)> {
-    let named = args.cluster.clone().or_else(|| {
-        let resource = args.task.split(":task/").nth(1)?;
-        resource.split('/').next().map(str::to_owned)
-    });
-    let clusters = match named {
-        Some(cluster) => vec![cluster],
-        None => client
-            .call::<ListClusters>(ListClustersRequest::default())
-            .await?
-            .cluster_arns
-            .unwrap_or_default(),
-    };
-    for cluster in clusters {
-        if let Some(task) = describe(client, &cluster, &args.task).await? {
-            return Ok((cluster, task));
+impl Source {
+    async fn lines(&mut self, client: &Client) -> Result<Vec<Line>> {
+        match &mut self.kept {
+            Kept::Stream(follower) => follower.events(client).await,
+            Kept::File { task, next } => {
+                let path = format!("/_boxship/output?task={task}&container={}&from={next}", self.container);
+                let answer = http::get(client.address(), &path).await?;
+                if !answer.status().is_success() {
+                    // Nothing was written yet, or all of it is gone.
+                    return Ok(Vec::new());
+                }
+                let part: Value = serde_json::from_slice(answer.body())?;
+                *next = part["next"].as_u64().unwrap_or(*next);
+                let lines = part["lines"].as_array().into_iter().flatten().map(|line| Line {
+                    at: line["time"].as_str().unwrap_or_default().to_owned(),
+                    text: line["log"].as_str().unwrap_or_default().trim_end_matches('\n').to_owned(),
+                });
+                Ok(lines.collect())
+            }
         }
     }
-    bail!("no task {}: `boxship ps --all` lists those of the last hour", args.task)
 }
 
-async fn describe(client: &Client, cluster: &str, task: &str) -> Result<Option<Task>> {
-    let request = DescribeTasksRequest {
-        cluster: Some(cluster.to_owned()),
-        tasks: vec![task.to_owned()],
-        ..Default::default()
-    };
-    Ok(client.call::<DescribeTasks>(request).await?.tasks.into_iter().flatten().next())
-}
-
-async fn streams(client: &Client, task: &Task, only: Option<&str>) -> Result<Vec<Follower>> {
-    let arn = task.task_arn.clone().unwrap_or_default();
-    let id = arn.rsplit('/').next().unwrap_or_default();
+/// What can be read of the task's containers; an error that says why where nothing can.
+async fn sources(client: &Client, task: &Task, only: Option<&str>) -> Result<Vec<Source>> {
     let definition = task.task_definition_arn.clone().context("the task has no definition")?;
     let request = DescribeTaskDefinitionRequest { task_definition: definition, ..Default::default() };
     let definition = client.call::<DescribeTaskDefinition>(request).await?.task_definition;
     let containers = definition.and_then(|definition| definition.container_definitions).unwrap_or_default();
+    let names: Vec<&str> = containers.iter().filter_map(|container| container.name.as_deref()).collect();
+    if let Some(only) = only.filter(|only| !names.contains(only)) {
+        bail!("the task has no container {only}, only: {}", names.join(", "));
+    }
     let wanted =
         containers.iter().filter(|container| only.is_none_or(|only| container.name.as_deref() == Some(only)));
-    Ok(wanted
-        .filter_map(|container| {
-            let options = container.log_configuration.as_ref()?.options.as_ref()?;
-            let group = options.get("awslogs-group")?;
-            let name = container.name.as_deref()?;
-            let stream = match options.get("awslogs-stream-prefix") {
-                Some(prefix) => format!("{prefix}/{name}/{id}"),
-                None => format!("{name}/{id}"),
+    let sources: Vec<Source> = wanted.filter_map(|container| source(container, find::id(task))).collect();
+    if sources.is_empty() {
+        bail!(
+            "no container of this task keeps its output where it can be read: give it a logConfiguration \
+             with awslogs or json-file"
+        );
+    }
+    Ok(sources)
+}
+
+fn source(container: &ContainerDefinition, task: &str) -> Option<Source> {
+    let name = container.name.clone()?;
+    let log = container.log_configuration.as_ref()?;
+    let option = |name: &str| log.options.as_ref().and_then(|options| options.get(name));
+    let kept = match log.log_driver.as_str() {
+        "awslogs" => {
+            let stream = match option("awslogs-stream-prefix") {
+                Some(prefix) => format!("{prefix}/{name}/{task}"),
+                None => format!("{name}/{task}"),
             };
-            Some(Follower::new(group, &stream))
-        })
-        .collect())
+            Kept::Stream(Follower::new(option("awslogs-group")?, &stream))
+        }
+        "json-file" => Kept::File { task: task.to_owned(), next: 0 },
+        _ => return None,
+    };
+    Some(Source { container: name, kept })
 }

@@ -2,10 +2,13 @@
 
 mod env;
 mod exec;
+pub(crate) mod find;
 pub(crate) mod image;
+mod inspect;
 pub(crate) mod logs;
 pub(crate) mod ps;
 pub(crate) mod run;
+mod stats;
 mod status;
 
 use std::process::ExitCode;
@@ -30,6 +33,11 @@ pub enum Command {
     Ps(ps::PsArgs),
     /// Print a task's log
     Logs(logs::LogsArgs),
+    /// Print everything that the API says of a task
+    Inspect(inspect::InspectArgs),
+    /// Show what containers use
+    #[command(visible_alias = "top")]
+    Stats(stats::StatsArgs),
     /// Load and push images
     #[command(subcommand)]
     Image(image::ImageCommand),
@@ -45,6 +53,8 @@ pub async fn run(command: Command, place: &Place) -> Result<ExitCode> {
         Command::Exec(args) => exec::run(&client, args).await,
         Command::Ps(args) => ps::run(&client, &args).await,
         Command::Logs(args) => logs::run(&client, &args).await,
+        Command::Inspect(args) => inspect::run(&client, &args).await,
+        Command::Stats(args) => stats::run(&client, &args).await,
         Command::Image(command) => image::run(&client, command).await,
     }
 }

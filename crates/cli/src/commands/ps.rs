@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use aws_ecs::op::{DescribeTasks, ListClusters, ListTasks};
-use aws_ecs::{DescribeTasksRequest, ListClustersRequest, ListTasksRequest, Task};
+use aws_ecs::Task;
+use base::clock;
 use clap::Args;
 
+use super::find;
 use crate::client::Client;
-use crate::screen::table;
+use crate::screen::{Color, paint, table};
 
 #[derive(Debug, Args)]
 pub struct PsArgs {
@@ -24,19 +25,12 @@ pub struct PsArgs {
 }
 
 pub async fn run(client: &Client, args: &PsArgs) -> Result<ExitCode> {
-    let clusters = match &args.cluster {
-        Some(cluster) => vec![cluster.clone()],
-        None => client
-            .call::<ListClusters>(ListClustersRequest::default())
-            .await?
-            .cluster_arns
-            .unwrap_or_default(),
-    };
+    let clusters = find::clusters(client, args.cluster.as_deref()).await?;
     let mut tasks = Vec::new();
     for cluster in clusters {
-        tasks.extend(of_cluster(client, &cluster, "RUNNING").await?);
+        tasks.extend(find::tasks(client, &cluster, "RUNNING").await?);
         if args.all {
-            tasks.extend(of_cluster(client, &cluster, "STOPPED").await?);
+            tasks.extend(find::tasks(client, &cluster, "STOPPED").await?);
         }
     }
     if args.json {
@@ -45,35 +39,8 @@ pub async fn run(client: &Client, args: &PsArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let rows: Vec<_> = tasks.iter().map(row).collect();
-    table(&["TASK", "CLUSTER", "DEFINITION", "STATUS", "ADDRESS", "IMAGE"], &rows);
+    table(&["TASK", "CLUSTER", "DEFINITION", "STATUS", "HEALTH", "AGE", "ADDRESS", "IMAGE"], &rows);
     Ok(ExitCode::SUCCESS)
-}
-
-async fn of_cluster(client: &Client, cluster: &str, status: &str) -> Result<Vec<Task>> {
-    let (mut tasks, mut next_token) = (Vec::new(), None);
-    loop {
-        let request = ListTasksRequest {
-            cluster: Some(cluster.to_owned()),
-            desired_status: Some(status.to_owned()),
-            next_token,
-            ..Default::default()
-        };
-        let page = client.call::<ListTasks>(request).await?;
-        let arns = page.task_arns.unwrap_or_default();
-        if !arns.is_empty() {
-            let request =
-                DescribeTasksRequest { cluster: Some(cluster.to_owned()), tasks: arns, ..Default::default() };
-            tasks.extend(client.call::<DescribeTasks>(request).await?.tasks.unwrap_or_default());
-        }
-        next_token = page.next_token;
-        if next_token.is_none() {
-            return Ok(tasks);
-        }
-    }
-}
-
-fn last(arn: Option<&String>) -> String {
-    arn.and_then(|arn| arn.rsplit('/').next()).unwrap_or_default().to_owned()
 }
 
 /// The address in the task's subnet.
@@ -87,20 +54,56 @@ pub fn address(task: &Task) -> Option<String> {
 fn status(task: &Task) -> String {
     let status = task.last_status.clone().unwrap_or_default();
     let code = task.containers.iter().flatten().filter_map(|container| container.exit_code).next();
-    match code {
-        Some(code) if status == "STOPPED" => format!("{status} ({code})"),
-        _ => status,
+    match (status.as_str(), code) {
+        ("STOPPED", Some(0)) => paint("STOPPED (0)", Color::Faint),
+        ("STOPPED", Some(code)) => paint(&format!("STOPPED ({code})"), Color::Bad),
+        ("STOPPED", None) => paint("STOPPED", Color::Bad),
+        ("RUNNING", _) => paint("RUNNING", Color::Good),
+        _ => paint(&status, Color::Pending),
     }
+}
+
+fn health(task: &Task) -> String {
+    match task.health_status.as_deref() {
+        Some("HEALTHY") => paint("HEALTHY", Color::Good),
+        Some("UNHEALTHY") => paint("UNHEALTHY", Color::Bad),
+        _ => String::from("-"),
+    }
+}
+
+/// Since it was asked for: `5s`, `12m`, `3h`, `2d`.
+fn age(task: &Task) -> String {
+    let Some(created) = task.created_at else { return String::new() };
+    let seconds = clock::wall().since(created).as_secs();
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds / 60),
+        7_200..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// Its address, or the ports of the host that lead to it.
+fn place(task: &Task) -> String {
+    let bindings = task.containers.iter().flatten().flat_map(|c| c.network_bindings.iter().flatten());
+    let ports = bindings.filter_map(|binding| {
+        let (host, container) = (binding.host_port?, binding.container_port?);
+        Some(format!(":{host}\u{2192}{container}"))
+    });
+    let all: Vec<String> = address(task).into_iter().chain(ports).collect();
+    all.join(" ")
 }
 
 fn row(task: &Task) -> Vec<String> {
     let images = task.containers.iter().flatten().filter_map(|container| container.image.clone());
     vec![
-        last(task.task_arn.as_ref()),
-        last(task.cluster_arn.as_ref()),
-        last(task.task_definition_arn.as_ref()),
+        find::id(task).to_owned(),
+        find::last(task.cluster_arn.as_deref()).to_owned(),
+        find::last(task.task_definition_arn.as_deref()).to_owned(),
         status(task),
-        address(task).unwrap_or_default(),
+        health(task),
+        age(task),
+        place(task),
         images.collect::<Vec<_>>().join(", "),
     ]
 }
@@ -111,6 +114,7 @@ fn json(task: &Task) -> serde_json::Value {
         "cluster": task.cluster_arn,
         "definition": task.task_definition_arn,
         "status": task.last_status,
+        "health": task.health_status,
         "stopCode": task.stop_code,
         "stoppedReason": task.stopped_reason,
         "address": address(task),

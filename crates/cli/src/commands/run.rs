@@ -16,6 +16,7 @@ use clap::Args;
 use crate::client::{Client, refused_with};
 use crate::commands::logs::Follower;
 use crate::commands::ps::address;
+use crate::http;
 use crate::screen::Steps;
 
 const ROLE: &str = "boxship-run";
@@ -296,18 +297,38 @@ async fn wait(
         if is_enough(&status) {
             return Ok(task);
         }
+        let is_pulling = task.pull_started_at.is_some() && task.pull_stopped_at.is_none();
         let doing = match status.as_str() {
-            "PROVISIONING" => "making the network interface",
-            "PENDING" if task.pull_started_at.is_some() && task.pull_stopped_at.is_none() => {
-                "pulling the image"
-            }
-            "PENDING" => "starting the container",
-            "DEPROVISIONING" | "STOPPING" | "DEACTIVATING" => "stopping",
-            _ => "starting",
+            "PROVISIONING" => String::from("making the network interface"),
+            "PENDING" if is_pulling => pulling(client, running).await,
+            "PENDING" => String::from("starting the container"),
+            "DEPROVISIONING" | "STOPPING" | "DEACTIVATING" => String::from("stopping"),
+            _ => String::from("starting"),
         };
         steps.now(&format!("{doing} ({status})"));
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// How far the pull of the task's image has come.
+async fn pulling(client: &Client, task: &Running) -> String {
+    let path = format!("/_boxship/pulls?task={}", task.id());
+    let answer = http::get(client.address(), &path).await;
+    let said = answer.ok().and_then(|answer| serde_json::from_slice::<serde_json::Value>(answer.body()).ok());
+    let pull = said.as_ref().and_then(|said| said["images"].as_object()?.values().next());
+    let number = |name: &str| pull.and_then(|pull| pull[name].as_u64()).unwrap_or_default();
+    // Either comes first: an image of our own registry is not received but unpacked at once.
+    let (done, total) = (number("received").max(number("unpacked")), number("total"));
+    if total == 0 {
+        return String::from("pulling the image");
+    }
+    let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
+    let (ready, layers) = (number("ready"), number("layers"));
+    format!(
+        "pulling the image: {:.1} of {:.1} MiB, {ready} of {layers} layers",
+        mib(done.min(total)),
+        mib(total)
+    )
 }
 
 fn ending(task: &ecs::Task) -> String {

@@ -21,6 +21,7 @@ use service::{Caller, Platform};
 use service_ecr::Registry;
 
 use crate::host::Places;
+use crate::host::pulls::Pulls;
 use crate::loaded::Loaded;
 use crate::options::Options;
 
@@ -39,6 +40,7 @@ pub struct ContentImages {
     mirrors: Mirrors,
     /// Layers that a task stands on are not collected under it.
     held: Mutex<HashMap<String, Vec<Image>>>,
+    pulls: Pulls,
 }
 
 /// Where one pull goes.
@@ -67,7 +69,13 @@ impl ContentImages {
             own: [format!("localhost:{port}"), format!("127.0.0.1:{port}")],
             mirrors: options.mirrors.clone(),
             held: Mutex::default(),
+            pulls: Pulls::default(),
         })
+    }
+
+    /// Those that are under way.
+    pub fn pulls(&self) -> Pulls {
+        self.pulls.clone()
     }
 
     fn plan(&self, wanted: &Wanted<'_>) -> Result<Plan, Error> {
@@ -133,7 +141,7 @@ impl Images for ContentImages {
             let shown = wanted.image.to_owned();
             let plan = self.plan(&wanted).map_err(|error| refused(&shown, &error))?;
             let platform = ImagePlatform::new("linux", architecture(wanted.architecture));
-            let pull = self.content.ensure(&plan.reference, &platform, plan.source, Arc::new(()));
+            let pull = self.content.ensure(&plan.reference, &platform, plan.source, self.pulls.begin(wanted.task, wanted.image));
             let image = pull.await.map_err(|error| refused(&plan.reference.to_string(), &error))?;
             let pulled = Pulled {
                 digest: image.digest.to_string(),

@@ -4,6 +4,7 @@ mod endpoint;
 mod images;
 mod logs;
 mod network;
+mod pulls;
 mod sessions;
 
 use std::collections::BTreeSet;
@@ -29,6 +30,7 @@ use vpc::{Vpcs, VpcsConfig};
 use crate::options::{Options, RuntimeChoice};
 
 pub use images::{ContentImages, NoImages};
+pub use pulls::Pulls;
 pub use logs::Sink;
 pub use network::{NoNetwork, VpcNetwork};
 use sessions::Recorded;
