@@ -67,6 +67,9 @@ enum Command {
         /// A file with the process as config.json has it
         #[arg(short, long, value_name = "FILE")]
         process: PathBuf,
+        /// Give it a terminal, whatever its description says
+        #[arg(short, long)]
+        tty: bool,
         /// Return when its program runs
         #[arg(short, long)]
         detach: bool,
@@ -133,11 +136,12 @@ fn act(line: &Line) -> anyhow::Result<u8> {
             runtime.create(id, &create)?;
         }
         Command::Start { id } => runtime.start(id)?,
-        Command::Exec { process, detach, pid_file, console_socket, id } => {
+        Command::Exec { process, tty, detach, pid_file, console_socket, id } => {
             let exec = Exec {
                 process,
                 pid_file: pid_file.as_deref(),
                 console_socket: console_socket.as_deref(),
+                has_terminal: *tty,
                 is_detached: *detach,
                 writable_exe: WritableExe::Refuse,
             };
@@ -214,7 +218,7 @@ mod tests {
         assert!(matches!(line.command, Command::Create { console_socket: Some(_), .. }));
         let containerd = "--root /r --log /l --log-format json delete --force id";
         assert!(matches!(parse(containerd).unwrap().command, Command::Delete { force: true, .. }));
-        let exec = "exec --pid-file /p --process /x --detach --console-socket /s id";
+        let exec = "exec --pid-file /p --process /x --detach --tty --console-socket /s id";
         assert!(matches!(parse(exec).unwrap().command, Command::Exec { detach: true, .. }));
         assert!(parse("create --preserve-fds 1 id").is_err(), "what is not done is refused");
         assert!(parse("kill --all id 9").is_err());

@@ -20,6 +20,8 @@ pub struct Exec<'a> {
     pub pid_file: Option<&'a Path>,
     /// `--console-socket`: a listening stream socket that gets the terminal's descriptor.
     pub console_socket: Option<&'a Path>,
+    /// It has a terminal, whatever its description says.
+    pub has_terminal: bool,
     /// Return when the program runs. Its process passes to whoever adopts orphans.
     pub is_detached: bool,
     pub writable_exe: WritableExe,
@@ -35,7 +37,10 @@ impl Runtime<'_> {
     pub fn exec(&self, id: &str, options: &Exec<'_>) -> Result<i32, CliError> {
         let entry = self.entry(id)?;
         entry.require(id, ContainerState::Running, "entered")?;
-        let process: Process = read(options.process)?;
+        let mut process: Process = read(options.process)?;
+        if options.has_terminal {
+            process.set_terminal(Some(true));
+        }
         let spec: Spec = read(&entry.bundle.join("config.json"))?;
         let console = match (process.terminal() == Some(true), options.console_socket) {
             (true, Some(path)) => Some(connect(path)?),

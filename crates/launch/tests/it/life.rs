@@ -129,6 +129,7 @@ fn a_running_one_is_entered() {
         process: &description,
         pid_file: Some(&pid_file),
         console_socket: None,
+        has_terminal: false,
         is_detached: false,
         writable_exe: WritableExe::Allow,
     };
