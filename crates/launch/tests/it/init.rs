@@ -104,3 +104,27 @@ fn a_holder_ends_with_its_maker() {
     let status = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()).unwrap();
     assert_eq!(status.unwrap().1.terminating_signal(), Some(9));
 }
+
+#[test]
+fn a_terminals_keys_reach_the_program() {
+    use std::io::{Read, Write};
+    let script = "trap 'echo interrupted; exit 9' INT; tty; while true; do sleep 0.01; done";
+    let Some(mut rig) = with_init(script) else { return };
+    rig.spec.process_mut().as_mut().unwrap().set_terminal(Some(true));
+    let (created, _outputs) = rig.create().unwrap();
+    let mut started = created.start().unwrap();
+    let mut console = std::fs::File::from(started.console.take().unwrap());
+    let mut said = vec![0; 256];
+    let length = console.read(&mut said).unwrap();
+    assert!(said[..length].starts_with(b"/dev/pts/0"), "{:?}", String::from_utf8_lossy(&said));
+    console.write_all(b"\x03").unwrap();
+    // A terminal without a program on it ends with an error.
+    let mut rest = Vec::new();
+    let _ = console.read_to_end(&mut rest);
+    assert!(String::from_utf8_lossy(&rest).contains("interrupted"), "{:?}", String::from_utf8_lossy(&rest));
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    use std::os::fd::AsFd;
+    let status = waitid(WaitId::PidFd(started.pidfd.as_fd()), WaitIdOptions::EXITED).unwrap().unwrap();
+    assert_eq!(status.exit_status(), Some(9));
+    started.cgroup.remove().unwrap();
+}

@@ -41,7 +41,9 @@ pub(super) fn complete(spec: &mut Spec, given: &Given<'_>) -> Result<Vec<String>
     if given.config.oci_runtime.is_some() && given.start.linux.has_init {
         bring_init(spec)?;
     }
-    Ok(count_swap(spec, given.config))
+    let mut warnings = count_swap(spec, given.config);
+    warnings.extend(given.ground.warning.clone());
+    Ok(warnings)
 }
 
 fn mount_volumes(spec: &mut Spec, given: &Given<'_>) -> Result<(), RuntimeError> {

@@ -18,6 +18,8 @@ use crate::storage::disk::{self, Ready};
 pub(super) struct Ground {
     /// Holds the namespaces that containers share.
     pub holder: Option<Holder>,
+    /// What could not be had and was not asked for.
+    pub warning: Option<String>,
     /// What every container that was started weighs, by name.
     shares: RefCell<BTreeMap<String, u64>>,
     /// An image that was made ahead and that the task has no use for. To unmount it takes longer than a
@@ -36,7 +38,7 @@ impl Ground {
             Err(RuntimeError::Limit(text)) if config.is_advisory => Some(text),
             other => other?,
         };
-        if let Some(text) = warning {
+        if let Some(text) = &warning {
             eprintln!("{} shim: {text}", clock::wall());
         }
         if sandbox.ipc_mode == Namespace::Task {
@@ -50,7 +52,7 @@ impl Ground {
         let shares = [sandbox.pid_mode, sandbox.ipc_mode].contains(&Namespace::Task);
         let holder = shares.then(launch::hold).transpose();
         let holder = holder.map_err(|e| RuntimeError::host("share namespaces", e))?;
-        Ok(Ground { holder, shares: RefCell::default(), _unused: ready })
+        Ok(Ground { holder, warning, shares: RefCell::default(), _unused: ready })
     }
 
     /// Gives the task the weight of its containers, of which one more is to start, where it has no limit of

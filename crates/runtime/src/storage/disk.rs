@@ -10,6 +10,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -111,7 +112,14 @@ impl Ready {
     /// The image at `path`, a copy of `template` if there is none.
     fn open(path: &Path, template: &Path) -> io::Result<Self> {
         match File::options().read(true).write(true).open(path) {
-            Ok(image) => Self::over(image),
+            Ok(image) => {
+                lock(&image)?;
+                if is_clean(&image)? {
+                    return Self::over(image);
+                }
+                std::fs::remove_file(path)?;
+                Self::open(path, template)
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let new = path.with_extension("new");
                 let image = File::options().read(true).write(true).create(true).truncate(true).open(&new)?;
@@ -148,6 +156,17 @@ impl Ready {
         drop(device);
         Ok(Ready { image, mount, data: None })
     }
+}
+
+/// Whether the last mount was undone. Where the machine stopped instead, nobody knows what an image without a
+/// journal holds.
+fn is_clean(image: &File) -> io::Result<bool> {
+    /// The superblock's magic number and state follow each other.
+    const AT: u64 = 1024 + 0x38;
+    let mut found = [0; 4];
+    image.read_exact_at(&mut found, AT)?;
+    let [magic_low, magic_high, state, _] = found;
+    Ok([magic_low, magic_high] == 0xEF53_u16.to_le_bytes() && state & 1 == 1)
 }
 
 /// The device of a shim that has just died may still be there.
@@ -230,4 +249,36 @@ fn copy(template: &Path, image: File) -> io::Result<File> {
         at = end;
     }
     Ok(image)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_machine_left_half_written_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let Ok(made) = template(dir.path(), 1) else {
+            eprintln!("left out: mkfs.ext4 is not there");
+            return;
+        };
+        let image = File::options().read(true).write(true).open(&made).unwrap();
+        assert!(is_clean(&image).unwrap());
+        image.write_all_at(&[0], 1024 + 0x3A).unwrap();
+        assert!(!is_clean(&image).unwrap());
+        assert!(std::fs::metadata(&made).unwrap().len() == 1 << 30, "the same is made once");
+        assert_eq!(template(dir.path(), 1).unwrap(), made);
+    }
+
+    #[test]
+    fn an_image_is_locked_while_somebody_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("image");
+        let first = File::create(&path).unwrap();
+        lock(&first).unwrap();
+        let second = File::open(&path).unwrap();
+        assert!(rustix::fs::flock(&second, FlockOperation::NonBlockingLockExclusive).is_err());
+        drop(first);
+        lock(&second).unwrap();
+    }
 }

@@ -291,3 +291,29 @@ async fn swap_beyond_memory_is_limited_where_it_is_counted() {
     }
     fixture.end().await;
 }
+
+#[tokio::test]
+async fn a_container_with_an_init_is_entered_and_starts_again() {
+    use tokio::io::AsyncReadExt;
+    let Some(fixture) = linux() else { return };
+    fixture.runtime.create_sandbox(fixture.sandbox()).await.unwrap();
+    let mut plan = fixture.plan("main", "echo up; exec sleep 1000");
+    plan.linux = LinuxSettings { has_init: true, is_privileged: true, ..LinuxSettings::default() };
+    fixture.runtime.start_container(TASK, plan).await.unwrap();
+    for round in 0..2 {
+        let command =
+            ["/bin/sh", "-c", "cat /proc/1/comm; ps | grep -c 'sleep 1000'"].map(str::to_owned).to_vec();
+        let plan = runtime::ExecPlan { command, ..runtime::ExecPlan::default() };
+        let mut entered = fixture.runtime.exec(TASK, "main", plan).await.unwrap();
+        let mut output = String::new();
+        entered.output.read_to_string(&mut output).await.unwrap();
+        assert!(output.starts_with("init\n"), "{output}");
+        let exit =
+            fixture.runtime.stop(TASK, "main", runtime::Signal::TERM, std::time::Duration::from_secs(60));
+        assert_eq!(exit.await.unwrap().code, 143);
+        if round == 0 {
+            fixture.runtime.restart_container(TASK, "main").await.unwrap();
+        }
+    }
+    fixture.end().await;
+}

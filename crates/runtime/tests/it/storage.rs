@@ -38,7 +38,7 @@ async fn a_full_disk_is_the_tasks_own() {
     let Some(fixture) = with_disks() else { return };
     fixture.runtime.create_sandbox(bounded(&fixture, 1)).await.unwrap();
     // What the root, a volume and another container write counts together.
-    let script = "df -k / | tail -n 1; fallocate -l 400M /a && fallocate -l 400M /v/b && echo both; \
+    let script = "exec 2>&1; df -k / | tail -n 1; fallocate -l 400M /a && fallocate -l 400M /v/b && echo both; \
                   fallocate -l 400M /c || echo full; rm /c";
     let (_, output) = run(&fixture, "first", script, |plan| plan.mounts = vec![task("v", "/v")]).await;
     assert!(output.contains("both\n") && output.contains("No space left on device\n"), "{output}");
@@ -46,7 +46,7 @@ async fn a_full_disk_is_the_tasks_own() {
     let (_, output) = run(
         &fixture,
         "second",
-        "fallocate -l 400M /d || echo full; rm /d; echo x > /x && echo small",
+        "exec 2>&1; fallocate -l 400M /d || echo full; rm /d; echo x > /x && echo small",
         |_| {},
     )
     .await;
