@@ -183,14 +183,15 @@ impl Containers {
 
     fn detach(&mut self, host: &mut Host, key: &(String, String)) -> Result<(), VpcError> {
         let Some(container) = self.all.get(key) else { return Ok(()) };
+        // With its last name the namespace goes, and the link with it: the kernel does that later
+        // and many at once. First, so that a restart in between knows its ports for nobody's.
+        unbind(&container.file).doing("letting a container's namespace go")?;
         if let Some(bridge) = &self.bridge {
             let ports = self.ports.of(container.address);
-            bridge.unpublish(host, &ports, container.address).doing("giving ports of the host back")?;
+            let unpublished = bridge.unpublish(host, &ports, container.address);
+            unpublished.doing("giving ports of the host back")?;
         }
         self.ports.release(container.address);
-        // With its last name the namespace goes, and the link with it: the kernel does that later
-        // and many at once.
-        unbind(&container.file).doing("letting a container's namespace go")?;
         self.all.remove(key);
         Ok(())
     }
