@@ -11,7 +11,6 @@ use base::clock;
 use launch::cgroup::{Cgroup, Hierarchies};
 
 use crate::contract::{ContainerStats, SandboxRecord};
-use crate::plan::Network;
 
 use machine::Machine;
 pub(crate) use simulated::{Limits, of as simulated};
@@ -27,14 +26,11 @@ pub(crate) fn read(
         return Vec::new();
     }
     let machine = Machine::read();
-    let has_own_network = record.sandbox.place.network != Network::Host;
     let figures = running.into_iter().filter_map(|container| {
         let group = Cgroup::open(hierarchies, &cgroup.join(&container.name)).ok()?;
         let mut figures = of(&group.stats(), &machine);
         figures.name.clone_from(&container.name);
-        if has_own_network {
-            figures.networks = network::read(container.pid);
-        }
+        figures.networks = network::read(container.pid);
         Some(figures)
     });
     figures.collect()

@@ -4,8 +4,13 @@ use std::collections::BTreeMap;
 
 use crate::contract::InterfaceStats;
 
-/// By interface, loopback left out. Empty for a process that is gone.
+/// By interface, loopback left out. Empty for a process that is gone, and where the namespace is ours: the
+/// host's traffic is no container's.
 pub(super) fn read(pid: u32) -> BTreeMap<String, InterfaceStats> {
+    let namespace = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/net")).ok();
+    if namespace("self") == namespace(&pid.to_string()) {
+        return BTreeMap::new();
+    }
     let text = std::fs::read_to_string(format!("/proc/{pid}/net/dev"));
     parse(&text.unwrap_or_default())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runtime::{Signal, TaskSandbox};
+use runtime::{Network, Place, Signal, TaskSandbox};
 
 use crate::fixture::{TASK, linux};
 
@@ -29,6 +29,12 @@ async fn what_a_container_uses() {
     assert!(main.memory_detail.len() > 10 && main.pids == 1 && main.pids_limit.is_some(), "{main:?}");
     // Its own namespace has loopback alone, which does not count.
     assert!(main.networks.is_empty(), "{main:?}");
+    // Nor is the host's traffic a container's.
+    let mut hosts = fixture.plan("host", "echo up; exec sleep 1000");
+    hosts.place = Some(Place { network: Network::Host, ..fixture.sandbox().place });
+    runtime.start_container(TASK, hosts).await.unwrap();
+    assert!(runtime.stats(TASK).await.unwrap()[2].networks.is_empty());
+    runtime.stop(TASK, "host", Signal::KILL, Duration::ZERO).await.unwrap();
     // What has ended uses nothing.
     runtime.stop(TASK, "main", Signal::KILL, Duration::ZERO).await.unwrap();
     let stats = runtime.stats(TASK).await.unwrap();

@@ -20,6 +20,7 @@ pub async fn run(make: impl Fn() -> Fixture, ways: &Ways) {
     stop(make(), ways).await;
     two_containers(make(), ways).await;
     repetitions(make(), ways).await;
+    restarts(make(), ways).await;
     unknown_names(make()).await;
 }
 
@@ -80,6 +81,31 @@ async fn two_containers(fixture: Fixture, ways: &Ways) {
     runtime.forget(TASK).await.unwrap();
     assert!(runtime.state(TASK).await.unwrap().is_none());
     assert!(runtime.list().await.unwrap().is_empty());
+    fixture.end().await;
+}
+
+async fn restarts(fixture: Fixture, ways: &Ways) {
+    let runtime = &fixture.runtime;
+    let mut events = runtime.events(TASK);
+    runtime.create_sandbox(fixture.sandbox()).await.unwrap();
+    let first = runtime.start_container(TASK, (ways.exits)(&fixture, "main", 3)).await.unwrap();
+    (ways.advance)(&fixture);
+    assert_eq!(exit_of(&mut events, "main").await, 3);
+    let again = runtime.restart_container(TASK, "main").await.unwrap();
+    assert_eq!((again.restarts, again.exit.clone(), &again.runtime_id), (1, None, &first.runtime_id));
+    assert!(again.started_at > first.started_at);
+    (ways.advance)(&fixture);
+    assert_eq!(exit_of(&mut events, "main").await, 3);
+    runtime.start_container(TASK, (ways.stays)(&fixture, "stays")).await.unwrap();
+    let failed = runtime.restart_container(TASK, "stays").await;
+    assert!(matches!(failed, Err(RuntimeError::StillRunning(_))), "{failed:?}");
+    let failed = runtime.restart_container(TASK, "other").await;
+    assert!(matches!(failed, Err(RuntimeError::NoContainer(_))), "{failed:?}");
+    let figures = runtime.stats(TASK).await.unwrap();
+    assert_eq!(figures.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["stays"]);
+    runtime.remove_sandbox(TASK).await.unwrap();
+    let failed = runtime.restart_container(TASK, "main").await;
+    assert!(matches!(failed, Err(RuntimeError::NoSandbox(_))), "{failed:?}");
     fixture.end().await;
 }
 
