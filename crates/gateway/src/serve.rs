@@ -77,8 +77,9 @@ enum Door {
     /// Inside a VPC: every peer is one of its tasks.
     Vpc(Arc<str>),
     /// Where tasks share the host's network with everybody on it: root and the operator's user are
-    /// let in, anybody else with a key that the platform issued.
-    Shared,
+    /// let in, anybody else with a key that the platform issued. Clients know it by this address,
+    /// whatever rules of the kernel make of that.
+    Shared(SocketAddr),
 }
 
 /// Who has come in, and what is to be thought of it.
@@ -110,9 +111,15 @@ impl Gateway {
         self.accept(listener, Door::Vpc(vpc.into()), stop).await;
     }
 
-    /// Serves tasks that share the host's network, where others can come in, too.
-    pub async fn serve_shared(&self, listener: TcpListener, stop: watch::Receiver<bool>) {
-        self.accept(listener, Door::Shared, stop).await;
+    /// Serves tasks that share the host's network, where others can come in, too. They all connect to
+    /// `known_as`.
+    pub async fn serve_shared(
+        &self,
+        listener: TcpListener,
+        known_as: SocketAddr,
+        stop: watch::Receiver<bool>,
+    ) {
+        self.accept(listener, Door::Shared(known_as), stop).await;
     }
 
     async fn accept(&self, listener: TcpListener, door: Door, mut stop: watch::Receiver<bool>) {
@@ -140,7 +147,7 @@ impl Gateway {
             while connections.try_join_next().is_some() {}
             let guest = match &door {
                 Door::Host => None,
-                Door::Vpc(_) | Door::Shared => match guests.admit(address.ip()) {
+                Door::Vpc(_) | Door::Shared(_) => match guests.admit(address.ip()) {
                     Some(guest) => Some(guest),
                     // No task takes the place of another, or of the operator.
                     None => continue,
@@ -183,10 +190,7 @@ impl Gateway {
             address,
             origin: Origin::Task { vpc: vpc.to_owned(), address: ip.unwrap_or(Ipv4Addr::UNSPECIFIED) },
         };
-        let user = || {
-            let owner = self.owner(address, stream.local_addr().ok().or(server));
-            self.inner.admission.user(owner).err()
-        };
+        let user = |server| self.inner.admission.user(self.owner(address, server)).err();
         match door {
             Door::Vpc(vpc) => {
                 let refusal = ip.is_none().then_some(Refusal::User);
@@ -194,11 +198,12 @@ impl Gateway {
             }
             Door::Host => {
                 let peer = Peer { address, origin: Origin::Operator };
-                let refusal = if self.inner.admission.is_open_to_all { None } else { user() };
+                let server = stream.local_addr().ok().or(server);
+                let refusal = if self.inner.admission.is_open_to_all { None } else { user(server) };
                 Visitor { peer, refusal, may_prove: false, is_on_host: true }
             }
-            Door::Shared => {
-                let refusal = user().map(|_| Refusal::Unproven);
+            Door::Shared(known_as) => {
+                let refusal = user(Some(*known_as)).map(|_| Refusal::Unproven);
                 Visitor { peer: of_task("host"), refusal, may_prove: true, is_on_host: true }
             }
         }

@@ -202,7 +202,7 @@ async fn on_the_hosts_network_a_stranger_needs_a_key_of_ours() {
         let (_stop, stopped) = watch::channel(false);
         let (one, other) = (gateway.clone(), stopped.clone());
         tokio::spawn(async move { one.serve_vpc(inside, "vpc", other).await });
-        tokio::spawn(async move { gateway.serve_shared(listener, stopped).await });
+        tokio::spawn(async move { gateway.serve_shared(listener, shared, stopped).await });
         let issued = call(vpc, "GetSessionToken", "111122223333", "").await;
         let (key, token) = (member(&issued, "AccessKeyId"), member(&issued, "SessionToken"));
         let token = format!("x-amz-security-token: {token}\r\n");

@@ -4,14 +4,14 @@
 //! then connections wait.
 
 use std::fmt;
-use std::net::TcpListener;
+use std::net::{SocketAddrV4, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gateway::Gateway;
 use runtime::Pending;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use vpc::VpcKey;
+use vpc::{PLATFORM, VpcKey};
 
 /// The one port's number for tasks, whatever its number on the host.
 pub const PLATFORM_PORT: u16 = 4566;
@@ -74,7 +74,10 @@ impl Doors {
             if let Some(gateway) = gateway {
                 match doorway {
                     // Whoever is on the host can knock there, tasks or not.
-                    Doorway::Host => gateway.serve_shared(listener, stop).await,
+                    Doorway::Host => {
+                        let known_as = SocketAddrV4::new(PLATFORM, PLATFORM_PORT).into();
+                        gateway.serve_shared(listener, known_as, stop).await;
+                    }
                     Doorway::Vpc(_) | Doorway::Bridge => {
                         gateway.serve_vpc(listener, &doorway.to_string(), stop).await;
                     }
