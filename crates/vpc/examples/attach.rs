@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use core_addresses::{DEFAULT_SUBNETS, DEFAULT_VPC, mac_of};
-use vpc::{InterfaceSpec, VpcKey, VpcSpec, Vpcs, VpcsConfig};
+use vpc::{BridgedSpec, InterfaceSpec, Publish, Transport, VpcKey, VpcSpec, Vpcs, VpcsConfig};
 
 const COUNT: u8 = 200;
 
@@ -43,6 +43,17 @@ fn measure(config: VpcsConfig) {
     report("attach", attach.collect());
     let detach = enis.iter().map(|eni| time(|| tokio.block_on(vpcs.detach(eni)).unwrap()));
     report("detach, as awaited", detach.collect());
+    let bridged = (0..COUNT).map(|number| BridgedSpec {
+        task: format!("bridged-{number}"),
+        container: "web".into(),
+        ports: vec![Publish { transport: Transport::Tcp, container_port: 80, host_port: 0, count: 1 }],
+    });
+    tokio.block_on(vpcs.ensure_bridge()).unwrap();
+    let attach = bridged.map(|one| time(|| drop(tokio.block_on(vpcs.attach_bridged(one)).unwrap())));
+    report("bridge, one port", attach.collect());
+    let detach = (0..COUNT)
+        .map(|number| time(|| tokio.block_on(vpcs.detach_bridged(&format!("bridged-{number}"))).unwrap()));
+    report("bridge, detach", detach.collect());
     println!("down, after {COUNT} detach {:.2?}", time(|| tokio.block_on(vpcs.down()).unwrap()));
 }
 
