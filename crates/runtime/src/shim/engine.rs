@@ -161,12 +161,15 @@ struct External<'a> {
 
 impl External<'_> {
     fn launch(&self, spec: &Spec, stdio: launch::Stdio) -> Result<Launched, RuntimeError> {
-        crate::record::write_json(&self.dir.join("config.json"), spec, crate::record::Keep::Kill)
+        // Apart from the order, which stays as it was given.
+        let bundle = self.dir.join("bundle");
+        std::fs::create_dir_all(&bundle).map_err(unstarted)?;
+        crate::record::write_json(&bundle.join("config.json"), spec, crate::record::Keep::Kill)
             .map_err(unstarted)?;
         let has_terminal = spec.process().as_ref().is_some_and(|process| process.terminal() == Some(true));
         let console = has_terminal.then(|| Console::listen(self.dir)).transpose().map_err(unstarted)?;
         let mut create = self.command("create");
-        create.arg("--bundle").arg(self.dir).arg("--pid-file").arg(self.pid_file());
+        create.arg("--bundle").arg(bundle).arg("--pid-file").arg(self.pid_file());
         if let Some(console) = &console {
             create.arg("--console-socket").arg(&console.path);
         }

@@ -146,3 +146,27 @@ async fn endless() {
     println!("shim {} ms, container {} ms", processor_ms(&shim).0, stats[0].cpu_ns / 1_000_000);
     fixture.end().await;
 }
+
+/// Figures of a task's containers.
+#[tokio::test]
+async fn figures() {
+    if std::env::var_os("BOXSHIP_BENCH").is_none() {
+        return;
+    }
+    let Some(fixture) = linux() else { return };
+    let runtime = &fixture.runtime;
+    runtime.create_sandbox(fixture.sandbox()).await.unwrap();
+    runtime.start_container(TASK, fixture.plan("main", "exec sleep 1000")).await.unwrap();
+    const READS: u32 = 500;
+    let (before, begun) = (processor_ms("self").0, base::clock::wall());
+    for _ in 0..READS {
+        runtime.stats(TASK).await.unwrap();
+    }
+    let took = base::clock::wall().since(begun);
+    println!(
+        "{:?} each, of that {} us of processor",
+        took / READS,
+        (processor_ms("self").0 - before) * 1000 / u64::from(READS)
+    );
+    fixture.end().await;
+}

@@ -69,6 +69,8 @@ async fn runc_enters_its_own_containers() {
     sleeping(&fixture).await;
     let (code, output, errors) = run(&fixture, plan("echo $COLOR $PWD; echo error >&2; exit 7")).await;
     assert_eq!((code, output.as_str(), errors.as_str()), (7, "blue /srv\n", "error\n"));
+    let other = ExecPlan { user: Some("web".to_owned()), ..plan("id -u; echo $HOME") };
+    assert_eq!(run(&fixture, other).await.1, "33\n/srv\n");
     let size = TerminalSize { columns: 100, rows: 30 };
     let (code, output, _) = run(&fixture, ExecPlan { terminal: Some(size), ..plan("stty size; tty") }).await;
     assert_eq!((code, output.as_str()), (0, "30 100\r\n/dev/pts/0\r\n"));
