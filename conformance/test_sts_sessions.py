@@ -53,6 +53,8 @@ def test_assumed_role(simulated, role):
     ecs = holder(simulated, "ecs", credentials)
     made = ecs.create_cluster(clusterName="of-a-session")["cluster"]["clusterArn"]
     assert made == f"arn:aws:ecs:eu-west-1:{ACCOUNT}:cluster/of-a-session"
+    definition = ecs.register_task_definition(family="of-a-session", containerDefinitions=[{"name": "a", "image": "a", "memory": 64}])
+    assert definition["taskDefinition"]["registeredBy"] == session
     # A role may assume what trusts its account, for an hour at the most.
     again = holder(simulated, "sts", credentials)
     assert again.assume_role(RoleArn=arn, RoleSessionName="again")["Credentials"]["AccessKeyId"].startswith("ASIA")

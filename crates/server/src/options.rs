@@ -297,6 +297,15 @@ mod tests {
     }
 
     #[test]
+    fn tasks_find_this_server_unless_told_otherwise() {
+        let told = |asked: Option<&str>| task_endpoint_url(asked.map(str::to_owned)).unwrap();
+        assert_eq!(told(None).as_deref(), Some("http://169.254.170.2:4566"));
+        assert_eq!(told(Some("off")), None);
+        assert_eq!(told(Some("https://example.com")).as_deref(), Some("https://example.com"));
+        assert!(task_endpoint_url(Some("localhost:1".to_owned())).is_err());
+    }
+
+    #[test]
     fn the_simulated_runtime_takes_no_oci_runtime() {
         let args = UpArgs {
             runtime: Some(RuntimeChoice::Simulated),

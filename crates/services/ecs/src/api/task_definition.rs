@@ -55,7 +55,11 @@ pub fn register(
 fn principal(caller: &Caller) -> String {
     match &caller.principal {
         Principal::Root => format!("arn:aws:iam::{}:root", caller.account),
-        Principal::Role { arn, .. } => arn.clone(),
+        // AWS: a role registers as the session that it is.
+        Principal::Role { arn, session } => {
+            let name = arn.rsplit('/').next().unwrap_or(arn);
+            format!("arn:aws:sts::{}:assumed-role/{name}/{session}", caller.account)
+        }
         Principal::Service(name) => String::from(*name),
     }
 }
