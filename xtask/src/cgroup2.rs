@@ -18,7 +18,14 @@ const CRATES: [&str; 2] = ["launch", "runtime"];
 /// The package that depends on the newest kernel for virtual machines.
 const KERNEL: &str = "linux-image-cloud-amd64";
 /// What the tests need and the kernel has not built in.
-const MODULES: [&str; 1] = ["kernel/fs/overlayfs/overlay.ko"];
+const MODULES: [&str; 4] = [
+    "kernel/drivers/block/loop.ko",
+    "kernel/fs/overlayfs/overlay.ko",
+    "kernel/fs/quota/quota_tree.ko",
+    "kernel/fs/quota/quota_v2.ko",
+];
+/// What makes file systems for tasks with a bound on their storage; without it, their tests are left out.
+const MKFS: &str = "/usr/sbin/mkfs.ext4";
 const APPLETS: [&str; 12] =
     ["sh", "mount", "mkdir", "cp", "insmod", "switch_root", "poweroff", "cat", "mknod", "rm", "ln", "echo"];
 /// Ends a machine that hangs. A good run takes less than half of it, without hardware's help.
@@ -120,6 +127,9 @@ fn image(home: &Path, kernel: &Kernel, programs: &[Program]) -> Result<PathBuf> 
         fs::create_dir_all(copy.parent().unwrap_or(&tree))?;
         fs::copy(path, copy)?;
     }
+    if Path::new(MKFS).exists() {
+        copy_with_libraries(Path::new(MKFS), &tree)?;
+    }
     write_script(&tree.join("init"), INIT)?;
     write_script(&tree.join("tests"), &tests(programs))?;
     let image = home.join("image.cpio");
@@ -131,6 +141,18 @@ fn image(home: &Path, kernel: &Kernel, programs: &[Program]) -> Result<PathBuf> 
         bail!("the image could not be packed ({packed})");
     }
     Ok(image)
+}
+
+/// Copies a program and what it is linked with, each to the path that it has here.
+fn copy_with_libraries(program: &Path, tree: &Path) -> Result<()> {
+    let listed = output(Command::new("ldd").arg(program))?;
+    let libraries = listed.split_whitespace().filter(|word| word.starts_with('/')).map(Path::new);
+    for path in libraries.chain([program]) {
+        let copy = tree.join(path.strip_prefix("/").unwrap_or(path));
+        fs::create_dir_all(copy.parent().unwrap_or(tree))?;
+        fs::copy(path, copy).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
 }
 
 fn write_script(path: &Path, text: &str) -> Result<()> {
@@ -179,7 +201,7 @@ echo controllers: $(cat /sys/fs/cgroup/cgroup.controllers)
 fn boot(kernel: &Path, image: &Path) -> Result<String> {
     let mut machine = Command::new("timeout");
     machine.args([PATIENCE_SECONDS, "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-smp", "2"]);
-    machine.args(["-m", "2048", "-display", "none", "-monitor", "none", "-serial", "stdio", "-nic", "none"]);
+    machine.args(["-m", "3072", "-display", "none", "-monitor", "none", "-serial", "stdio", "-nic", "none"]);
     machine.args(["-no-reboot", "-append", "console=ttyS0 quiet panic=-1 cgroup_no_v1=all"]);
     machine.arg("-kernel").arg(kernel).arg("-initrd").arg(image).stdin(Stdio::null());
     let ran = machine.stderr(Stdio::inherit()).output().context("timeout, qemu-system-x86_64")?;
