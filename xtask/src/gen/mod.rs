@@ -68,8 +68,7 @@ pub fn run(root: &Path) -> Result<()> {
 fn generate(root: &Path, archive: &Path, version: &str, config: &ApiConfig) -> Result<()> {
     let inner = format!("botocore-{version}/botocore/data/{}/service-2.json", config.model);
     let bytes = fetch::extract(archive, &inner)?;
-    let mut model: model::Model =
-        serde_json::from_slice(&bytes).with_context(|| format!("parse {inner}"))?;
+    let mut model: model::Model = serde_json::from_slice(&bytes).with_context(|| format!("parse {inner}"))?;
     for (name, values) in &config.accepted {
         let shape = model.shapes.get_mut(name).with_context(|| format!("{name} is no shape"))?;
         ensure!(!shape.r#enum.is_empty(), "{name} is no enumeration");
