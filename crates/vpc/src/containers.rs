@@ -137,6 +137,7 @@ impl Containers {
         made: Container,
         reserved: Reserved,
     ) -> Result<Bridged, VpcError> {
+        self.mend(host).doing("writing the bridge's rules")?;
         let done = bridge
             .publish(host, &reserved.targets(made.address))
             .and_then(|()| complete(host, &made))
@@ -151,6 +152,15 @@ impl Containers {
         self.ports.keep(reserved, made.address);
         self.all.insert((made.task.clone(), made.digest.clone()), made);
         Ok(shown)
+    }
+
+    /// Writes the rules again if somebody has deleted them. Whether that was so.
+    pub fn mend(&self, host: &mut Host) -> io::Result<bool> {
+        let Some(bridge) = &self.bridge else { return Ok(false) };
+        if host.nft.tables()?.contains(&host.bridge_table()) {
+            return Ok(false);
+        }
+        bridge.write_table(host, &self.ports, &self.listeners).map(|()| true)
     }
 
     /// Ports that lead nowhere any more, because somebody flushed the machine's rules while we were

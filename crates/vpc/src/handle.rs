@@ -165,6 +165,15 @@ impl Vpcs {
         self.worker.run(move |world| world.bind_udp(&vpc, address)).await
     }
 
+    /// Writes the host's rules again where somebody has deleted them, as a flush of all rules does;
+    /// published ports and ways out come back. Answers whether there was anything to mend.
+    ///
+    /// # Errors
+    /// [`VpcError::Kernel`].
+    pub async fn mend(&self) -> Result<bool, VpcError> {
+        self.worker.run(World::mend).await
+    }
+
     /// What exists, read from the kernel.
     ///
     /// # Errors

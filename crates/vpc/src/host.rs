@@ -195,7 +195,20 @@ impl Host {
         }
         let mut batch = Batch::new(&self.table);
         batch.add_address(UPLINK_SET, uplink.vpc_address());
-        self.nft.commit(batch)
+        match self.nft.commit(batch) {
+            // Somebody flushed the machine's rules.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.write_table(all),
+            outcome => outcome,
+        }
+    }
+
+    /// Writes the table again if somebody has deleted it. Whether that was so.
+    pub fn mend(&mut self) -> io::Result<bool> {
+        if !self.has_table || self.nft.tables()?.contains(&self.table) {
+            return Ok(false);
+        }
+        let uplinks: Vec<_> = self.uplinks()?.into_iter().map(|(_, uplink)| uplink).collect();
+        self.write_table(&uplinks).map(|()| true)
     }
 
     /// A plain route from the host, unless the machine's own network lies in the range.

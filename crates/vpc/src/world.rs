@@ -177,6 +177,12 @@ impl World {
         faults::forget_on_host(&mut self.host, task).doing("stopping a task's faults")
     }
 
+    pub fn mend(&mut self) -> Result<bool, VpcError> {
+        let has_host = self.host.mend().doing("writing the host's rules")?;
+        let has_bridge = self.containers.mend(&mut self.host).doing("writing the bridge's rules")?;
+        Ok(has_host || has_bridge)
+    }
+
     pub fn listen_on_host(&mut self, hears: Hears, port: u16) -> Result<TcpListener, VpcError> {
         self.containers.listen(&mut self.host, hears, port)
     }

@@ -6,9 +6,11 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
-use vpc::{Bridged, BridgedSpec, DYNAMIC_PORTS, Hears, PLATFORM, Publish, Transport, VpcError, Vpcs};
+use vpc::{
+    Bridged, BridgedSpec, DYNAMIC_PORTS, Hears, InterfaceSpec, PLATFORM, Publish, Transport, VpcError, Vpcs,
+};
 
-use crate::network::{Bench, check, greet, inside, is_closed, outside_world, serve_once};
+use crate::network::{Bench, check, greet, inside, interface, is_closed, outside_world, serve_once};
 
 const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
@@ -359,17 +361,43 @@ fn an_established_connection_outlives_a_restart() {
 #[test]
 fn ports_come_back_after_somebody_flushed_the_machines_rules() {
     check(|bench| {
+        let outside = outside_world(bench);
+        let flush = || {
+            sh("for table in $(nft list tables | grep -o 'boxship-.*'); do nft delete table ip $table; done");
+        };
+        if !Command::new("nft").arg("--version").output().is_ok_and(|done| done.status.success()) {
+            return;
+        }
         let vpcs = bench.open();
         let ports = [publish(80, 9001), publish(81, 0)];
         let before = attach(bench, &vpcs, "task-a", &ports);
+        bench.ensure(&vpcs, "one", false);
+        let task = bench.wait(vpcs.attach(InterfaceSpec { is_public: true, ..interface("one", 5) })).unwrap();
+        let all_work = |container: &Bridged| {
+            for (inside, outside) in [(80, 9001), (81, container.ports[1].host_port)] {
+                assert_eq!(seen(container, inside, || greet(LOCALHOST, outside)), "172.17.0.1");
+            }
+            let there = Ipv4Addr::new(198, 51, 100, 2);
+            let server = serve_once(inside(&outside, || TcpListener::bind("0.0.0.0:80").unwrap()));
+            assert_eq!(inside(&task.netns, || greet(there, 80)), "198.51.100.1");
+            server.join().unwrap();
+        };
+        all_work(&before);
+        assert!(!bench.wait(vpcs.mend()).unwrap());
+        flush();
+        assert!(bench.wait(vpcs.mend()).unwrap());
+        all_work(&before);
+        // Whoever comes next mends it, too.
+        flush();
+        attach(bench, &vpcs, "task-b", &[publish(80, 9003)]);
+        bench.ensure(&vpcs, "two", false);
+        all_work(&before);
         drop(vpcs);
-        sh("nft flush ruleset || true");
+        flush();
         let vpcs = bench.open();
         let after = attach(bench, &vpcs, "task-a", &ports);
         assert_eq!((after.address, after.ports[0]), (before.address, before.ports[0]));
-        for (inside, outside) in [(80, 9001), (81, after.ports[1].host_port)] {
-            assert_eq!(seen(&after, inside, || greet(LOCALHOST, outside)), "172.17.0.1");
-        }
+        all_work(&after);
         bench.wait(vpcs.down()).unwrap();
     });
 }

@@ -9,6 +9,7 @@ mod ports;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use agent::{Attached, Network, NetworkError, Own};
 use core_lifecycle::{Assignment, ContainerSpec, NetworkMode};
@@ -20,6 +21,9 @@ use vpc::{VpcKey, Vpcs};
 use doors::Doors;
 pub use doors::{Doorway, ServeTasks};
 use names::HostFiles;
+
+/// How often the host's rules are looked at: one question to the kernel.
+const MEND_EVERY: Duration = Duration::from_secs(10);
 
 /// Networks of the linux runtime.
 pub struct VpcNetwork {
@@ -37,9 +41,11 @@ pub struct VpcNetwork {
 
 impl VpcNetwork {
     pub fn new(vpcs: Vpcs, stop: watch::Receiver<bool>) -> Arc<Self> {
+        let doors = Doors::new(stop);
+        doors.spawn_until_stop(mend(vpcs.clone()));
         Arc::new(VpcNetwork {
             vpcs,
-            doors: Doors::new(stop),
+            doors,
             open: tokio::sync::Mutex::default(),
             is_host_open: tokio::sync::Mutex::default(),
             unreachable: Mutex::default(),
@@ -88,6 +94,21 @@ impl VpcNetwork {
         let host = HostFiles::read();
         let own = |one: &ContainerSpec| (one.name.clone(), isolated(task, one, &host));
         Attached { own: task.containers.iter().map(own).collect(), ..Attached::default() }
+    }
+}
+
+/// Brings the host's rules back where somebody flushes them, as restarts of some firewalls do.
+async fn mend(vpcs: Vpcs) {
+    loop {
+        tokio::time::sleep(MEND_EVERY).await;
+        match vpcs.mend().await {
+            Ok(false) => {}
+            Ok(true) => tracing::warn!("rules of tasks' networks had been deleted and are written again"),
+            Err(vpc::VpcError::Closed) => return,
+            Err(error) => {
+                tracing::warn!(error = %format_args!("{:#}", anyhow::Error::new(error)), "rules of tasks' networks cannot be looked at");
+            }
+        }
     }
 }
 
