@@ -214,9 +214,23 @@ def test_tags_of_an_instance(ecs):
     assert ecs.list_tags_for_resource(resourceArn=arn)["tags"] == []
 
 
-def test_what_waits_for_placement_is_refused(ecs):
-    refused("InvalidParameterException", ecs.list_container_instances, "filter is not supported by Boxship yet", cluster="main",
-            filter="attribute:stack == production")
+def test_instances_by_an_expression(ecs):
+    arn = own(ecs)
+    ecs.put_attributes(cluster="main", attributes=[{"name": "stack", "value": "production", "targetId": arn}])
+    foreign = ecs.register_container_instance(cluster="main")["containerInstance"]["containerInstanceArn"]
+
+    def listed(expression):
+        return ecs.list_container_instances(cluster="main", filter=expression)["containerInstanceArns"]
+
+    assert listed("attribute:stack == production") == [arn]
+    assert listed("agentConnected == false") == [foreign]
+    assert sorted(listed("runningTasksCount == 0")) == sorted([arn, foreign])
+    assert listed("attribute:ecs.os-type exists and not attribute:stack in [test, staging]") == [arn]
+    assert listed("task:group == family:web") == []
+    ecs.run_task(cluster="main", taskDefinition=bridge(ecs))
+    assert listed("task:group == family:web") == [arn]
+    refused("InvalidParameterException", ecs.list_container_instances, "Invalid filter", cluster="main", filter="stack production")
+    assert sorted(listed("registeredAt > 2018-06-18")) == sorted([arn, foreign])
 
 
 # Account settings

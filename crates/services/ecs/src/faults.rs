@@ -7,6 +7,7 @@ use base::Fault;
 use crate::behaviour::attribute::AttributeFlaw;
 use crate::behaviour::check::Flaw;
 use crate::behaviour::overrides::OverrideFlaw;
+use crate::behaviour::query::QueryFlaw;
 use crate::behaviour::setting::SettingFlaw;
 
 /// A member, or a value of it, that Boxship does not act on yet.
@@ -276,6 +277,8 @@ pub enum InstanceError {
     Empty,
     #[error("containerInstances can have at most {0} items.")]
     TooMany(usize),
+    #[error(transparent)]
+    Filter(#[from] QueryFlaw),
     #[error("containerInstanceId length should be one of [32,36]")]
     Id,
     #[error("Invalid identifier: Identifier is for cluster {named}. Your cluster is {asked}")]
@@ -305,6 +308,7 @@ impl From<InstanceError> for Fault {
             | InstanceError::Empty
             | InstanceError::TooMany(_)
             | InstanceError::Id
+            | InstanceError::Filter(_)
             | InstanceError::OtherCluster { .. }
             | InstanceError::Status
             | InstanceError::Attribute(_)

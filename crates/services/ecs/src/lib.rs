@@ -68,7 +68,7 @@ fn operations(config: &Config) -> Vec<Operation> {
         Operation::write::<op::RegisterContainerInstance>(Acts::All, instance::register),
         Operation::write::<op::DeregisterContainerInstance>(Acts::All, instance::deregister),
         Operation::read::<op::DescribeContainerInstances>(Acts::All, instance::describe),
-        Operation::read::<op::ListContainerInstances>(Acts::On(instance::LIST), instance::list),
+        Operation::read::<op::ListContainerInstances>(Acts::All, instance::list),
         Operation::write::<op::UpdateContainerInstancesState>(Acts::All, instance::update_state),
         Operation::write::<op::PutAttributes>(Acts::All, attribute::put),
         Operation::write::<op::DeleteAttributes>(Acts::All, attribute::delete),

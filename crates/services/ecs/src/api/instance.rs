@@ -15,6 +15,7 @@ use super::{cluster, tag};
 use crate::behaviour::attribute;
 use crate::behaviour::capacity::{Room, Taken};
 use crate::behaviour::naming;
+use crate::behaviour::query::{Facts, Query};
 use crate::behaviour::room::Needs;
 use crate::convert::instance::{self as convert, Load};
 use crate::faults::{self, InstanceError};
@@ -23,9 +24,6 @@ use crate::state::cluster::Cluster;
 use crate::state::instance::{ContainerInstance, InstanceId, InstanceStatus};
 use crate::state::kept::Kept;
 use crate::state::task::{BY_INSTANCE, LIVE, Stage, Task, TaskObserved, TaskStatus};
-
-/// What ListContainerInstances acts on: the cluster query language comes with placement.
-pub const LIST: &[&str] = &["cluster", "nextToken", "maxResults", "status"];
 
 /// AWS: the attribute that says which architecture an instance has.
 const ARCHITECTURE: &str = "ecs.cpu-architecture";
@@ -327,14 +325,36 @@ pub fn list(
     let page = Page::of(&prefix, request.max_results, request.next_token.as_deref())?;
     // AWS: every status but INACTIVE where none is named.
     let asked = request.status.as_deref().filter(|status| !status.is_empty());
-    let is_wanted = |instance: &Arc<ContainerInstance>| match asked {
-        None => instance.is_registered(),
-        Some(asked) => convert::status(instance.status) == asked,
+    let filter = request.filter.as_deref().filter(|filter| !filter.trim().is_empty());
+    let query = filter.map(Query::parse).transpose().map_err(InstanceError::from)?;
+    let is_wanted = |instance: &Arc<ContainerInstance>| {
+        let has_status = match asked {
+            None => instance.is_registered(),
+            Some(asked) => convert::status(instance.status) == asked,
+        };
+        has_status && query.as_ref().is_none_or(|query| is_meant(view, instance, query))
     };
     let after = page.after.clone().unwrap_or_else(Key::all);
     let found = view.scan_after::<ContainerInstance>(&prefix, &after).filter(is_wanted);
     let (arns, next_token) = page.take(found.map(|record| (record.key(), record.at.arn().to_string())));
     Ok(aws::ListContainerInstancesResponse { container_instance_arns: Some(arns), next_token })
+}
+
+fn is_meant(records: &Snapshot, instance: &ContainerInstance, query: &Query) -> bool {
+    let live = |task: &Arc<Task>| {
+        let status = records.get::<TaskStatus>(&task.key());
+        status.is_some_and(|status| status.state.stopped_at().is_none())
+    };
+    let groups: Vec<String> = tasks(records, instance).filter(live).map(|task| task.group.clone()).collect();
+    query.holds(&Facts {
+        attributes: &instance.attributes,
+        is_connected: instance.is_connected,
+        agent_version: instance.version_info.agent_version.as_deref(),
+        ec2_instance_id: instance.ec2_instance_id.as_deref(),
+        running: load(records, instance).running,
+        groups: &groups,
+        registered_at: instance.registered_at,
+    })
 }
 
 pub fn update_state(

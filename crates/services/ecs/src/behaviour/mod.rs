@@ -15,6 +15,7 @@ pub mod names;
 pub mod naming;
 pub mod overrides;
 pub mod ports;
+pub mod query;
 pub mod room;
 pub mod setting;
 pub mod size;
