@@ -174,8 +174,13 @@ def supervisor(server, arn):
     task = arn.rsplit("/", 1)[1]
     pids = {int(pid) for path in Path("/sys/fs/cgroup").glob(f"**/{group_of(server)}/{task}/**/cgroup.procs")
             for pid in path.read_text().split()}
-    parents = {pid: int(next(line.split()[1] for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-                             if line.startswith("PPid"))) for pid in pids}
+    def parent(pid):
+        try:
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        except (FileNotFoundError, ProcessLookupError):
+            return None  # a short-lived child of the program's
+        return int(next(line.split()[1] for line in lines if line.startswith("PPid")))
+    parents = {pid: found for pid in pids if (found := parent(pid))}
     [shim] = {parent for parent in parents.values() if parent not in pids}
     assert b"shim" in Path(f"/proc/{shim}/cmdline").read_bytes()
     return shim, pids

@@ -87,11 +87,14 @@ def test_health(box):
     stopped(box, arn)
 
 
-def test_a_check_that_hangs_is_a_failed_one(box):
-    check = {"command": ["CMD-SHELL", "sleep 1000"], "interval": 5, "timeout": 2, "retries": 1}
-    [arn] = run_task(box, define(box, "hangs", [shell("web", WAITS, healthCheck=check)]))
+@pytest.mark.parametrize(("line", "status"), [
+    ("sleep 1000", "UNHEALTHY"), ("yes", "UNHEALTHY"), ("nope", "UNHEALTHY"), ("yes & exit 0", "HEALTHY")])
+def test_checks_that_misbehave(box, line, status):
+    """One that hangs or talks without end is a failed one; what it leaves behind holds nobody up."""
+    check = {"command": ["CMD-SHELL", line], "interval": 5, "timeout": 2, "retries": 1}
+    [arn] = run_task(box, define(box, "misbehaves", [shell("web", WAITS, healthCheck=check)]))
     running(box, arn)
-    wait_for(lambda: describe(box, arn)["healthStatus"] == "UNHEALTHY", 20)
+    wait_for(lambda: describe(box, arn)["healthStatus"] == status, 20)
     box.client("ecs").stop_task(task=arn)
     assert container(stopped(box, arn), "web")["exitCode"] == 0
 

@@ -1,8 +1,9 @@
 use std::time::Duration;
 
+use base::Timestamp;
 use core_lifecycle::simulate::LABEL;
 use runtime::spool::Position;
-use runtime::{ExecPlan, OutputState, Runtime, RuntimeError, Signal, Simulated, TaskSandbox};
+use runtime::{ExecPlan, Foretold, OutputState, Runtime, RuntimeError, Signal, Simulated, TaskSandbox};
 
 use crate::fixture::{TASK, simulated};
 use crate::suite::{self, Ways};
@@ -133,5 +134,30 @@ async fn figures_are_percents_of_limits() {
     assert_eq!(after[0].host_cpu_ns - before[0].host_cpu_ns, elapsed * u64::from(after[0].cores));
     let exec = runtime.exec(TASK, "main", ExecPlan::default()).await.err();
     assert!(matches!(exec, Some(RuntimeError::Unsupported(_))), "{exec:?}");
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn health_is_foretold() {
+    let fixture = simulated();
+    let runtime = &fixture.runtime;
+    runtime.create_sandbox(fixture.sandbox()).await.unwrap();
+    let mut plan = fixture.plan("main", "");
+    plan.labels.insert(LABEL.to_owned(), "unhealthy after=30m".to_owned());
+    let started = runtime.start_container(TASK, plan).await.unwrap().started_at;
+    runtime.start_container(TASK, fixture.plan("other", "")).await.unwrap();
+    assert_eq!(runtime.health(TASK, "none"), None);
+    let other = Foretold { is_healthy: true, until: Timestamp::NEVER };
+    assert_eq!(runtime.health(TASK, "other"), Some(other), "well, where nothing is said");
+    let until = started + Duration::from_secs(1800);
+    assert_eq!(runtime.health(TASK, "main"), Some(Foretold { is_healthy: true, until }));
+    fixture.clock.advance(Duration::from_secs(1800));
+    let ill = Foretold { is_healthy: false, until: Timestamp::NEVER };
+    assert_eq!(runtime.health(TASK, "main"), Some(ill));
+    // A new run begins well.
+    runtime.signal(TASK, "main", Signal::KILL).await.unwrap();
+    let started = runtime.restart_container(TASK, "main").await.unwrap().started_at;
+    let until = started + Duration::from_secs(1800);
+    assert_eq!(runtime.health(TASK, "main"), Some(Foretold { is_healthy: true, until }));
     fixture.end().await;
 }
