@@ -141,8 +141,9 @@ async fn a_terminal_has_a_size_and_a_keyboard() {
     let Some(fixture) = linux() else { return };
     sleeping(&fixture).await;
     let size = TerminalSize { columns: 100, rows: 30 };
-    let script =
-        "stty size; tty; echo $TERM; trap 'stty size' WINCH; while read line; do echo got $line; done";
+    // A signal with a trap ends a read.
+    let script = "stty size; tty; echo $TERM; trap 'stty size' WINCH; \
+                  while :; do read line && echo got $line; done";
     let plan = ExecPlan { terminal: Some(size), has_input: true, ..plan(script) };
     let mut exec = fixture.runtime.exec(TASK, "main", plan).await.unwrap();
     let seen = until(&mut exec.output, "xterm\r\n").await;
