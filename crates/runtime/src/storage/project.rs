@@ -17,7 +17,7 @@ const ATTEMPTS: u32 = 64;
 pub(super) fn is_enforced(dir: &Path) -> bool {
     let Ok(found) = std::fs::metadata(dir) else { return false };
     let device = format!("{}:{}", major(found.dev()), minor(found.dev()));
-    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let table = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
     let is_here = |line: &&str| line.split(' ').nth(2) == Some(device.as_str());
     let enforces = |line: &str| {
         let options = line.split(" - ").nth(1).and_then(|right| right.split(' ').nth(2)).unwrap_or_default();
