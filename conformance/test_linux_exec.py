@@ -153,12 +153,18 @@ def test_a_reader_that_goes_ends_the_program(box, task):
 
 
 def test_a_client_that_is_killed_ends_the_program(box, task):
-    process = popen(box, short(task), "sh", "-c", "echo up; exec sleep 4711", stdin=subprocess.DEVNULL,
+    process = popen(box, short(task), "sh", "-c", "echo up; sleep 4711; true", stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"up\n"
     process.kill()
     process.wait()
     wait_for(lambda: b"4711" not in boxship(box, short(task), "ps").stdout, 20, "the end of the program")
+
+
+def test_what_is_left_running_holds_no_session(box, task):
+    done = boxship(box, short(task), "sh", "-c", "sleep 601 & echo hi; exit 3")
+    assert (done.returncode, done.stdout) == (3, b"hi\n"), done.stderr
+    assert b"sleep 601" in boxship(box, short(task), "ps").stdout
 
 
 class Terminal:
@@ -289,7 +295,7 @@ def test_the_example(box, tmp_path):
 
 def test_a_server_that_ends_says_so(box, task):
     """Last: it ends the module's server, and starts it again."""
-    process = popen(box, short(task), "sh", "-c", "echo up; exec sleep 4712", stdin=subprocess.DEVNULL,
+    process = popen(box, short(task), "sh", "-c", "echo up; sleep 4712; true", stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout.readline() == b"up\n"
     box.process.terminate()

@@ -153,7 +153,8 @@ pub struct Exec {
 pub trait ExecControl: Send + Sync {
     /// Without a terminal nothing happens.
     fn resize(&self, size: TerminalSize);
-    /// One that has ended takes it silently. SIGKILL goes to its whole process group.
+    /// One that has ended takes it silently. SIGKILL and SIGHUP go to its whole process group, the
+    /// latter as when a terminal is gone.
     fn signal(&self, signal: Signal);
     /// Its exit code, as a shell reports it. May be asked again.
     fn wait(&self) -> Pending<'_, Result<i32, RuntimeError>>;
@@ -187,6 +188,9 @@ pub struct ContainerStats {
     pub memory_detail: BTreeMap<String, u64>,
     pub pids: u64,
     pub pids_limit: Option<u64>,
+    /// Lines of its output that were dropped: see [`ContainerRecord::dropped_lines`].
+    #[serde(default)]
+    pub dropped_lines: u64,
     /// Read and written, of block devices.
     pub disk_read_bytes: u64,
     pub disk_written_bytes: u64,
@@ -216,6 +220,12 @@ pub enum Event {
     Exited {
         container: String,
         exit: Exit,
+    },
+    /// Lines of a container's output have been dropped; `lines` in all. Told of the first, whenever they
+    /// have doubled, and before the exit.
+    Dropped {
+        container: String,
+        lines: u64,
     },
     /// The task's shim died, and with it whatever still ran. Exits that nobody recorded are in
     /// [`Runtime::state`] as code 137 by now, with the reason.
@@ -264,6 +274,9 @@ pub struct ContainerRecord {
     pub exit_reason: Option<String>,
     /// Defaults that this host could not grant, clamped: `nofile 65535 lowered to 20000`.
     pub warnings: Vec<String>,
+    /// Lines of its output, of all its runs, that were dropped because its buffer was full.
+    #[serde(default)]
+    pub dropped_lines: u64,
 }
 
 impl SandboxRecord {

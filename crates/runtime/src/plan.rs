@@ -178,6 +178,7 @@ pub enum Output {
 pub struct Signal(pub i32);
 
 impl Signal {
+    pub const HANG_UP: Signal = Signal(1);
     pub const KILL: Signal = Signal(9);
     pub const TERM: Signal = Signal(15);
 

@@ -7,9 +7,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use crate::characters::whole;
 use crate::protocol::{CHUNK, PayloadType, Size};
 
-/// AWS: closing a session's terminal hangs its program up.
-const HANG_UP: Signal = Signal(1);
-
 type Reader = Box<dyn AsyncRead + Send + Unpin>;
 type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 
@@ -111,8 +108,9 @@ impl Program {
         self.control.resize(terminal_size(size));
     }
 
+    /// AWS: closing a session's terminal hangs its program up.
     pub fn hang_up(&self) {
-        self.control.signal(HANG_UP);
+        self.control.signal(Signal::HANG_UP);
     }
 
     /// Its exit code, once it has ended and said all.

@@ -169,7 +169,7 @@ impl Running {
         let Some(number) = crate::sys::signal(signal.0) else { return };
         // One that has ended takes it silently.
         let _ = match signal {
-            Signal::KILL => rustix::process::kill_process_group(self.pid, number),
+            Signal::HANG_UP | Signal::KILL => rustix::process::kill_process_group(self.pid, number),
             _ => rustix::process::pidfd_send_signal(&self.pidfd, number),
         };
     }

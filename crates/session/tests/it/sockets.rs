@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use base::{Chance, Secret};
 use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
 use gateway::{Endpoint, Peer};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -16,6 +17,7 @@ use session::{AttachError, DataChannels, Ended, Grant, Local, PATH, attach};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::fake::{FakePrograms, FakeSessions};
 
@@ -235,6 +237,41 @@ async fn a_client_that_goes_hangs_its_program_up() {
     }
     let mut signals = world.programs.signals.subscribe();
     signals.wait_for(|signals| *signals == [1]).await.unwrap();
+}
+
+/// A web socket whose client has said nothing yet.
+async fn socket(world: &World) -> tokio_tungstenite::WebSocketStream<TcpStream> {
+    let stream = TcpStream::connect(world.address).await.unwrap();
+    let url = format!("ws://{}{PATH}s0", world.address);
+    tokio_tungstenite::client_async(url, stream).await.unwrap().0
+}
+
+#[tokio::test]
+async fn strange_words_end_a_session_and_nothing_else() {
+    let world = world(&["cat"]).await;
+    let long = "x".repeat(2 << 20);
+    for first in ["", "{}", "null", "[1]", r#"{"TokenValue":5}"#, "\u{0}", &long] {
+        let mut socket = socket(&world).await;
+        // One that is too long may be cut off while it is sent.
+        let _ = socket.send(Message::text(first)).await;
+        let closed = socket.next().await;
+        assert!(matches!(closed, None | Some(Ok(Message::Close(_)) | Err(_))), "{closed:?}");
+    }
+    let mut guessing = socket(&world).await;
+    let open = r#"{"MessageSchemaVersion":"1.0","RequestId":"1","TokenValue":"guessed"}"#;
+    guessing.send(Message::text(open)).await.unwrap();
+    let Some(Ok(Message::Binary(last))) = guessing.next().await else { panic!("no last message") };
+    assert!(String::from_utf8_lossy(&last).contains("no such session"));
+    let mut strange = socket(&world).await;
+    strange.send(Message::text(open.replace("guessed", "token"))).await.unwrap();
+    for frame in [&b""[..], b"x", &[0; 119], &[0xff; 200]] {
+        strange.send(Message::binary(frame.to_vec())).await.unwrap();
+    }
+    strange.send(Message::text("text")).await.unwrap();
+    // It is served all the same.
+    assert!(matches!(strange.next().await, Some(Ok(Message::Binary(_)))));
+    drop(strange);
+    assert_eq!(world.whole("s0", b"still here", None).await.1, "still here");
 }
 
 /// Sends a request and reads its answer's first bytes.
