@@ -25,6 +25,15 @@ pub(super) struct Ready {
     pub environment: BTreeMap<String, BTreeMap<String, String>>,
 }
 
+/// Images, by container, and why there are none.
+#[derive(Default)]
+struct Gathered {
+    pulled: BTreeMap<String, Pulled>,
+    failures: BTreeMap<String, Failure>,
+    /// When the last was there.
+    at: Timestamp,
+}
+
 impl Life {
     /// Network, images and log streams of what does not run yet. May be dropped at any moment:
     /// what is half-done is taken away by the task's end.
@@ -53,7 +62,7 @@ impl Life {
             tokio::try_join!(network, pulls, streams, values)
         };
         tracing::debug!(task = self.id, "what the task needs is gathered");
-        let (attached, (images, pulled_at), (), values) = made.map_err(|(container, failure)| {
+        let (attached, images, (), values) = made.map_err(|(container, failure)| {
             if let Some(container) = container {
                 self.blame(&container, failure.clone());
             }
@@ -65,7 +74,11 @@ impl Life {
             (spec.name.clone(), all)
         };
         let environment = missing.iter().map(environment).collect();
-        self.note.observation.pull_stopped_at.get_or_insert(pulled_at);
+        self.note.observation.pull_stopped_at.get_or_insert(images.at);
+        for (name, failure) in images.failures {
+            self.blame(&name, failure);
+        }
+        let images = images.pulled;
         for (name, image) in &images {
             self.note.stop_signals.insert(name.clone(), image.config.stop_signal().0);
             if let Some(seen) = self.note.observation.containers.iter_mut().find(|c| c.name == *name) {
@@ -100,20 +113,22 @@ impl Life {
         }
     }
 
-    /// Containers that have not been started.
+    /// Containers that have not been started, and may be.
     fn missing<'a>(&self, assignment: &'a Assignment) -> Vec<&'a ContainerSpec> {
-        let is_missing =
-            |spec: &&ContainerSpec| self.seen(&spec.name).is_none_or(|seen| seen.started_at.is_none());
+        let is_missing = |spec: &&ContainerSpec| {
+            let seen = self.seen(&spec.name);
+            seen.is_none_or(|seen| seen.started_at.is_none() && seen.failure.is_none())
+        };
         assignment.containers.iter().filter(is_missing).collect()
     }
 
-    /// Pulls at the same time; the first failure ends the others.
+    /// Pulls at the same time; the first failure of an essential container's ends the others.
     async fn pull_all(
         &self,
         assignment: &Assignment,
         missing: &[&ContainerSpec],
-    ) -> Result<(BTreeMap<String, Pulled>, Timestamp), Failed> {
-        let images = Mutex::new(BTreeMap::new());
+    ) -> Result<Gathered, Failed> {
+        let images = Mutex::new(Gathered::default());
         let pulls = missing.iter().map(|spec| {
             let images = &images;
             Box::pin(async move {
@@ -124,14 +139,20 @@ impl Life {
                     task: &self.id,
                     execution_role: assignment.execution_role.as_deref(),
                 };
-                let pulled = self.shared.parts.images.pull(wanted).await;
-                let pulled = pulled.map_err(|e| (Some(spec.name.clone()), failure::pull(&e)))?;
-                images.lock().await.insert(spec.name.clone(), pulled);
+                let (name, pulled) = (spec.name.clone(), self.shared.parts.images.pull(wanted).await);
+                match pulled.map_err(|error| failure::pull(&error)) {
+                    Ok(pulled) => drop(images.lock().await.pulled.insert(name, pulled)),
+                    // AWS: what happens to a container that is not essential affects no other.
+                    Err(failure) if !spec.essential => {
+                        images.lock().await.failures.insert(name, failure);
+                    }
+                    Err(failure) => return Err((Some(name), failure)),
+                }
                 Ok(())
             }) as runtime::Pending<'_, Result<(), Failed>>
         });
         try_all(pulls.collect()).await?;
-        Ok((images.into_inner(), self.shared.parts.clock.now()))
+        Ok(Gathered { at: self.shared.parts.clock.now(), ..images.into_inner() })
     }
 
     async fn open_streams(&self, assignment: &Assignment, missing: &[&ContainerSpec]) -> Result<(), Failed> {

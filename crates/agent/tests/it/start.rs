@@ -1,4 +1,4 @@
-use core_lifecycle::Phase;
+use core_lifecycle::{Condition, Dependency, Phase};
 
 use crate::fakes::{Host, TASK, Trouble, assignment, log};
 
@@ -40,6 +40,30 @@ async fn an_image_that_is_not_there() {
     assert_eq!(seen.containers[0].failure, None);
     assert!(seen.containers.iter().all(|c| c.started_at.is_none() && c.exit.is_none()));
     assert!(seen.execution_stopped_at.is_some() && seen.stopped_at.is_some());
+    host.agent.close().await;
+}
+
+#[tokio::test]
+async fn an_image_that_nobody_needs() {
+    let mut host = Host::new().await;
+    let mut task = assignment(TASK, &[("web", true, ""), ("side", false, ""), ("late", false, "")]);
+    task.containers[1].image = "missing:1".to_owned();
+    let condition = Condition::Start;
+    task.containers[2].depends_on = vec![Dependency { container: "side".to_owned(), condition }];
+    host.run(task);
+    let seen = host.phase(TASK, Phase::Running).await;
+    assert_eq!(seen.failure, None, "the task goes on without it");
+    assert_eq!(
+        seen.containers[1].failure.as_ref().map(|f| f.class.as_str()),
+        Some("CannotPullContainerError")
+    );
+    assert_eq!(
+        seen.containers[2].failure.as_ref().map(|f| f.class.as_str()),
+        Some("CannotStartContainerError")
+    );
+    assert!(seen.containers[0].started_at.is_some());
+    let host = host.restart().await;
+    assert_eq!(host.images.pulls.lock().unwrap().len(), 3, "nothing is tried again");
     host.agent.close().await;
 }
 
