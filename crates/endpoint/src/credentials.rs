@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sts::{AssumeRoleRequest, Credentials, op};
-use base::Fault;
+use base::{Fault, Timestamp};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use service::Caller;
@@ -22,6 +22,15 @@ const LEAST: Duration = Duration::from_secs(3_600);
 
 /// Who assumes a task's role.
 const TASKS: &str = "ecs-tasks.amazonaws.com";
+
+/// A role that could not be assumed is not tried again for so long, however often the task asks.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What came of the last attempt.
+pub(crate) enum Held {
+    Issued(Issued),
+    Refused { fault: Fault, at: Timestamp },
+}
 
 /// Credentials that were handed out, with the role's ARN.
 pub(crate) struct Issued {
@@ -49,12 +58,36 @@ impl Inner {
 
     /// The same until they grow old.
     async fn issued(&self, subject: &Arc<Subject>) -> Result<Value, Fault> {
-        let mut issued = subject.issued.lock().await;
+        let mut held = subject.credentials.lock().await;
         let now = (self.parts.wall)();
-        let is_good = |issued: &Issued| issued.credentials.expiration.since(now) > LEAST;
-        if let Some(issued) = issued.as_ref().filter(|issued| is_good(issued)) {
-            return Ok(issued.value());
+        match held.as_ref() {
+            Some(Held::Issued(issued)) if issued.credentials.expiration.since(now) > LEAST => {
+                return Ok(issued.value());
+            }
+            Some(Held::Refused { fault, at }) if now.since(*at) < PATIENCE => return Err(fault.clone()),
+            Some(_) | None => {}
         }
+        let fault = match self.assume(subject).await {
+            Ok(issued) => {
+                let value = issued.value();
+                *held = Some(Held::Issued(issued));
+                return Ok(value);
+            }
+            Err(fault) => fault,
+        };
+        let task = &subject.task;
+        tracing::warn!(task = task.task_id, role = task.task_role, %fault, "a task's role cannot be assumed");
+        match held.as_ref() {
+            // What was issued stays good until its own end.
+            Some(Held::Issued(issued)) if issued.credentials.expiration > now => Ok(issued.value()),
+            _ => {
+                *held = Some(Held::Refused { fault: fault.clone(), at: now });
+                Err(fault)
+            }
+        }
+    }
+
+    async fn assume(&self, subject: &Subject) -> Result<Issued, Fault> {
         let (account, region) = home(subject);
         let task = &subject.task;
         let role = task.task_role.clone().unwrap_or_default();
@@ -72,8 +105,7 @@ impl Inner {
         let caller = Caller::platform(TASKS, account, region);
         let answer = self.parts.platform.call::<op::AssumeRole>(caller, request).await?;
         let none = || Fault::server("InternalFailure", "no credentials were issued");
-        let credentials = answer.credentials.ok_or_else(none)?;
-        Ok(issued.insert(Issued { role, credentials }).value())
+        Ok(Issued { role, credentials: answer.credentials.ok_or_else(none)? })
     }
 }
 
@@ -92,7 +124,6 @@ impl Issued {
 /// AWS: the sentence of the service event. It is not worth asking again before the role is mended.
 fn refused(subject: &Subject, fault: &Fault) -> Answer {
     let task = &subject.task;
-    tracing::warn!(task = task.task_id, role = task.task_role, %fault, "a task's role could not be assumed");
     if fault.blame == base::Blame::Server {
         let message = "CredentialsV2Request: Credentials uninitialized for the task";
         return answer::coded(StatusCode::SERVICE_UNAVAILABLE, "CredentialsUninitialized", message);

@@ -8,7 +8,7 @@ use agent::Attached;
 use base::Timestamp;
 use core_lifecycle::{Assignment, ContainerObservation, ContainerSpec, Observation};
 
-use crate::credentials::Issued;
+use crate::credentials::Held;
 use crate::id::Ids;
 use crate::stats::Samples;
 
@@ -35,8 +35,8 @@ pub(crate) struct Subject {
     ids: Vec<String>,
     observation: Mutex<Arc<Observation>>,
     pub samples: Mutex<Samples>,
-    /// The last that were issued for its role. Held while new ones are made.
-    pub issued: tokio::sync::Mutex<Option<Issued>>,
+    /// Of its role, the last. Locked while new ones are made.
+    pub credentials: tokio::sync::Mutex<Option<Held>>,
     /// When a fault was last asked for, by container and path.
     pub asked: Mutex<HashMap<String, Timestamp>>,
     /// Faults are started and stopped one after another.
@@ -77,7 +77,7 @@ impl Known {
             ids: own,
             observation: Mutex::new(observation),
             samples: Mutex::default(),
-            issued: tokio::sync::Mutex::default(),
+            credentials: tokio::sync::Mutex::default(),
             asked: Mutex::default(),
             faults: tokio::sync::Mutex::default(),
         };

@@ -47,6 +47,24 @@ async fn a_role_that_does_not_trust_tasks_gives_none() {
     let message = answer["message"].as_str().unwrap();
     let sentence = "ECS was unable to assume the role 'arn:aws:iam::000000000000:role/app' that was provided";
     assert!(message.starts_with(sentence), "{message}");
+    // Mended, it is tried again, but not at once.
+    world.trust("ecs-tasks.amazonaws.com").await;
+    assert_eq!(world.send("GET", &url, "").await.0, 400);
+    pass(5);
+    assert_eq!(world.get(&url).await["RoleArn"], "arn:aws:iam::000000000000:role/app");
+}
+
+#[tokio::test]
+async fn what_was_issued_stays_good_until_its_end() {
+    let world = World::new();
+    world.role("ecs-tasks.amazonaws.com").await;
+    let url = world.open(&task())["web"]["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"].clone();
+    let first = world.get(&url).await;
+    world.trust("ec2.amazonaws.com").await;
+    pass(6 * 3_600 - 1);
+    assert_eq!(world.get(&url).await, first);
+    pass(1);
+    assert_eq!(world.send("GET", &url, "").await.0, 400);
 }
 
 #[tokio::test]

@@ -117,16 +117,21 @@ impl World {
 
     /// The role `app`, which `service` may assume.
     pub async fn role(&self, service: &str) {
-        let trust = format!(
-            r#"{{"Statement":{{"Effect":"Allow","Principal":{{"Service":"{service}"}},"Action":"sts:AssumeRole"}}}}"#
-        );
         let request = aws_iam::CreateRoleRequest {
             role_name: "app".into(),
-            assume_role_policy_document: trust,
+            assume_role_policy_document: trust(service),
             ..Default::default()
         };
-        let caller = Caller::platform("test", AccountId::default_account(), Region::default_region());
-        self.platform.call::<aws_iam::op::CreateRole>(caller, request).await.unwrap();
+        self.platform.call::<aws_iam::op::CreateRole>(caller(), request).await.unwrap();
+    }
+
+    /// From now on `service` may assume it, and nobody else.
+    pub async fn trust(&self, service: &str) {
+        let request = aws_iam::UpdateAssumeRolePolicyRequest {
+            role_name: "app".into(),
+            policy_document: trust(service),
+        };
+        self.platform.call::<aws_iam::op::UpdateAssumeRolePolicy>(caller(), request).await.unwrap();
     }
 
     /// Opens a task whose containers run; answers what its containers are told.
@@ -185,6 +190,16 @@ impl World {
             self.runtime.start_container(TASK, plan(name)).await.unwrap();
         }
     }
+}
+
+fn caller() -> Caller {
+    Caller::platform("test", AccountId::default_account(), Region::default_region())
+}
+
+fn trust(service: &str) -> String {
+    format!(
+        r#"{{"Statement":{{"Effect":"Allow","Principal":{{"Service":"{service}"}},"Action":"sts:AssumeRole"}}}}"#
+    )
 }
 
 /// A connection from an address.
