@@ -272,8 +272,9 @@ impl Gateway {
             return text(StatusCode::FORBIDDEN, refusal.text());
         }
         // AWS: newer clients sign the upgrade to a session, too; no operation is one.
-        let is_upgrade = request.headers().contains_key(http::header::UPGRADE);
-        if (is_upgrade || !self.inner.apis.claims(&request))
+        let upgrade = request.headers().get(http::header::UPGRADE);
+        let is_web_socket = upgrade.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        if (is_web_socket || !self.inner.apis.claims(&request))
             && let Some(endpoint) = self.inner.routes.find(request.uri().path())
         {
             return endpoint.handle(request, peer).await;

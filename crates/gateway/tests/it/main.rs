@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::clock::Clock;
-use gateway::{Admission, Auth, Gateway, GatewayOptions, Routes};
+use gateway::{Admission, Auth, Body, Endpoint, Gateway, GatewayOptions, Peer, Routes, text};
 use service::PlatformBuilder;
 use store::{Memory, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -35,7 +37,20 @@ async fn gateway_for(user: u32, options: GatewayOptions) -> (TcpListener, Gatewa
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let listen = listener.local_addr().unwrap();
     let admission = Admission { auth: Auth::Open, users: vec![user], is_open_to_all: false, listen };
-    (listener, Gateway::new(platform, Routes::default(), admission, options))
+    (listener, Gateway::new(platform, Routes::default().with("/", Arc::new(Page)), admission, options))
+}
+
+/// What answers where no API does.
+struct Page;
+
+impl Endpoint for Page {
+    fn handle<'a>(
+        &'a self,
+        _request: hyper::Request<hyper::body::Incoming>,
+        _peer: &'a Peer,
+    ) -> Pin<Box<dyn Future<Output = hyper::Response<Body>> + Send + 'a>> {
+        Box::pin(async { text(http::StatusCode::OK, "the page") })
+    }
 }
 
 /// Sends `bytes`, and answers what comes back until the gateway closes.
@@ -88,6 +103,21 @@ async fn a_client_that_has_said_everything_gets_its_answers() {
     let mut answers = String::new();
     stream.read_to_string(&mut answers).await.unwrap();
     assert_eq!(answers.matches("HTTP/1.1 ").count(), 20, "{answers}");
+}
+
+#[tokio::test]
+async fn a_signed_web_socket_is_no_operation() {
+    let ask = async |upgrade: &str| {
+        let request = format!(
+            "{HEAD}authorization: AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/ssmmessages/aws4_request, \
+             SignedHeaders=host, Signature=00\r\nx-amz-date: 20260101T000000Z\r\n{upgrade}content-length: 0\r\n\r\n"
+        );
+        exchange(GatewayOptions::default(), request.as_bytes()).await.contains("the page")
+    };
+    assert!(!ask("").await);
+    assert!(ask("upgrade: WebSocket\r\n").await);
+    // Some clients offer HTTP/2 with every request.
+    assert!(!ask("upgrade: h2c\r\n").await);
 }
 
 /// Asks who the holder of `key` and `token` is, in the form of a query API and of a JSON API.
