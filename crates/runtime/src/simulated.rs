@@ -198,6 +198,7 @@ impl Shared {
             restarts: 0,
             exit_reason: None,
             warnings: Vec::new(),
+            dropped_lines: 0,
         };
         task.record.containers.push(container.clone());
         if let Some(exit) = directions.exit {

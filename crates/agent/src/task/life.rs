@@ -35,6 +35,8 @@ pub(super) struct Life {
     /// The observation has news that were not noted down and reported.
     pub has_news: bool,
     shippers: JoinSet<()>,
+    /// Lines of each container that were dropped, as far as the log tells of them.
+    dropped: BTreeMap<String, u64>,
     /// Containers whose output is being shipped, and whose turn it is to do so.
     shipping: BTreeMap<String, Arc<Mutex<()>>>,
 }
@@ -52,6 +54,7 @@ impl Life {
             turn: None,
             has_news: false,
             shippers: JoinSet::new(),
+            dropped: BTreeMap::new(),
             shipping: BTreeMap::new(),
         }
     }
@@ -184,6 +187,7 @@ impl Life {
 
     /// Takes in what the runtime has recorded of a container, and ships its output.
     pub fn take_in(&mut self, record: &ContainerRecord) {
+        self.note_dropped(record);
         let Some(spec) = self.spec(&record.name) else { return };
         let (check, policy) = (spec.health_check.clone(), spec.restart.clone());
         let is_ending = self.phase() >= Phase::Stopping;
@@ -233,6 +237,23 @@ impl Life {
         }
         self.has_news |= *seen != before;
         self.ship(&record.name, &record.runtime_id, is_new && !is_first);
+    }
+
+    /// Says that lines were lost: in the non-blocking mode nothing else does. The runtime tells of few of
+    /// them, however many they are.
+    fn note_dropped(&mut self, record: &ContainerRecord) {
+        let lines = record.dropped_lines;
+        let known = self.dropped.entry(record.name.clone()).or_default();
+        if lines > *known {
+            *known = lines;
+            let container = &record.name;
+            tracing::warn!(
+                task = self.id,
+                container,
+                lines,
+                "lines of output were dropped: its buffer was full"
+            );
+        }
     }
 
     /// Ships a container's output; `is_again`: of a run that follows another, whose shipper may have

@@ -52,6 +52,8 @@ struct Container {
     memory_inactive_file_bytes: u64,
     memory_limit_bytes: u64,
     pids: u64,
+    #[serde(default)]
+    dropped_lines: u64,
     disk_read_bytes: u64,
     disk_written_bytes: u64,
     networks: BTreeMap<String, Traffic>,
@@ -76,6 +78,8 @@ struct Row {
     read: u64,
     written: u64,
     pids: u64,
+    /// Lines of output that found its buffer full.
+    dropped: u64,
 }
 
 pub async fn run(client: &Client, args: &StatsArgs) -> Result<ExitCode> {
@@ -146,6 +150,7 @@ fn row(task: &str, before: Option<&Container>, now: &Container) -> Row {
         read: now.disk_read_bytes,
         written: now.disk_written_bytes,
         pids: now.pids,
+        dropped: now.dropped_lines,
     }
 }
 
@@ -161,6 +166,7 @@ fn as_json(row: &Row) -> serde_json::Value {
         "diskReadBytes": row.read,
         "diskWrittenBytes": row.written,
         "pids": row.pids,
+        "droppedLines": row.dropped,
     })
 }
 
@@ -224,6 +230,7 @@ mod tests {
             memory_inactive_file_bytes: 1 << 20,
             memory_limit_bytes: 8 << 20,
             pids: 2,
+            dropped_lines: 0,
             disk_read_bytes: 0,
             disk_written_bytes: 0,
             networks: BTreeMap::new(),

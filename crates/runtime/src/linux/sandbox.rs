@@ -215,12 +215,19 @@ impl Sandbox {
     }
 
     fn take_in(&self, event: Event) {
-        if let Event::Exited { container, exit } = &event {
+        let note = |container: &str, change: &dyn Fn(&mut ContainerRecord)| {
             self.record.send_modify(|record| {
-                if let Some(known) = record.containers.iter_mut().find(|c| c.name == *container) {
-                    known.exit.get_or_insert_with(|| exit.clone());
+                if let Some(known) = record.containers.iter_mut().find(|c| c.name == container) {
+                    change(known);
                 }
             });
+        };
+        match &event {
+            Event::Exited { container, exit } => note(container, &|known| {
+                known.exit.get_or_insert_with(|| exit.clone());
+            }),
+            Event::Dropped { container, lines } => note(container, &|known| known.dropped_lines = *lines),
+            Event::Started { .. } | Event::SandboxLost { .. } => {}
         }
         self.tell(event);
     }
@@ -540,6 +547,7 @@ mod tests {
             restarts: 0,
             exit_reason: None,
             warnings: Vec::new(),
+            dropped_lines: 0,
         };
         let exit = Exit { code: 7, at: Timestamp::EPOCH, is_oom: false };
         let mut frames = encode(&Message::Answer { id: 2, result: Ok(Answer::Container(started)) });

@@ -32,6 +32,8 @@ pub(super) struct Container {
     /// `None` once reaped.
     pidfd: Option<OwnedFd>,
     output: Option<Output>,
+    /// Lines that runs before this one dropped.
+    pub(super) dropped_before: u64,
     /// Keeps its standard input open.
     _input: Option<OwnedFd>,
     pub(super) cgroup: Option<Cgroup>,
@@ -81,6 +83,7 @@ impl Container {
             pid: Some(pid),
             pidfd: Some(pidfd),
             output,
+            dropped_before: 0,
             _input: input,
             cgroup,
             confinement: None,
@@ -100,6 +103,7 @@ impl Container {
             pid: None,
             pidfd: None,
             output: None,
+            dropped_before: record.dropped_lines,
             _input: None,
             cgroup: None,
             confinement: None,
@@ -134,6 +138,11 @@ impl Container {
             output.attach(console).map_err(host)?;
         }
         Ok(Running { launched, output, input, warnings })
+    }
+
+    /// Lines that were dropped, of all its runs.
+    pub fn dropped(&self) -> u64 {
+        self.dropped_before + self.output.as_ref().map_or(0, Output::dropped)
     }
 
     pub fn pid(&self) -> u32 {

@@ -275,6 +275,7 @@ impl Shim {
                     Source::Children => self.reap_others(),
                 }
             }
+            self.tell_dropped();
             self.announce_exits();
             self.answer_output();
         }

@@ -170,9 +170,10 @@ impl Output {
             }
         }
         self.flush();
-        if self.dropped > 0 {
-            eprintln!("{} shim: {} lines of output were dropped", clock::wall(), self.dropped);
-        }
+    }
+
+    pub fn dropped(&self) -> u64 {
+        self.dropped
     }
 }
 

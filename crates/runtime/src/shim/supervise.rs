@@ -32,6 +32,7 @@ impl Shim {
             restarts: 0,
             exit_reason: None,
             warnings: container.warnings.clone(),
+            dropped_lines: 0,
         };
         self.containers.push(container);
         self.record.containers.push(record.clone());
@@ -68,6 +69,7 @@ impl Shim {
             warnings: container.warnings.clone(),
             ..old
         };
+        container.dropped_before = record.dropped_lines;
         container.waiting = std::mem::take(&mut self.containers[index].waiting);
         self.containers[index] = container;
         self.record.containers[index] = record.clone();
@@ -122,13 +124,31 @@ impl Shim {
     pub(super) fn reap(&mut self, index: usize) -> Result<(), RuntimeError> {
         let Some(Ended { code, is_oom }) = self.containers[index].reap()? else { return Ok(()) };
         let exit = Exit { code, at: clock::wall(), is_oom };
+        let lines = self.containers[index].dropped();
         let record = &mut self.record.containers[index];
+        if lines > record.dropped_lines {
+            record.dropped_lines = lines;
+            self.unsaved.push(Event::Dropped { container: record.name.clone(), lines });
+        }
         record.exit = Some(exit.clone());
         self.unsaved.push(Event::Exited { container: record.name.clone(), exit });
         self.containers[index].clean_up();
         // It may have hidden others that ended.
         self.reap_others();
         Ok(())
+    }
+
+    /// Tells of lines that were dropped, seldom enough that a flood of them is no flood of messages.
+    pub(super) fn tell_dropped(&mut self) {
+        for (container, record) in self.containers.iter().zip(&mut self.record.containers) {
+            let lines = container.dropped();
+            if lines > 0 && lines >= record.dropped_lines.saturating_mul(2) {
+                record.dropped_lines = lines;
+                if let Some(client) = &mut self.client {
+                    client.send(&Message::Event(Event::Dropped { container: record.name.clone(), lines }));
+                }
+            }
+        }
     }
 
     /// Kills what runs, removes mounts and control groups, records it.

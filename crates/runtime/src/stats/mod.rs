@@ -31,6 +31,7 @@ pub(crate) fn read(
         let mut figures = of(&group.stats(), &machine);
         figures.name.clone_from(&container.name);
         figures.networks = network::read(container.pid);
+        figures.dropped_lines = container.dropped_lines;
         Some(figures)
     });
     figures.collect()
@@ -59,6 +60,7 @@ fn of(stats: &launch::cgroup::Stats, machine: &Machine) -> ContainerStats {
         memory_detail: stats.memory_detail.clone(),
         pids: stats.pids.unwrap_or(0),
         pids_limit: stats.pids_limit,
+        dropped_lines: 0,
         disk_read_bytes: stats.disk_read_bytes.unwrap_or(0),
         disk_written_bytes: stats.disk_written_bytes.unwrap_or(0),
         networks: Default::default(),

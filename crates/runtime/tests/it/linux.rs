@@ -268,11 +268,25 @@ async fn a_container_that_must_not_wait_loses_lines_instead() {
     plan.output = Output::Dropping { limit_bytes: 1 << 20 };
     runtime.start_container(TASK, plan).await.unwrap();
     // It ends although nobody reads.
-    while !matches!(events.recv().await.expect("it ends"), Event::Exited { .. }) {}
+    let mut told = 0;
+    loop {
+        match events.recv().await.expect("it ends") {
+            Event::Dropped { container, lines } => {
+                assert!(container == "main" && lines > told, "{container} {lines} {told}");
+                told = lines;
+            }
+            Event::Exited { .. } => break,
+            _ => {}
+        }
+    }
     let output = fixture.output("main").await;
     assert!(output.starts_with("1\n2\n3\n"));
     let lines = output.lines().count();
     assert!((10_000..400_000).contains(&lines), "{lines}");
+    let record = runtime.state(TASK).await.unwrap().unwrap();
+    let dropped = record.container("main").unwrap().dropped_lines;
+    assert_eq!(dropped, told);
+    assert_eq!(dropped + lines as u64, 400_000, "each line is kept or counted");
     fixture.end().await;
 }
 

@@ -14,7 +14,7 @@ async fn exit_of(events: &mut mpsc::Receiver<Event>) -> core_lifecycle::Exit {
         match events.recv().await.expect("events go on") {
             Event::Exited { exit, .. } => return exit,
             Event::SandboxLost { reason } => panic!("{reason}"),
-            Event::Started { .. } => {}
+            Event::Started { .. } | Event::Dropped { .. } => {}
         }
     }
 }
