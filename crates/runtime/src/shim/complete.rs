@@ -10,7 +10,7 @@ use std::path::Path;
 use core_lifecycle::{Device, Namespace};
 use launch::cgroup::Hierarchies;
 use launch::defaults;
-use oci_spec::runtime::{LinuxNamespaceBuilder, LinuxNamespaceType, Spec};
+use oci_spec::runtime::{LinuxMemory, LinuxNamespaceBuilder, LinuxNamespaceType, Spec};
 use rustix::fs::{Mode, OFlags};
 
 use super::Config;
@@ -174,16 +174,17 @@ fn bring_init(spec: &mut Spec) -> Result<(), RuntimeError> {
 /// Takes away what this kernel does not count, as Docker does, and says so.
 fn count_swap(spec: &mut Spec, config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
-    let Ok(hierarchies) = Hierarchies::detect() else { return warnings };
+    let resources = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut());
+    let memory = resources.and_then(|resources| resources.memory_mut().as_mut());
+    let asks = |memory: &&mut LinuxMemory| memory.swap().is_some() || memory.swappiness().is_some();
+    let (Some(memory), Ok(hierarchies)) = (memory.filter(asks), Hierarchies::detect()) else {
+        return warnings;
+    };
     let is_v2 = hierarchies.is_unified();
     let counts = match (is_v2, hierarchies.v1_mount("memory"), &hierarchies.unified) {
         (true, _, Some(unified)) => unified.join(&config.cgroup).join("memory.swap.max").exists(),
         (false, Some(memory), _) => memory.join("memory.memsw.limit_in_bytes").exists(),
         _ => false,
-    };
-    let resources = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut());
-    let Some(memory) = resources.and_then(|resources| resources.memory_mut().as_mut()) else {
-        return warnings;
     };
     if memory.swap().is_some() && !counts {
         warnings.push("maxSwap ignored: this kernel does not count swap".to_owned());

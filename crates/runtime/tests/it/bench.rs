@@ -170,3 +170,35 @@ async fn figures() {
     );
     fixture.end().await;
 }
+
+/// As many tasks at the same time as `BOXSHIP_BENCH_TASKS` says, each with one container that runs on.
+#[tokio::test]
+async fn many_at_once() {
+    if std::env::var_os("BOXSHIP_BENCH").is_none() {
+        return;
+    }
+    let number = |name: &str| std::env::var_os(name).and_then(|text| text.to_str()?.parse::<u32>().ok());
+    let Some(fixture) = linux() else { return };
+    fixture.runtime.list().await.unwrap();
+    let begun = base::clock::wall();
+    let one = async |index: u32| {
+        let mut sandbox = fixture.sandbox();
+        sandbox.task = format!("{index:032x}");
+        sandbox.storage_gib = number("BOXSHIP_BENCH_STORAGE_GIB");
+        let task = sandbox.task.clone();
+        fixture.runtime.create_sandbox(sandbox).await.unwrap();
+        fixture.runtime.start_container(&task, fixture.plan("main", "exec sleep 1000")).await.unwrap();
+    };
+    let tasks = number("BOXSHIP_BENCH_TASKS").unwrap_or(50);
+    let mut waiting: Vec<_> = (0..tasks).map(|index| Box::pin(one(index))).collect();
+    std::future::poll_fn(|cx| {
+        waiting.retain_mut(|task| task.as_mut().poll(cx).is_pending());
+        if waiting.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    drop(waiting);
+    println!("{tasks} tasks: {:?}", base::clock::wall().since(begun));
+    let begun = base::clock::wall();
+    fixture.runtime.down().await.unwrap();
+    println!("and their end: {:?}", base::clock::wall().since(begun));
+}
