@@ -144,6 +144,8 @@ async fn a_task_outlives_its_shim() {
     for name in ["main", "other"] {
         runtime.output(TASK, name, Default::default()).await.unwrap();
     }
+    let mut reader = runtime::spool::Reader::new(&runtime.spool(TASK, "main"), Default::default());
+    reader.read(10, 1 << 20).unwrap();
     rustix::process::kill_process(shim(record.pid), rustix::process::Signal::KILL).unwrap();
     while !matches!(events.recv().await.expect("the loss is told"), Event::SandboxLost { .. }) {}
     let (main, other) =
@@ -151,6 +153,8 @@ async fn a_task_outlives_its_shim() {
     assert_eq!((main.unwrap().restarts, other.as_ref().unwrap().restarts), (1, 1));
     let state = runtime.state(TASK).await.unwrap().unwrap();
     assert_eq!((state.phase, state.containers.iter().all(|c| c.exit.is_none())), (SandboxPhase::Ready, true));
+    // It has run as far as its second line.
+    runtime.output(TASK, "main", reader.position()).await.unwrap();
     runtime.stop(TASK, "main", Signal::KILL, Duration::ZERO).await.unwrap();
     assert_eq!(fixture.output("main").await, "1\n2\n");
     // What was removed stays so.
