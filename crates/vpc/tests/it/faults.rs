@@ -132,14 +132,22 @@ fn latency_is_made_or_refused_by_name() {
     check(|bench| {
         let vpcs = bench.open();
         bench.ensure(&vpcs, "one", false);
-        let [a, b] = [5, 6].map(|last| bench.attach(&vpcs, "one", last));
-        let (delay, jitter) = (Duration::from_millis(300), Duration::ZERO);
+        let [a, b, c] = [5, 6, 7].map(|last| bench.attach(&vpcs, "one", last));
+        let (delay, jitter) = (Duration::from_secs(2), Duration::ZERO);
         let late = Fault::Latency { delay, jitter, sources: only(THERE), spared: Vec::new() };
         let started = bench.wait(vpcs.start_fault(at(5), late.clone()));
         if can_delay().unwrap() {
             started.unwrap();
             let server = inside(&b.netns, || UdpSocket::bind((THERE, 53)).unwrap());
+            let other = inside(&a.netns, || UdpSocket::bind(("172.31.0.5", 53)).unwrap());
             assert_eq!(arrive(&a.netns, &server, 1), 0, "it comes later");
+            // Neither others' packets nor those for others wait behind it.
+            assert_eq!(arrive(&b.netns, &other, 1), 1);
+            let third = inside(&c.netns, || UdpSocket::bind((ELSEWHERE, 53)).unwrap());
+            assert_eq!(arrive(&a.netns, &third, 1), 1);
+            server.set_nonblocking(false).unwrap();
+            server.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            assert_eq!(server.recv(&mut [0; 4]).unwrap(), 1, "it is late, not lost");
             stop(bench, &vpcs, at(5), FaultKind::Latency);
         } else {
             let error = started.unwrap_err();
