@@ -28,7 +28,7 @@ pub(super) struct Life {
     /// The ends of runs that are followed by another. To everybody else the container runs on.
     pub ended: BTreeMap<String, Exit>,
     pub works: Works,
-    /// What its containers start with; from the moment when the sandbox is made.
+    /// What its containers start with; from when the sandbox is made until all have started.
     pub ready: Option<Arc<Ready>>,
     /// Held while its first containers start.
     pub turn: Option<Arc<OwnedSemaphorePermit>>,
@@ -313,6 +313,7 @@ impl Life {
     /// From here on the task only ends: no end is followed by another start any more.
     pub fn begin_stop(&mut self, failure: Option<Failure>) {
         let now = self.shared.parts.clock.now();
+        self.release();
         for (name, exit) in std::mem::take(&mut self.ended) {
             if let Some(seen) = self.seen_mut(&name) {
                 seen.exit.get_or_insert(exit);
@@ -328,6 +329,12 @@ impl Life {
         }
         observation.execution_stopped_at.get_or_insert(first_exit.unwrap_or(now));
         self.set_phase(Phase::Stopping);
+    }
+
+    /// Gives up what only starts need: its turn, which others wait for, and values that were fetched.
+    pub fn release(&mut self) {
+        self.turn = None;
+        self.ready = None;
     }
 
     /// AWS: a task has started once all its containers have.

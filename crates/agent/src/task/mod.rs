@@ -114,6 +114,7 @@ impl Task {
             }
             Standing::Running if self.life.phase() == Phase::Preparing => {
                 self.life.note_start();
+                self.life.release();
                 self.life.set_phase(Phase::Running);
             }
             Standing::Starting | Standing::Running => {}

@@ -111,6 +111,19 @@ async fn a_container_that_cannot_start() {
 }
 
 #[tokio::test]
+async fn failed_starts_hold_up_no_other() {
+    let mut host = Host::new().await;
+    for number in 0..5 {
+        let id = format!("{number:032x}");
+        host.run(assignment(&id, &[("web", true, "explode")]));
+        host.phase(&id, Phase::Stopped).await;
+    }
+    host.run(assignment(TASK, &[("web", true, "")]));
+    host.phase(TASK, Phase::Running).await;
+    host.agent.close().await;
+}
+
+#[tokio::test]
 async fn stuck_tasks_hold_up_no_other() {
     let mut host = Host::new().await;
     let stuck: Vec<String> = (0..5).map(|n| format!("{n:032x}")).collect();
