@@ -26,7 +26,7 @@ fn promises_hold_in_every_history() {
     let seeds = one.map_or(0..count, |seed: u64| seed..seed + 1);
     let mut ends = BTreeMap::<String, u64>::new();
     for seed in seeds {
-        let run = std::panic::catch_unwind(|| history(seed));
+        let run = std::panic::catch_unwind(|| history(seed, None));
         match run {
             Ok(end) => *ends.entry(end).or_default() += 1,
             Err(cause) => {
@@ -43,11 +43,37 @@ fn promises_hold_in_every_history() {
     }
 }
 
+/// What a bad host does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Vice {
+    StartsInAnyOrder,
+    StopsInAnyOrder,
+    LosesExits,
+    RestartsWhatItStops,
+    SleepsForEver,
+}
+
+#[test]
+fn bad_hosts_are_found_out() {
+    let vices = [
+        Vice::StartsInAnyOrder,
+        Vice::StopsInAnyOrder,
+        Vice::LosesExits,
+        Vice::RestartsWhatItStops,
+        Vice::SleepsForEver,
+    ];
+    for vice in vices {
+        let is_found = |seed: &u64| std::panic::catch_unwind(|| history(*seed, Some(vice))).is_err();
+        assert!((0..HISTORIES).any(|seed| is_found(&seed)), "{vice:?} goes unseen");
+    }
+}
+
 /// Lets one task live; answers its stop code.
-fn history(seed: u64) -> String {
+fn history(seed: u64, vice: Option<Vice>) -> String {
     let chance = Chance::new(seed);
     let specs = specs(&mut chance.split("specs"));
     let mut world = World::new(specs, chance);
+    world.vice = vice;
     for _ in 0..STEPS {
         world.step();
     }
@@ -135,6 +161,7 @@ struct Owner {
 struct World {
     now: Timestamp,
     chance: Chance,
+    vice: Option<Vice>,
     specs: Vec<ContainerSpec>,
     /// The runtime.
     processes: BTreeMap<String, Process>,
@@ -152,6 +179,7 @@ impl World {
         World {
             now: Timestamp::from_secs(1_000),
             chance,
+            vice: None,
             host: Host {
                 note: observation(&specs),
                 checks: BTreeMap::new(),
@@ -231,6 +259,12 @@ impl World {
             }
             return;
         }
+        if self.vice == Some(Vice::StartsInAnyOrder) {
+            let specs = self.specs.clone();
+            let all = self.members(&specs).into_iter().filter(|member| member.run == Run::Waiting);
+            let names: Vec<String> = all.map(|member| member.spec.name.clone()).collect();
+            names.into_iter().for_each(|name| self.act(&specs, ("start", name, None)));
+        }
         loop {
             let specs = self.specs.clone();
             let members = self.members(&specs);
@@ -301,6 +335,9 @@ impl World {
 
     fn begin_stop(&mut self, failure: Option<Failure>) {
         for (name, exit) in std::mem::take(&mut self.host.ended) {
+            if self.vice == Some(Vice::RestartsWhatItStops) {
+                self.host.restarting.insert(name.clone());
+            }
             self.seen_mut(&name).exit.get_or_insert(exit);
         }
         self.host.note.failure = failure;
@@ -311,7 +348,11 @@ impl World {
 
     fn host_stops(&mut self) {
         let specs = self.specs.clone();
-        let names: Vec<String> = stoppable(&self.members(&specs)).into_iter().map(String::from).collect();
+        let names: Vec<String> = match self.vice {
+            Some(Vice::SleepsForEver) => Vec::new(),
+            Some(Vice::StopsInAnyOrder) => specs.iter().map(|spec| spec.name.clone()).collect(),
+            _ => stoppable(&self.members(&specs)).into_iter().map(String::from).collect(),
+        };
         for name in names {
             let needed = specs.iter().filter(|spec| spec.depends_on.iter().any(|d| d.container == name));
             for dependent in needed {
@@ -456,6 +497,7 @@ impl World {
                     self.host.ended.insert(spec.name.clone(), exit.clone());
                     seen.exit = None;
                 }
+                Some(_) if self.vice == Some(Vice::LosesExits) => seen.exit = None,
                 exit => seen.exit = exit.clone(),
             }
         }
