@@ -110,11 +110,8 @@ async fn what_a_container_is_given() {
 
 #[tokio::test]
 async fn what_a_container_is_given_over_runc() {
-    let runc = ["/usr/sbin/runc", "/usr/bin/runc"].into_iter().find(|p| std::path::Path::new(p).exists());
-    match runc.and_then(|runc| linux_with(Some(runc))) {
-        Some(fixture) => check_settings(fixture).await,
-        None => eprintln!("left out: runc"),
-    }
+    let Some(fixture) = over_runc() else { return };
+    check_settings(fixture).await;
 }
 
 #[tokio::test]
@@ -167,9 +164,42 @@ async fn an_init_process_reaps_and_passes_signals_on() {
     fixture.end().await;
 }
 
+fn over_runc() -> Option<Fixture> {
+    let runc = ["/usr/sbin/runc", "/usr/bin/runc"].into_iter().find(|p| std::path::Path::new(p).exists());
+    if runc.is_none() {
+        eprintln!("left out: runc");
+    }
+    runc.and_then(|runc| linux_with(Some(runc)))
+}
+
+/// An image has no program for it, and neither may the host have one.
+#[tokio::test]
+async fn an_init_process_over_runc_is_the_hosts_or_refused() {
+    let Some(fixture) = over_runc() else { return };
+    fixture.runtime.create_sandbox(fixture.sandbox()).await.unwrap();
+    let mut plan = fixture.plan("main", "test $$ != 1");
+    plan.linux.has_init = true;
+    match fixture.runtime.start_container(TASK, plan).await {
+        Ok(_) => assert_eq!(fixture.output("main").await, ""),
+        Err(RuntimeError::Unsupported(text)) => assert!(text.contains("initProcessEnabled"), "{text}"),
+        Err(error) => panic!("{error}"),
+    }
+    fixture.end().await;
+}
+
 #[tokio::test]
 async fn namespaces_of_the_task() {
     let Some(fixture) = linux() else { return };
+    check_namespaces_of_the_task(fixture).await;
+}
+
+#[tokio::test]
+async fn namespaces_of_the_task_over_runc() {
+    let Some(fixture) = over_runc() else { return };
+    check_namespaces_of_the_task(fixture).await;
+}
+
+async fn check_namespaces_of_the_task(fixture: Fixture) {
     let sandbox = TaskSandbox { pid_mode: Namespace::Task, ipc_mode: Namespace::Task, ..fixture.sandbox() };
     fixture.runtime.create_sandbox(sandbox).await.unwrap();
     let marker = "trap 'echo heard; exit 4' TERM; echo here > /dev/shm/here; echo ready; \
