@@ -102,6 +102,26 @@ fn namespaces() -> Option<Trouble> {
     fatal("the kernel has no network namespaces", "use a kernel with CONFIG_NET_NS")
 }
 
+/// Makes an interface in each mode, on a network of its own.
+fn networks() -> Vec<Finding> {
+    let place = format!("/run/boxship/doctor-{}", std::process::id());
+    let shown = |error: vpc::VpcError| format!("{:#}", anyhow::Error::new(error));
+    let mend = "modprobe -a veth bridge nf_tables nft_chain_nat nft_ct nft_fib_ipv4 nft_masq nft_nat";
+    match vpc::probe(Path::new(&place)) {
+        Ok(found) => {
+            let vpc = found.vpc.err().and_then(|e| fatal(shown(e), mend));
+            let bridge = found.bridge.err().and_then(|e| minor(shown(e), mend));
+            vec![
+                Finding { what: "network mode awsvpc", trouble: vpc },
+                Finding { what: "network mode bridge", trouble: bridge },
+            ]
+        }
+        // Not root, which is a finding of its own.
+        Err(_) if !rustix::process::geteuid().is_root() => Vec::new(),
+        Err(error) => vec![Finding { what: "networks", trouble: fatal(shown(error), mend) }],
+    }
+}
+
 /// Rules of other programs that drop what tasks send to the outside and what comes to their ports.
 fn firewall() -> Option<Trouble> {
     match vpc::firewalls() {
@@ -170,6 +190,7 @@ fn data(place: &Place) -> Option<Trouble> {
 /// Prints every finding; fails where real containers cannot run.
 pub fn run(place: &Place) -> ExitCode {
     let mut findings = containers();
+    findings.extend(networks());
     findings.push(Finding { what: "firewall", trouble: firewall() });
     findings.push(Finding { what: "network latency", trouble: latency() });
     findings.push(Finding { what: "names", trouble: names() });

@@ -54,6 +54,7 @@ mod interface;
 mod namespace;
 mod net;
 mod ports;
+mod probe;
 mod recover;
 mod spare;
 mod spec;
@@ -68,6 +69,7 @@ pub use files::{TaskFiles, task_files};
 pub use firewall::{Firewall, firewalls};
 pub use handle::Vpcs;
 pub use net::Transport;
+pub use probe::{Probe, probe};
 pub use spec::{
     Attached, BridgeShown, Bridged, BridgedSpec, DYNAMIC_PORTS, Ensured, Hears, HostRoute, InterfaceSpec,
     Inventory, PLATFORM, Publish, VpcKey, VpcSpec, VpcsConfig,

@@ -1,4 +1,4 @@
-//! Firewalls of the machine that are in the way, and whether their mends mend.
+//! What `doctor` asks: whether networks can be made, and firewalls that are in the way.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
@@ -58,5 +58,16 @@ fn docker_is_told_in_its_own_words() {
         );
         assert!(sh(&found[0].mend));
         assert_eq!(firewalls().unwrap(), []);
+    });
+}
+
+#[test]
+fn a_probe_makes_networks_and_leaves_nothing() {
+    check(|bench| {
+        let links = || std::fs::read_to_string("/proc/thread-self/net/dev").unwrap().lines().count();
+        let before = links();
+        let found = vpc::probe(&bench.run_dir).unwrap();
+        assert!(found.vpc.is_ok() && found.bridge.is_ok(), "{found:?}");
+        assert_eq!((links(), bench.run_dir.exists()), (before, false));
     });
 }
