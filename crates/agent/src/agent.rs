@@ -51,6 +51,8 @@ pub(crate) struct Shared {
     pub parts: Parts,
     pub notes: Notes,
     pub starts: Arc<Semaphore>,
+    /// Turns at checking health: after a restart of the agent all checks are due.
+    pub checks: Semaphore,
     /// Actors that are not waiting for anything to happen.
     busy: AtomicUsize,
     /// When actors that wait look again by themselves, by an id of the wait's own.
@@ -68,6 +70,9 @@ struct Tasks {
     forgotten: HashMap<Arc<str>, u64>,
     forgotten_order: VecDeque<Arc<str>>,
 }
+
+/// Health checks that run at the same time on a host; each is a process, and most take milliseconds.
+const PARALLEL_CHECKS: usize = 64;
 
 /// How often a reset looks whether tasks are gone.
 const FORGET_POLL: Duration = Duration::from_millis(5);
@@ -122,6 +127,7 @@ impl Agent {
         let found = notes.load()?;
         let shared = Arc::new(Shared {
             starts: Arc::new(Semaphore::new(parts.parallel_starts.max(1))),
+            checks: Semaphore::new(PARALLEL_CHECKS),
             busy: AtomicUsize::new(0),
             wakes: Mutex::default(),
             next_wake: AtomicU64::new(0),

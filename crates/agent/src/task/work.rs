@@ -88,6 +88,7 @@ impl Works {
     pub fn check(&mut self, shared: Arc<Shared>, what: Checked) {
         let name = what.container.clone();
         let work = self.scope.spawn(async move {
+            let _turn = shared.checks.acquire().await;
             let (runtime, clock) = (&*shared.parts.runtime, &shared.parts.clock);
             let result = check::run(runtime, clock, &what.task, &what.container, &what.check).await;
             Done::Checked(what.container, what.run, result)
