@@ -3,21 +3,28 @@
 //! ```text
 //! DIR/<task>/task.json           order, generation, observation
 //! DIR/<task>/<container>.shipped how far its output is shipped
-//! DIR/<task>/<container>-json.log  output under the `json-file` driver
+//! DIR/<task>/<container>-json.log  output under the `json-file` driver; outlives the rest for a while
 //! ```
 //!
 //! Invariant: files are replaced whole. They outlive every process; after a loss of power they
 //! may be older than what was reported, and the control plane's repeated orders mend that.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
+use base::{Timestamp, clock};
 use core_lifecycle::supervision::Checks;
 use core_lifecycle::{Assignment, Observation};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+/// AWS: how long the ECS agent keeps a stopped task's containers, and with them their `json-file` logs
+/// (`ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION`).
+const KEPT: Duration = Duration::from_secs(3 * 60 * 60);
 
 /// What the control plane wants of a task, as far as the agent has heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -53,7 +60,9 @@ pub(crate) struct Notes {
 impl Notes {
     pub fn open(dir: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(&dir)?;
-        Ok(Notes { dir })
+        let notes = Notes { dir };
+        notes.sweep(clock::wall());
+        Ok(notes)
     }
 
     /// Every task's note, by directory name. Broken ones are left alone and named in the log.
@@ -77,10 +86,43 @@ impl Notes {
         write(&dir.join("task.json"), note)
     }
 
+    /// Forgets a task, but for what the `json-file` driver wrote: that can still be read for [`KEPT`].
     pub fn remove(&self, id: &str) -> io::Result<()> {
-        match fs::remove_dir_all(self.dir.join(id)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        let dir = self.dir.join(id);
+        let entries = match fs::read_dir(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        let mut is_empty = true;
+        for entry in entries {
+            let entry = entry?;
+            if is_log(&entry.file_name()) {
+                is_empty = false;
+            } else {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        if is_empty {
+            return fs::remove_dir(dir);
+        }
+        self.sweep(clock::wall());
+        Ok(())
+    }
+
+    /// Removes logs of forgotten tasks that have been kept long enough.
+    fn sweep(&self, now: Timestamp) {
+        let Ok(entries) = fs::read_dir(&self.dir) else { return };
+        for dir in entries.flatten().map(|entry| entry.path()) {
+            if dir.join("task.json").exists() {
+                continue;
+            }
+            let files = fs::read_dir(&dir).into_iter().flatten().flatten();
+            let times = files.filter_map(|file| file.metadata().and_then(|data| data.modified()).ok());
+            let newest = times.max().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+            // An empty one is about to get its note.
+            if newest.is_some_and(|at| now.since(Timestamp::EPOCH).saturating_sub(at) > KEPT) {
+                let _ = fs::remove_dir_all(dir);
+            }
         }
     }
 
@@ -96,6 +138,11 @@ impl Notes {
     }
 }
 
+/// The `json-file` driver's, the current one or one that it has rotated.
+fn is_log(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| name.contains("-json.log"))
+}
+
 fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     match fs::read(path) {
         Ok(text) => serde_json::from_slice(&text).map(Some).map_err(io::Error::other),
@@ -109,4 +156,31 @@ fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
     new.push(".new");
     fs::write(&new, serde_json::to_vec(value).map_err(io::Error::other)?)?;
     fs::rename(&new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_outlive_their_task_for_a_while() {
+        let dir = tempfile::tempdir().unwrap();
+        let notes = Notes::open(dir.path().to_owned()).unwrap();
+        for id in ["with", "without"] {
+            fs::create_dir(dir.path().join(id)).unwrap();
+            fs::write(notes.shipped_path(id, "web"), "").unwrap();
+        }
+        let logs = [notes.log_file("with", "web"), dir.path().join("with/web-json.log.1.gz")];
+        logs.iter().for_each(|log| fs::write(log, "said").unwrap());
+        notes.remove("with").unwrap();
+        notes.remove("without").unwrap();
+        notes.remove("without").unwrap();
+        assert!(logs.iter().all(|log| log.exists()));
+        assert!(!notes.shipped_path("with", "web").exists());
+        assert!(!dir.path().join("without").exists());
+        fs::create_dir(dir.path().join("new")).unwrap();
+        notes.sweep(clock::wall() + KEPT + Duration::from_secs(60));
+        assert!(!dir.path().join("with").exists());
+        assert!(dir.path().join("new").exists(), "one that is only being made");
+    }
 }

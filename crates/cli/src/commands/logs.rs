@@ -145,19 +145,27 @@ impl Source {
         match &mut self.kept {
             Kept::Stream(follower) => follower.events(client).await,
             Kept::File { task, next } => {
-                let path = format!("/_boxship/output?task={task}&container={}&from={next}", self.container);
-                let answer = http::get(client.address(), &path).await?;
-                if !answer.status().is_success() {
-                    // Nothing was written yet, or all of it is gone.
-                    return Ok(Vec::new());
+                let mut lines = Vec::new();
+                loop {
+                    let path =
+                        format!("/_boxship/output?task={task}&container={}&from={next}", self.container);
+                    let answer = http::get(client.address(), &path).await?;
+                    if !answer.status().is_success() {
+                        // Nothing was written yet, or all of it is gone.
+                        return Ok(lines);
+                    }
+                    let part: Value = serde_json::from_slice(answer.body())?;
+                    *next = part["next"].as_u64().unwrap_or(*next);
+                    let before = lines.len();
+                    lines.extend(part["lines"].as_array().into_iter().flatten().map(|line| Line {
+                        at: line["time"].as_str().unwrap_or_default().to_owned(),
+                        text: line["log"].as_str().unwrap_or_default().trim_end_matches('\n').to_owned(),
+                    }));
+                    // An answer has a bound; what is left is in the next.
+                    if lines.len() == before {
+                        return Ok(lines);
+                    }
                 }
-                let part: Value = serde_json::from_slice(answer.body())?;
-                *next = part["next"].as_u64().unwrap_or(*next);
-                let lines = part["lines"].as_array().into_iter().flatten().map(|line| Line {
-                    at: line["time"].as_str().unwrap_or_default().to_owned(),
-                    text: line["log"].as_str().unwrap_or_default().trim_end_matches('\n').to_owned(),
-                });
-                Ok(lines.collect())
             }
         }
     }
