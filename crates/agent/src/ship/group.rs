@@ -23,9 +23,9 @@ impl Start {
             Multiline::Pattern(pattern) => ("awslogs-multiline-pattern", pattern, pattern.clone()),
             Multiline::Datetime(format) => ("awslogs-datetime-format", format, pattern_of(format)?),
         };
-        Regex::new(&pattern)
-            .map(Start)
-            .map_err(|error| format!("awslogs could not parse {option} option {text:?}: {error}"))
+        Regex::new(&pattern).map(Start).map_err(|error| {
+            format!("awslogs could not parse {option} option {text:?}: {}", last_line(&error))
+        })
     }
 
     fn begins(&self, line: &[u8]) -> bool {
@@ -33,13 +33,22 @@ impl Start {
     }
 }
 
+/// The cause alone, without the drawing that points at it: it goes into a stopped reason.
+fn last_line(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let line = text.lines().last().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}
+
 /// A regular expression for what a format of strftime prints.
+///
+/// AWS: the text between its letters is one already; Docker's manual writes `\[%b %d, %Y %H:%M:%S\]`.
 fn pattern_of(format: &str) -> Result<String, String> {
     let mut pattern = String::new();
     let mut letters = format.chars();
     while let Some(letter) = letters.next() {
         if letter != '%' {
-            pattern.push_str(&regex::escape(letter.encode_utf8(&mut [0; 4])));
+            pattern.push(letter);
             continue;
         }
         pattern.push_str(match letters.next() {
@@ -140,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_date_begins_an_event() {
-        let format = Multiline::Datetime("[%b %d, %Y %H:%M:%S]".to_owned());
+        let format = Multiline::Datetime(r"\[%b %d, %Y %H:%M:%S\]".to_owned());
         let text = ["[May 01, 2017 19:00:01] A message", "which goes on", "[May 32, 2017 19:00:01] no date"];
         assert_eq!(
             joined(&format, &text),
@@ -157,7 +166,7 @@ mod tests {
             (Multiline::Datetime("%".to_owned()), "has no meaning"),
         ] {
             let error = Start::new(&multiline).unwrap_err();
-            assert!(error.contains(said), "{error}");
+            assert!(error.contains(said) && !error.contains('\n'), "{error}");
         }
     }
 
