@@ -112,21 +112,23 @@ PULLS = {
                                 "exist or may require authorization: authorization failed: no basic auth credentials"),
     "access denied": (pull("REGISTRY/forbidden:1"), RESOLVE + "REGISTRY/forbidden:1: pull access denied"),
     "another platform": (pull("toolbox-arm"), MANIFEST + "image Manifest does not contain descriptor matching platform 'linux/amd64'"),
-    "nobody listens": (pull("127.0.0.1:1/closed:1"), RESOLVE + "127.0.0.1:1/closed:1: failed to do request: "),
-    "no such host": (pull("registry.invalid/web:1"), RESOLVE + "registry.invalid/web:1: failed to do request: "),
+    "nobody listens": (pull("127.0.0.1:1/closed:1"), RESOLVE + "127.0.0.1:1/closed:1: failed to do request: Get \"http://127.0.0.1:1/v2/closed/manifests/1\": dial tcp: "),
+    "no such host": (pull("registry.invalid/web:1"), RESOLVE + "registry.invalid/web:1: failed to do request: Get "),
     "a malformed name": (pull("UPPER/Case:1"), "CannotPullContainerError: invalid reference format"),
-    "too many requests": (pull("REGISTRY/busy:1"), "CannotPullContainerError: "),
-    "a server's error": (pull("REGISTRY/ill:1"), "CannotPullContainerError: "),
-    "a manifest that is none": (pull("REGISTRY/garbage:1"), "CannotPullContainerError: "),
-    "a blob of another digest": (pull("REGISTRY/false:1"), "CannotPullContainerError: "),
+    "too many requests": (pull("REGISTRY/busy:1"), RESOLVE + "REGISTRY/busy:1: unexpected status code http://REGISTRY/v2/busy/manifests/1: 429 "
+                          "Too Many Requests"),
+    "a server's error": (pull("REGISTRY/ill:1"), RESOLVE + "REGISTRY/ill:1: unexpected status code http://REGISTRY/v2/ill/manifests/1: 500 "),
+    "a manifest that is none": (pull("REGISTRY/garbage:1"), "CannotPullContainerError: ref pull has been retried 1 time(s): "),
+    "a blob of another digest": (pull("REGISTRY/false:1"), "CannotPullContainerError: ref pull has been retried 1 time(s): "),
 }
 INITIALIZATION = {
     "no log group": (awslogs("/nowhere"), STREAM + "ResourceNotFoundException: The specified log group does not exist."),
-    "a pattern that is none": (awslogs("/made", awslogs_create_group="true", awslogs_multiline_pattern="(["), LOGGER),
+    "a pattern that is none": (awslogs("/made", awslogs_create_group="true", awslogs_multiline_pattern="(["),
+                               LOGGER + 'awslogs could not parse awslogs-multiline-pattern option "([": '),
     "a log group's name that is none": (awslogs("bad group", awslogs_create_group="true"), STREAM + "InvalidParameterException"),
-    "no fluentd": (logs("fluentd", fluentd_address="127.0.0.1:1"), LOGGER + "Connection refused"),
-    "no syslog": (logs("syslog", syslog_address="tcp://127.0.0.1:1"), LOGGER + "Connection refused"),
-    "no syslog socket": (logs("syslog", syslog_address="unixgram:///nowhere/log"), LOGGER + "No such file"),
+    "no fluentd": (logs("fluentd", fluentd_address="127.0.0.1:1"), LOGGER + "dial tcp 127.0.0.1:1: connect: connection refused"),
+    "no syslog": (logs("syslog", syslog_address="tcp://127.0.0.1:1"), LOGGER + "dial tcp 127.0.0.1:1: connect: connection refused"),
+    "no syslog socket": (logs("syslog", syslog_address="unixgram:///nowhere/log"), LOGGER + "dial unixgram /nowhere/log: connect: no such file or directory"),
 }
 # One container that cannot start on an instance, and what it says of it.
 STARTS = {
@@ -135,16 +137,18 @@ STARTS = {
                             "found in $PATH: unknown"),
     "a command that is no program": (c(entryPoint=["/etc/passwd"]), {}, RUNC + 'unable to start container process: exec: "/etc/passwd": '
                                      "permission denied: unknown"),
-    "no such user": (c("true", user="nobody-here"), {}, CANNOT),
-    "no such group": (c("true", user="app:nobody-here"), {}, CANNOT),
+    "no such user": (c("true", user="nobody-here"), {}, CANNOT + "unable to find user nobody-here: no matching entries in passwd file"),
+    "no such group": (c("true", user="app:nobody-here"), {}, CANNOT + "unable to find group nobody-here: "),
     "a working directory that is a file": (c("true", workingDirectory="/etc/passwd"), {}, CANNOT),
     "a taken port": (c("true", portMappings=[{"containerPort": 80, "hostPort": "TAKEN"}]), {}, CANNOT + "Error response from daemon: driver "
                      "failed programming external connectivity"),
-    "no such shared volume": (c("true", **MOUNT), volume(scope="shared", autoprovision=False), CANNOT),
-    "no such device": (c("true", linuxParameters={"devices": [{"hostPath": "/dev/nope"}]}), {}, CANNOT),
+    "no such shared volume": (c("true", **MOUNT), volume(scope="shared", autoprovision=False), CANNOT + "get v: no such volume"),
+    "no such device": (c("true", linuxParameters={"devices": [{"hostPath": "/dev/nope"}]}), {},
+                       CANNOT + 'error gathering device information while adding custom device "/dev/nope": no such file'),
     "a file as a directory": (c("true", mountPoints=[{"sourceVolume": "v", "containerPath": "/etc/passwd/v"}]), {"volumes": [{"name": "v"}]},
-                              CANNOT),
-    "no such setting": (c("true", systemControls=[{"namespace": "net.core.nope", "value": "1"}]), {}, CANNOT),
+                              RUNC + "mount /etc/passwd/v: not a directory: unknown"),
+    "no such setting": (c("true", systemControls=[{"namespace": "net.core.nope", "value": "1"}]), {},
+                        RUNC + "set sysctl /sys/net/core/nope: no such file or directory: unknown"),
 }
 # Containers, the stop code, its reason, and by container its exit code and the beginning of its reason.
 ENDS = {
@@ -256,6 +260,7 @@ def test_cannot_initialize(server, tasks, case):
     task = stopped(server, tasks[case])
     assert task["stopCode"] == "TaskFailedToStart"
     begins(task["stoppedReason"], INITIALIZATION[case][1])
+    assert "\n" not in task["stoppedReason"]
     assert told(task)[0] is None
     assert "startedAt" not in task
 

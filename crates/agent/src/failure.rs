@@ -29,9 +29,7 @@ pub(crate) fn pull(error: &PullError) -> Failure {
             "pull image manifest has been retried 1 time(s): image Manifest does not contain descriptor \
              matching platform '{platform}'"
         ),
-        PullError::Unreachable { reference, cause } => {
-            resolve(reference, &format!("failed to do request: {cause}"))
-        }
+        PullError::Unreachable { reference, cause } => resolve(reference, cause),
         PullError::Broken { reference, cause } => {
             format!("ref pull has been retried 1 time(s): failed to extract layer of {reference}: {cause}")
         }

@@ -171,7 +171,7 @@ pub enum PullError {
     /// The image exists, for other platforms only.
     #[error("{reference} has no image for {platform}")]
     Platform { reference: String, platform: String },
-    /// The registry does not answer.
+    /// The registry does not answer; `cause` in containerd's words: `failed to do request: Get …`.
     #[error("{reference}: {cause}")]
     Unreachable { reference: String, cause: String },
     /// What the registry gave is not what the digest promised, or is no image.

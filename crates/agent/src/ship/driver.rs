@@ -147,6 +147,14 @@ impl Driver {
     }
 }
 
+/// A collector that does not answer, in the words of Go's `net`: `dial tcp 127.0.0.1:24224: connect:
+/// connection refused`.
+pub(super) fn dial(network: &str, to: &dyn std::fmt::Display, error: std::io::Error) -> std::io::Error {
+    let text = error.to_string().to_lowercase();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    std::io::Error::new(error.kind(), format!("dial {network} {to}: connect: {text}"))
+}
+
 /// Whether lines go anywhere.
 pub(crate) fn is_kept(logging: &Logging) -> bool {
     logging.driver != LogDriver::None

@@ -10,6 +10,7 @@ use runtime::spool::{Entry, Stream};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
 
+use super::driver::dial;
 use super::identity::Identity;
 
 const DEFAULT: &str = "127.0.0.1:24224";
@@ -65,8 +66,14 @@ impl Fluentd {
     pub async fn connect(&mut self) -> io::Result<()> {
         if self.connection.is_none() {
             self.connection = Some(match &self.address {
-                Address::Tcp(to) => Connection::Tcp(TcpStream::connect(to).await?),
-                Address::Unix(path) => Connection::Unix(UnixStream::connect(path).await?),
+                Address::Tcp(to) => {
+                    let stream = TcpStream::connect(to).await;
+                    Connection::Tcp(stream.map_err(|error| dial("tcp", to, error))?)
+                }
+                Address::Unix(path) => {
+                    let stream = UnixStream::connect(path).await;
+                    Connection::Unix(stream.map_err(|error| dial("unix", &path.display(), error))?)
+                }
             });
         }
         Ok(())

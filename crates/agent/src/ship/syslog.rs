@@ -11,6 +11,8 @@ use runtime::spool::{Entry, Stream};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UdpSocket, UnixDatagram, UnixStream};
 
+use super::driver::dial;
+
 /// Where syslog listens on a host that runs one.
 const LOCAL: [&str; 3] = ["/dev/log", "/var/run/syslog", "/var/run/log"];
 
@@ -181,7 +183,7 @@ fn address(text: &str) -> Result<Address, String> {
 async fn connect(address: &Address) -> io::Result<Connection> {
     let datagram = |path: &std::path::Path| {
         let socket = UnixDatagram::unbound()?;
-        socket.connect(path)?;
+        socket.connect(path).map_err(|error| dial("unixgram", &path.display(), error))?;
         Ok::<_, io::Error>(Connection::Datagram(socket))
     };
     match address {
@@ -197,10 +199,13 @@ async fn connect(address: &Address) -> io::Result<Connection> {
         },
         Address::Udp(to) => {
             let socket = UdpSocket::bind("0.0.0.0:0").await?;
-            socket.connect(to).await?;
+            socket.connect(to).await.map_err(|error| dial("udp", to, error))?;
             Ok(Connection::Udp(socket))
         }
-        Address::Tcp(to) => Ok(Connection::Tcp(TcpStream::connect(to).await?)),
+        Address::Tcp(to) => {
+            let stream = TcpStream::connect(to).await;
+            Ok(Connection::Tcp(stream.map_err(|error| dial("tcp", to, error))?))
+        }
     }
 }
 

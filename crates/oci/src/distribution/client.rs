@@ -130,7 +130,7 @@ impl Client {
             && answer.header("content-range").is_some_and(|range| range.starts_with(&start));
         if !goes_on {
             if answer.status() != StatusCode::OK {
-                return Err(asked.network(format!("unexpected status {}", answer.status())));
+                return Err(asked.unexpected(answer.status()));
             }
             download.restart()?;
         }
@@ -269,6 +269,12 @@ impl Asked<'_> {
         Error::Network { what: format!("failed to do request: Get {:?}", self.url()), detail: failure }
     }
 
+    /// AWS: containerd's words, `unexpected status code https://…: 429 Too Many Requests`.
+    fn unexpected(&self, status: StatusCode) -> Error {
+        let what = format!("unexpected status code {}", self.url());
+        Error::Network { what, detail: status.to_string() }
+    }
+
     fn unauthorized(&self, detail: &str) -> Error {
         Error::Unauthorized { what: self.reference.to_string(), detail: detail.to_owned() }
     }
@@ -279,7 +285,7 @@ impl Asked<'_> {
             StatusCode::NOT_FOUND => Err(Error::NotFound(self.reference.to_string())),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self
                 .unauthorized("pull access denied, repository does not exist or may require authorization")),
-            status => Err(self.network(format!("unexpected status {status}"))),
+            status => Err(self.unexpected(status)),
         }
     }
 }

@@ -144,8 +144,9 @@ fn chain(error: &dyn std::error::Error) -> String {
     let mut source = error.source();
     while let Some(cause) = source {
         let cause_text = cause.to_string();
-        // Some errors show their cause themselves.
-        if !text.contains(&cause_text) {
+        // Some errors show their cause themselves, in their own spelling.
+        let known = cause_text.split(" (os error").next().unwrap_or_default().to_lowercase();
+        if !text.to_lowercase().contains(&known) {
             text = format!("{text}: {cause_text}");
         }
         source = cause.source();
