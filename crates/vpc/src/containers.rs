@@ -173,9 +173,9 @@ impl Containers {
         wanted: &[Publish],
         seed: &str,
     ) -> Result<(), VpcError> {
-        let given = self.ports.of(container.address);
-        let is_missing = |publish: &&Publish| given_to(&given, publish) == 0;
-        let missing: Vec<Publish> = wanted.iter().filter(is_missing).copied().collect();
+        let given = given(self.ports.of(container.address), wanted);
+        let missing = wanted.iter().zip(given).filter(|(_, port)| *port == 0).map(|(publish, _)| *publish);
+        let missing: Vec<Publish> = missing.collect();
         let reserved = self.ports.reserve(&missing, seed)?;
         let targets = reserved.targets(container.address);
         bridge.publish(host, &targets).doing("leading ports to a container")?;
@@ -185,9 +185,8 @@ impl Containers {
 
     /// What a container has, with the ports that it was given.
     fn shown(&self, container: &Container, wanted: &[Publish]) -> Bridged {
-        let mut given = self.ports.of(container.address);
-        given.sort_unstable_by_key(|((_, number), _)| *number);
-        let ports = wanted.iter().map(|publish| Publish { host_port: given_to(&given, publish), ..*publish });
+        let given = given(self.ports.of(container.address), wanted);
+        let ports = wanted.iter().zip(given).map(|(publish, host_port)| Publish { host_port, ..*publish });
         Bridged { netns: container.file.clone(), address: container.address, ports: ports.collect() }
     }
 
@@ -246,14 +245,45 @@ fn listen_at(address: Ipv4Addr, link: Option<&str>) -> io::Result<TcpListener> {
     Ok(TcpListener::from(socket.as_fd().try_clone_to_owned()?))
 }
 
-/// The first host port of a row that leads to the ports of `publish`, or 0.
-fn given_to(given: &[(Port, u16)], publish: &Publish) -> u16 {
-    let leads = |number: u16| {
-        (0..publish.count).all(|offset| {
-            let port = (publish.transport, number.saturating_add(offset));
-            given.contains(&(port, publish.container_port.saturating_add(offset)))
-        })
+/// For each of `wanted` the first host port of a row that leads there, or 0; no port counts twice.
+fn given(mut there: Vec<(Port, u16)>, wanted: &[Publish]) -> Vec<u16> {
+    there.sort_unstable_by_key(|((_, number), _)| *number);
+    let mut find = |publish: &Publish| {
+        let row = |first: u16| {
+            (0..publish.count).map(move |offset| {
+                let port = (publish.transport, first.saturating_add(offset));
+                (port, publish.container_port.saturating_add(offset))
+            })
+        };
+        let fits = |first: &u16| {
+            (publish.host_port == 0 || publish.host_port == *first)
+                && row(*first).all(|one| there.contains(&one))
+        };
+        let first = there.iter().map(|((_, number), _)| *number).find(fits)?;
+        there.retain(|one| !row(first).any(|taken| taken == *one));
+        Some(first)
     };
-    let fits = |number: u16| (publish.host_port == 0 || publish.host_port == number) && leads(number);
-    given.iter().map(|((_, number), _)| *number).find(|number| fits(*number)).unwrap_or(0)
+    let mut ports = vec![0; wanted.len()];
+    // Fixed ones first: a dynamic one may not take what another asks for by number.
+    for is_fixed in [true, false] {
+        let of_kind = wanted.iter().zip(&mut ports).filter(|(one, _)| (one.host_port != 0) == is_fixed);
+        of_kind.for_each(|(publish, port)| *port = find(publish).unwrap_or(0));
+    }
+    ports
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Transport::Tcp;
+
+    #[test]
+    fn every_port_that_was_given_counts_once() {
+        let publish =
+            |container_port, host_port, count| Publish { transport: Tcp, container_port, host_port, count };
+        let there = vec![((Tcp, 40_001), 80), ((Tcp, 8080), 80), ((Tcp, 40_000), 80), ((Tcp, 50_001), 91)];
+        let check = |wanted: &[Publish], want: &[u16]| assert_eq!(given(there.clone(), wanted), want);
+        check(&[publish(80, 0, 1), publish(80, 8080, 1), publish(80, 0, 1)], &[40_000, 8080, 40_001]);
+        check(&[publish(80, 0, 2), publish(90, 0, 2), publish(91, 50_001, 1)], &[0, 0, 50_001]);
+    }
 }
