@@ -28,12 +28,13 @@ pub fn hold() -> Result<Holder, LaunchError> {
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(failed)?;
+    let heap = crate::plan::heap_start();
     let flags = (libc::CLONE_NEWPID | libc::CLONE_NEWIPC) as u64;
     match sys::clone3(flags, None).map_err(failed)? {
         Cloned::Child => {
             // Its copy of our end would keep it from hearing that we are gone.
             drop(ours);
-            child::hold(&theirs)
+            child::hold(&theirs, heap)
         }
         Cloned::Parent { pid, pidfd } => {
             let holder = Holder { pid, pidfd };

@@ -312,6 +312,20 @@ pub fn attach_device_program(group: BorrowedFd<'_>, program: BorrowedFd<'_>) -> 
     bpf(BPF_PROG_ATTACH, &attach).map(drop)
 }
 
+/// Gives the heap back, which begins at `start`, but for its first pages: a static program keeps its errno
+/// there. Whoever calls it never allocates again.
+pub fn release_heap(start: usize) {
+    const KEPT: usize = 64 * 1024;
+    const PAGE: usize = 64 * 1024;
+    let end = (start + KEPT).next_multiple_of(PAGE);
+    // SAFETY: asks where the heap ends.
+    let now = unsafe { libc::syscall(libc::SYS_brk, 0) };
+    if start > 0 && usize::try_from(now).is_ok_and(|now| now > end) {
+        // SAFETY: called in a clone that is past everything on the heap: it goes on with numbers on its stack.
+        unsafe { libc::syscall(libc::SYS_brk, end) };
+    }
+}
+
 /// Ends the clone without running anything that was meant for the parent's end.
 pub fn exit(code: i32) -> ! {
     // SAFETY: ends the process at once.

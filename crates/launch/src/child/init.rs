@@ -1,8 +1,8 @@
 //! The container's small first process: it is this clone itself, so an image needs no program for it.
 //! The container's program becomes its child.
 //!
-//! Invariant: it holds no descriptor, has no more rights than the program, and takes the program's exit
-//! code as its own.
+//! Invariant: it holds no descriptor and no heap, so nothing of other containers, has no more rights than the
+//! program, and takes the program's exit code as its own.
 
 use std::os::fd::AsRawFd;
 
@@ -14,8 +14,9 @@ use crate::plan::Program;
 use crate::report::{Outcome, Report, Step};
 use crate::sys::{self, Cloned};
 
-/// Splits into the first process, which does not return, and the one that executes the program.
-pub fn split(program: &Program) -> Outcome<()> {
+/// Splits into the first process, which does not return, and the one that executes the program. `heap` is
+/// where ours begins.
+pub fn split(program: &Program, heap: usize) -> Outcome<()> {
     let failed = Report::at(Step::Init);
     // Whoever loses a parent here comes to us, also where we are not the first of a PID namespace.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(&failed)?;
@@ -34,6 +35,7 @@ pub fn split(program: &Program) -> Outcome<()> {
             let _ = rustix::thread::set_name(c"init");
             identity::confine(program)?;
             sys::close_from(0).map_err(&failed)?;
+            sys::release_heap(heap);
             supervise(Some(pid))
         }
     }

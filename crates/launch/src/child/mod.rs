@@ -156,8 +156,8 @@ fn become_program(program: &Program, wiring: &Wiring<'_>) -> Outcome<()> {
     } else if !receive(channel).map_err(Report::at(Step::Gate))? {
         sys::exit(1);
     }
-    if program.has_init {
-        init::split(program)?;
+    if let Some(heap) = program.init {
+        init::split(program, heap)?;
     }
     identity::confine(program)?;
     let errno = sys::execve_vector(path, &wiring.args, &wiring.env);
@@ -179,7 +179,7 @@ fn await_starter() -> Outcome<()> {
 }
 
 /// The clone that holds namespaces: see [`crate::hold`]. Does not return.
-pub fn hold(channel: &OwnedFd) -> ! {
+pub fn hold(channel: &OwnedFd, heap: usize) -> ! {
     let _guard = NeverReturn;
     // Tied to the parent first: one that is gone by then never answers.
     let kill = rustix::process::Signal::KILL;
@@ -201,6 +201,7 @@ pub fn hold(channel: &OwnedFd) -> ! {
     if rustix::thread::set_capabilities(None, sets).is_err() || sys::close_from(0).is_err() {
         sys::exit(1);
     }
+    sys::release_heap(heap);
     init::supervise(None)
 }
 

@@ -110,7 +110,7 @@ impl Plan {
             domainname: own_name("domainname", spec.domainname(), &namespaces)?,
             oom_score_adj: process.oom_score_adj(),
             program: Program {
-                has_init: has_init(spec),
+                init: has_init(spec).then(heap_start),
                 ..Program::new(process, linux.seccomp().as_ref(), filter)?
             },
             namespaces,
@@ -162,6 +162,15 @@ impl ExecError {
             other => Self::Other { program, text: report::text(other) },
         }
     }
+}
+
+/// Where our heap begins; 0 where the kernel does not say.
+pub(crate) fn heap_start() -> usize {
+    /// Of the fields behind the name, which may contain anything.
+    const START_BRK: usize = 44;
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+    fields.split(' ').nth(START_BRK).and_then(|field| field.parse().ok()).unwrap_or(0)
 }
 
 fn has_init(spec: &Spec) -> bool {

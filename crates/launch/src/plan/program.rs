@@ -59,8 +59,8 @@ pub struct Program {
     pub filter: Filter,
     /// Its streams are a terminal of this size.
     pub terminal: Option<Size>,
-    /// It is the child of a small first process.
-    pub has_init: bool,
+    /// It is the child of a small first process. Where our heap begins, for that process to give it back.
+    pub init: Option<usize>,
 }
 
 /// What runc assumes when the environment has none.
@@ -99,7 +99,7 @@ impl Program {
             .console_size()
             .map(|size| Size { rows: side(size.height()), columns: side(size.width()) });
         Ok(Self {
-            has_init: false,
+            init: None,
             terminal: (process.terminal() == Some(true)).then(|| size.unwrap_or_default()),
             candidates: candidates(&name, process.env())?,
             name,

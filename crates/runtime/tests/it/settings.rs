@@ -348,3 +348,41 @@ async fn a_container_with_an_init_is_entered_and_starts_again() {
     }
     fixture.end().await;
 }
+
+/// Whether a process's memory holds these bytes.
+fn remembers(pid: u32, text: &str) -> bool {
+    use std::os::unix::fs::FileExt;
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let memory = std::fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    maps.lines().filter(|line| line.contains(" rw")).any(|line| {
+        let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
+        let [from, to] = [from, to].map(|text| u64::from_str_radix(text, 16).unwrap());
+        let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
+        let length = memory.read_at(&mut bytes, from).unwrap_or(0);
+        bytes[..length].windows(text.len()).any(|window| window == text.as_bytes())
+    })
+}
+
+/// A first process that is the shim's copy must not give away what the shim knew of others.
+#[tokio::test]
+async fn an_init_process_knows_nothing_of_others() {
+    const SECRET: &str = "a-secret-of-the-other-container";
+    let Some(fixture) = linux() else { return };
+    fixture.runtime.create_sandbox(fixture.sandbox()).await.unwrap();
+    let mut other = fixture.plan("other", "echo up; exec sleep 1000");
+    other.environment.insert("SECRET".to_owned(), SECRET.to_owned());
+    let other = fixture.runtime.start_container(TASK, other).await.unwrap();
+    // The shim keeps in mind how to enter it.
+    let command = ["/bin/true".to_owned()].to_vec();
+    let entered = fixture.runtime.exec(TASK, "other", runtime::ExecPlan { command, ..Default::default() }).await;
+    assert_eq!(entered.unwrap().control.wait().await.unwrap(), 0);
+    let mut plan = fixture.plan("main", "echo up; exec sleep 1000");
+    plan.linux.has_init = true;
+    let main = fixture.runtime.start_container(TASK, plan).await.unwrap();
+    for name in ["other", "main"] {
+        fixture.runtime.output(TASK, name, Default::default()).await.unwrap();
+    }
+    assert!(remembers(other.pid, SECRET), "this test looks where it should");
+    assert!(!remembers(main.pid, SECRET));
+    fixture.end().await;
+}
