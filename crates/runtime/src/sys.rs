@@ -257,3 +257,15 @@ pub(crate) fn pause_ms(milliseconds: u32) {
     // SAFETY: reads the structure; how long was left does not matter.
     unsafe { libc::nanosleep(&time, std::ptr::null_mut()) };
 }
+
+/// A program that must not go on when this process is gone. To be started from the first thread.
+pub(crate) fn dies_with_us(program: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: the clone makes one system call, which is async-signal-safe and touches no memory.
+    unsafe {
+        program.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        });
+    }
+}

@@ -1,5 +1,6 @@
 //! One task as the server sees it: its shim's connection and the newest record.
 
+use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use base::clock;
 use core_lifecycle::Exit;
-use launch::cgroup::{Cgroup, Hierarchies};
+use launch::cgroup::{Cgroup, CgroupError, Hierarchies};
 use tokio::net::unix::OwnedReadHalf;
 use tokio::sync::{oneshot, watch};
 
@@ -28,6 +29,10 @@ use crate::storage::disk;
 /// A shim that has been executed answers within milliseconds; one that does not in this time
 /// never will.
 pub(super) const SHIM_START: Duration = Duration::from_secs(20);
+
+/// How often a lost task is settled until that succeeds: a disk may be full for a while.
+const SETTLEMENTS: u32 = 600;
+const SETTLEMENT_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Sandbox {
     dir: TaskDir,
@@ -239,17 +244,21 @@ impl Sandbox {
         if !dir.sandbox().exists() {
             return;
         }
-        match blocking("settle a task", move || settle_on_disk(&dir, &cgroup)).await {
-            Ok(Some(record)) => {
-                let was_removed = self.record.borrow().phase == SandboxPhase::Removed;
-                let is_sudden = record.containers.iter().any(|c| c.exit_reason.is_some()) || !was_removed;
-                self.record.send_replace(record);
-                if is_sudden && !was_removed {
-                    self.tell(Event::SandboxLost { reason: "the task's shim died".to_owned() });
+        for _ in 0..SETTLEMENTS {
+            let (dir, cgroup) = (dir.clone(), cgroup.clone());
+            match blocking("settle a task", move || settle_on_disk(&dir, &cgroup)).await {
+                Ok(Some(record)) => {
+                    let was_removed = self.record.borrow().phase == SandboxPhase::Removed;
+                    self.record.send_replace(record);
+                    if !was_removed {
+                        self.tell(Event::SandboxLost { reason: "the task's shim died".to_owned() });
+                    }
+                    return;
                 }
+                Ok(None) => return,
+                Err(error) => tracing::warn!(task = self.task, %error, "a lost task cannot be settled"),
             }
-            Ok(None) => {}
-            Err(error) => tracing::warn!(task = self.task, %error, "a lost task cannot be settled"),
+            tokio::time::sleep(SETTLEMENT_PAUSE).await;
         }
     }
 
@@ -399,7 +408,14 @@ impl Sandbox {
         }
         let dir = self.dir.clone();
         let names: Vec<String> = self.record.borrow().containers.iter().map(|c| c.name.clone()).collect();
+        let group =
+            self.shared.upgrade().map(|shared| (shared.hierarchies.clone(), shared.cgroup_of(&self.task)));
         blocking("remove a task's root file systems", move || {
+            // A shim that was killed may have left another runtime's program at work, which came too late to
+            // be seen then.
+            if let Some((Some(hierarchies), group)) = group {
+                end(&hierarchies, &group)?;
+            }
             for name in names {
                 for part in ["rootfs", "oci"] {
                     record::remove_tree(&dir.container(&name).join(part))?;
@@ -471,9 +487,6 @@ fn settle_on_disk(dir: &TaskDir, cgroup: &Path) -> io::Result<Option<SandboxReco
         return Ok(Some(record));
     }
     if let Ok(hierarchies) = Hierarchies::detect() {
-        for container in &record.containers {
-            end(&hierarchies, &cgroup.join(&container.name))?;
-        }
         end(&hierarchies, cgroup)?;
     }
     settle(&mut record, clock::wall());
@@ -481,14 +494,36 @@ fn settle_on_disk(dir: &TaskDir, cgroup: &Path) -> io::Result<Option<SandboxReco
     Ok(Some(record))
 }
 
+/// Ends everything in a control group and in those below it, whoever made them, and removes them.
 fn end(hierarchies: &Hierarchies, path: &Path) -> io::Result<()> {
     let cgroup = Cgroup::open(hierarchies, path).map_err(io::Error::other)?;
-    if cgroup.directories().iter().any(|dir| dir.exists()) {
-        cgroup.kill_all().map_err(io::Error::other)?;
-        cgroup.remove().map_err(io::Error::other)?;
+    let directories: Vec<_> = cgroup.directories().into_iter().filter(|dir| dir.exists()).collect();
+    if directories.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let mut below = BTreeSet::new();
+    for entry in directories.iter().flat_map(std::fs::read_dir).flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            below.insert(entry.file_name());
+        }
+    }
+    for name in below {
+        end(hierarchies, &path.join(name))?;
+    }
+    // Another runtime's program may be at work in it still: what it adds is ended the next time.
+    let mut removed = Ok(());
+    for _ in 0..REMOVALS {
+        cgroup.kill_all().map_err(io::Error::other)?;
+        removed = cgroup.remove();
+        if !matches!(removed, Err(CgroupError::Busy { .. })) {
+            break;
+        }
+    }
+    removed.map_err(io::Error::other)
 }
+
+/// How often a control group is emptied and removed; once takes up to a second.
+const REMOVALS: u32 = 5;
 
 #[cfg(test)]
 mod tests {

@@ -237,6 +237,8 @@ impl External<'_> {
         let _ = File::create(self.log());
         let launch::Stdio { stdin, stdout, stderr } = stdio;
         command.stdin(Stdio::from(stdin)).stdout(Stdio::from(stdout)).stderr(Stdio::from(stderr));
+        // What it made after our end, nobody would know of.
+        crate::sys::dies_with_us(&mut command);
         match command.status() {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => {

@@ -57,6 +57,10 @@ impl Shim {
         let start: Option<Start> = read_json(&self.dir.container(name).join(START))
             .map_err(|e| RuntimeError::host("read start.json", e))?;
         let start = start.ok_or_else(|| RuntimeError::host("read start.json", "it is not there"))?;
+        if self.containers[index].pid.is_none() {
+            // The shim that it ended with had no time to.
+            self.containers[index].engine.delete();
+        }
         let mut container = Container::start(&self.dir, &self.config, &self.ground, &start)?;
         sys::trim_heap();
         let old = self.record.containers[index].clone();

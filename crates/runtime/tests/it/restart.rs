@@ -124,6 +124,7 @@ async fn a_shim_killed_meanwhile_leaves_one_truth() {
             (1, Some(_)) => {}
             other => panic!("{other:?}"),
         }
+        runtime.remove_sandbox(&task).await.unwrap();
         let hierarchies = launch::cgroup::Hierarchies::detect().unwrap();
         let group = options(fixture.dir.path(), None).cgroup.join(&task);
         assert!(!launch::cgroup::Cgroup::open(&hierarchies, &group).unwrap().exists(), "something is left");
