@@ -1,6 +1,6 @@
 //! Starting, stopping and finding faults, wherever they lie.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use crate::error::Doing;
@@ -139,6 +139,18 @@ pub fn forget_on_host(host: &mut Host, task: &str) -> io::Result<()> {
     let prefix = fault::prefix_of(&host.owner_of_faults(task));
     for table in host.nft.tables()?.into_iter().filter(|table| table.starts_with(&prefix)) {
         fault::delete(&mut host.nft, &table)?;
+    }
+    Ok(())
+}
+
+/// Every fault on the host's network of tasks that are not `known`.
+pub fn forget_unknown(host: &mut Host, known: &BTreeSet<String>) -> io::Result<()> {
+    let (first, last) = (host.owner_of_faults(""), fault::prefix_of(""));
+    for table in host.nft.tables()? {
+        let task = table.strip_prefix(&first).and_then(|rest| rest.split_once(&last)).map(|(task, _)| task);
+        if task.is_some_and(|task| !known.contains(task)) {
+            fault::delete(&mut host.nft, &table)?;
+        }
     }
     Ok(())
 }

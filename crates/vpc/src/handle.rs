@@ -103,6 +103,14 @@ impl Vpcs {
         self.worker.run(move |world| world.retain_bridged(|task| wanted.contains(task))).await
     }
 
+    /// Removes what is left of tasks that are not `known`, whatever their network mode.
+    ///
+    /// # Errors
+    /// As [`Vpcs::detach_bridged`].
+    pub async fn retain_tasks(&self, known: BTreeSet<String>) -> Result<(), VpcError> {
+        self.worker.run(move |world| world.retain_tasks(&known)).await
+    }
+
     /// A listening socket for `port` of [`crate::PLATFORM`] on the host, non-blocking. The last one
     /// opened for a port gets its connections. The socket itself has another port, because
     /// programs of the machine may have this one.

@@ -164,6 +164,18 @@ impl World {
         self.containers.attach(&mut self.host, &self.directory, spares, spec)
     }
 
+    /// Every step is tried; the first failure is the answer.
+    pub fn retain_tasks(&mut self, known: &BTreeSet<String>) -> Result<(), VpcError> {
+        let of_known = self.interfaces.values().filter(|one| known.contains(&one.spec.task));
+        let wanted: BTreeSet<String> = of_known.map(|one| one.spec.eni.clone()).collect();
+        let steps = [
+            self.retain(&wanted).map(drop),
+            self.retain_bridged(|task| known.contains(task)),
+            faults::forget_unknown(&mut self.host, known).doing("stopping faults of tasks that are gone"),
+        ];
+        steps.into_iter().collect()
+    }
+
     pub fn retain_bridged(&mut self, is_wanted: impl Fn(&str) -> bool) -> Result<(), VpcError> {
         self.containers.retain(&mut self.host, is_wanted)
     }

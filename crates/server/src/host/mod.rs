@@ -30,9 +30,9 @@ use vpc::{Vpcs, VpcsConfig};
 use crate::options::{Options, RuntimeChoice};
 
 pub use images::{ContentImages, NoImages};
-pub use pulls::Pulls;
 pub use logs::Sink;
 pub use network::{NoNetwork, VpcNetwork};
+pub use pulls::Pulls;
 use sessions::Recorded;
 
 /// Orders and reports under way between control plane and agent.
@@ -121,6 +121,7 @@ impl Host {
                     Arc::new(places.linux(limits, up.options.oci_runtime.clone())?);
                 let vpcs = places.vpcs(SPARE)?;
                 let network = VpcNetwork::new(vpcs.clone(), up.stop.clone());
+                network.sweep(&places.agent).await;
                 let tasks = endpoint::open(&up, runtime.clone(), network.clone())?;
                 network.serve_tasks(endpoint::serving(tasks.clone(), up.stop.clone()));
                 let parts = (runtime.clone(), network.clone() as Arc<dyn Network>, Arc::new(tasks) as _);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use core_addresses::Cidr;
 use vpc::{
-    BlackHole, Direction, Fault, FaultKind, FaultPlace, PLATFORM, Transport, VpcError, Vpcs, can_delay,
+    BlackHole, BridgedSpec, Direction, Fault, FaultKind, FaultPlace, PLATFORM, Transport, VpcError, Vpcs,
+    can_delay,
 };
 
 use crate::network::{Bench, check, greet, inside, is_closed, is_open, key, serve_once};
@@ -185,6 +186,38 @@ fn faults_of_the_host_go_with_their_task() {
         assert!(is_open(Ipv4Addr::LOCALHOST, 80));
         let vpcs = bench.open();
         assert!(bench.wait(vpcs.inventory()).unwrap().is_empty());
+        bench.wait(vpcs.down()).unwrap();
+    });
+}
+
+#[test]
+fn what_tasks_that_nobody_knows_have_left_goes() {
+    check(|bench| {
+        let vpcs = bench.open();
+        bench.ensure(&vpcs, "one", false);
+        bench.attach(&vpcs, "one", 5);
+        bench.attach(&vpcs, "one", 6);
+        let incoming = hole(Transport::Tcp, 80, Direction::Ingress);
+        let fault = Fault::BlackHole { hole: incoming, spared: Vec::new() };
+        for task in ["known", "lost"] {
+            let spec = BridgedSpec { task: task.into(), container: "web".into(), ports: Vec::new() };
+            bench.wait(vpcs.attach_bridged(spec)).unwrap();
+            start(bench, &vpcs, FaultPlace::Host { task: task.into() }, &fault);
+        }
+        drop(vpcs);
+        let vpcs = bench.open();
+        let known = ["known", "task-one-5"].map(String::from);
+        bench.wait(vpcs.retain_tasks(known.into())).unwrap();
+        let left = bench.wait(vpcs.inventory()).unwrap();
+        // The kernel is slower with links than with names.
+        let has = |name: &str| left.namespaces.iter().any(|file| file == name);
+        assert!(has("task-one-5") && !has("task-one-6"), "{left:?}");
+        assert_eq!(left.bridged.iter().map(|(task, _)| task.as_str()).collect::<Vec<_>>(), ["known"]);
+        let runs = |task: &str| {
+            let place = FaultPlace::Host { task: task.into() };
+            bench.wait(vpcs.is_fault_running(place, fault.kind())).unwrap()
+        };
+        assert!(runs("known") && !runs("lost"));
         bench.wait(vpcs.down()).unwrap();
     });
 }

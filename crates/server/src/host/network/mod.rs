@@ -7,7 +7,8 @@ mod faults;
 mod names;
 mod ports;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -61,6 +62,18 @@ impl VpcNetwork {
     /// Serves 169.254.170.2:80 to tasks from now on. Before that, their connections wait.
     pub fn serve_tasks(&self, tasks: ServeTasks) {
         self.doors.serve_tasks(tasks);
+    }
+
+    /// Removes what tasks have left of which the agent has no note in `notes`, as when the data
+    /// directory was put back to an earlier state. To be called before the agent is told of others.
+    pub async fn sweep(&self, notes: &Path) {
+        let entries = std::fs::read_dir(notes).into_iter().flatten().flatten();
+        let known: BTreeSet<String> =
+            entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        if let Err(error) = self.vpcs.retain_tasks(known).await {
+            let error = anyhow::Error::new(error);
+            tracing::warn!(error = %format_args!("{error:#}"), "interfaces of tasks that are gone cannot be removed");
+        }
     }
 
     /// What an operator should know about the network.
