@@ -312,16 +312,29 @@ pub fn attach_device_program(group: BorrowedFd<'_>, program: BorrowedFd<'_>) -> 
     bpf(BPF_PROG_ATTACH, &attach).map(drop)
 }
 
-/// Gives the heap back, which begins at `start`, but for its first pages: a static program keeps its errno
-/// there. Whoever calls it never allocates again.
+/// Gives the heap back, which begins at `start`. What a static program has of its thread at the heap's
+/// beginning, errno among it, stays; the rest of that page is wiped. Whoever calls it never allocates again.
 pub fn release_heap(start: usize) {
-    const KEPT: usize = 64 * 1024;
-    const PAGE: usize = 64 * 1024;
-    let end = (start + KEPT).next_multiple_of(PAGE);
-    // SAFETY: asks where the heap ends.
-    let now = unsafe { libc::syscall(libc::SYS_brk, 0) };
-    if start > 0 && usize::try_from(now).is_ok_and(|now| now > end) {
-        // SAFETY: called in a clone that is past everything on the heap: it goes on with numbers on its stack.
+    /// More than glibc keeps of a thread behind the thread's address; the first that is allocated behind that is
+    /// the allocator's own.
+    const THREAD: usize = if cfg!(target_arch = "x86_64") { 2560 } else { 8192 };
+    // SAFETY: asks for numbers: who this thread is, where the heap ends, how large a page is.
+    let (thread, now, page) = unsafe {
+        let page = libc::sysconf(libc::_SC_PAGESIZE);
+        (libc::pthread_self() as usize, libc::syscall(libc::SYS_brk, 0) as usize, page.max(4096) as usize)
+    };
+    if start == 0 || now <= start {
+        return;
+    }
+    let kept = if (start..now).contains(&thread) { thread + THREAD } else { start };
+    let end = kept.next_multiple_of(page);
+    if kept > start && end <= now {
+        // SAFETY: the range is within the heap, on which nothing is needed any more: this clone goes on with
+        // numbers on its stack.
+        unsafe { ptr::write_bytes(kept as *mut u8, 0, end - kept) };
+    }
+    if end < now {
+        // SAFETY: as above.
         unsafe { libc::syscall(libc::SYS_brk, end) };
     }
 }

@@ -375,7 +375,8 @@ async fn an_init_process_knows_nothing_of_others() {
     let other = fixture.runtime.start_container(TASK, other).await.unwrap();
     // The shim keeps in mind how to enter it.
     let command = ["/bin/true".to_owned()].to_vec();
-    let entered = fixture.runtime.exec(TASK, "other", runtime::ExecPlan { command, ..Default::default() }).await;
+    let entered =
+        fixture.runtime.exec(TASK, "other", runtime::ExecPlan { command, ..Default::default() }).await;
     assert_eq!(entered.unwrap().control.wait().await.unwrap(), 0);
     let mut plan = fixture.plan("main", "echo up; exec sleep 1000");
     plan.linux.has_init = true;
