@@ -95,6 +95,10 @@ async fn check_devices(fixture: &Fixture) {
     let number = format!("{},{}", rustix::fs::major(number), rustix::fs::minor(number));
     assert!(output.contains(&number), "{number}: {output}");
     assert!(output.contains("\nread\n") && output.contains("\nrefused\n"), "{output}");
+    let settings = LinuxSettings { gpus: vec![device.to_owned()], ..LinuxSettings::default() };
+    let script = format!("test -c {device} && (exec 3< {device}) && echo opened");
+    let (_, output) = run(fixture, "gpu", &script, with(settings)).await;
+    assert_eq!(output, "opened\n");
     let settings = LinuxSettings { is_privileged: true, ..LinuxSettings::default() };
     let script = "grep -E 'Seccomp:' /proc/self/status; (exec 3< DEVICE) && echo opened; \
                   mkdir /x && mount -t tmpfs x /x && echo mounted; test -w /proc/sys/kernel/hostname && echo shown";
