@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use core_lifecycle::Exit;
-use launch::cgroup::{Cgroup, Hierarchies};
+use launch::cgroup::{Cgroup, CgroupError, Hierarchies};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -77,6 +77,9 @@ struct Shared {
 /// Who listens to which task.
 #[derive(Default)]
 pub(crate) struct Listeners(Mutex<HashMap<String, mpsc::Sender<Event>>>);
+
+/// How often it is tried to remove the control group of all tasks; each takes up to a second.
+const REMOVALS: u32 = 20;
 
 /// More events than a task of ten containers can cause.
 const EVENTS: usize = 256;
@@ -267,7 +270,15 @@ impl Shared {
         blocking("remove the control group", move || {
             let hierarchies = Hierarchies::detect().map_err(std::io::Error::other)?;
             let cgroup = Cgroup::open(&hierarchies, &group).map_err(std::io::Error::other)?;
-            cgroup.remove().map_err(std::io::Error::other)
+            // A shim that has answered has yet to go, and its mounts with it: on a busy machine that takes
+            // longer than once.
+            let mut removed = cgroup.remove();
+            for _ in 1..REMOVALS {
+                if matches!(removed, Err(CgroupError::Busy { .. })) {
+                    removed = cgroup.remove();
+                }
+            }
+            removed.map_err(std::io::Error::other)
         })
         .await
     }
