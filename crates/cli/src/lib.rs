@@ -10,6 +10,7 @@ mod client;
 mod commands;
 mod demo;
 mod http;
+mod patience;
 mod place;
 mod push;
 mod screen;

@@ -10,17 +10,20 @@ use serde::{Deserialize, Serialize};
 /// The port that AWS emulators have taught everybody.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:4566";
 
+/// In the help of a command its own options come first, and these below.
+const HEADING: &str = "Which server";
+
 /// Options that every command takes.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Place {
     /// Address of the one port [default: 127.0.0.1:4566]
-    #[arg(long, global = true, env = "BOXSHIP_LISTEN", value_name = "ADDRESS:PORT")]
+    #[arg(long, global = true, help_heading = HEADING, env = "BOXSHIP_LISTEN", value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
     /// Where everything is kept [default: /var/lib/boxship for root, ~/.local/state/boxship for others]
-    #[arg(long, global = true, env = "BOXSHIP_DATA_DIR", value_name = "DIR")]
+    #[arg(long, global = true, help_heading = HEADING, env = "BOXSHIP_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Options as a TOML file; its keys are the long options' names [default: /etc/boxship.toml]
-    #[arg(long, global = true, env = "BOXSHIP_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, help_heading = HEADING, env = "BOXSHIP_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 

@@ -66,7 +66,10 @@ pub async fn run(client: &Client, command: ImageCommand) -> Result<ExitCode> {
             steps.end();
             println!("{name}");
         }
-        ImageCommand::Make(args) => make(&args)?,
+        ImageCommand::Make(args) => {
+            make(&args)?;
+            println!("{}", args.archive.display());
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::find;
 use crate::client::{Client, refused_with};
 use crate::http;
+use crate::patience::{Patience, is_away};
 use crate::screen::{Color, paint};
 
 const POLL: Duration = Duration::from_millis(200);
@@ -74,6 +75,8 @@ impl Follower {
             };
             let page = match client.call::<GetLogEvents>(request).await {
                 Err(error) if refused_with(&error, "ResourceNotFoundException") => return Ok(lines),
+                // What is read already is not read again.
+                Err(error) if is_away(&error) && !lines.is_empty() => return Ok(lines),
                 other => other?,
             };
             let events = page.events.unwrap_or_default();
@@ -117,12 +120,19 @@ pub async fn run(client: &Client, args: &LogsArgs) -> Result<ExitCode> {
     let mut sources = sources(client, &task, args.container.as_deref()).await?;
     let width = sources.iter().map(|source| source.container.len()).max().unwrap_or_default();
     let has_several = sources.len() > 1;
+    let mut patience = Patience::default();
     loop {
-        let is_over = !args.follow
-            || find::describe(client, &cluster, &arn).await?.is_none_or(|task| find::is_stopped(&task));
+        let Some(is_over) = patience.with(is_over(client, &cluster, &arn, args.follow).await).await? else {
+            continue;
+        };
         for (nth, source) in sources.iter_mut().enumerate() {
             let prefix = format!("{:width$} |", source.container);
-            for line in source.lines(client).await? {
+            let lines = loop {
+                if let Some(lines) = patience.with(source.lines(client).await).await? {
+                    break lines;
+                }
+            };
+            for line in lines {
                 if args.json {
                     let (at, container, message) = (line.at, &source.container, line.text);
                     println!("{}", json!({ "time": at, "container": container, "message": message }));
@@ -140,6 +150,11 @@ pub async fn run(client: &Client, args: &LogsArgs) -> Result<ExitCode> {
     }
 }
 
+/// Whether no more comes than what is there now.
+async fn is_over(client: &Client, cluster: &str, arn: &str, follow: bool) -> Result<bool> {
+    Ok(!follow || find::describe(client, cluster, arn).await?.is_none_or(|task| find::is_stopped(&task)))
+}
+
 impl Source {
     async fn lines(&mut self, client: &Client) -> Result<Vec<Line>> {
         match &mut self.kept {
@@ -149,7 +164,10 @@ impl Source {
                 loop {
                     let path =
                         format!("/_boxship/output?task={task}&container={}&from={next}", self.container);
-                    let answer = http::get(client.address(), &path).await?;
+                    let answer = match http::get(client.address(), &path).await {
+                        Err(error) if is_away(&error) && !lines.is_empty() => return Ok(lines),
+                        other => other?,
+                    };
                     if !answer.status().is_success() {
                         // Nothing was written yet, or all of it is gone.
                         return Ok(lines);

@@ -10,6 +10,7 @@ pub(crate) mod ps;
 pub(crate) mod run;
 mod stats;
 mod status;
+mod stop;
 
 use std::process::ExitCode;
 
@@ -24,7 +25,7 @@ pub enum Command {
     /// Print what to set so that the AWS CLI and every SDK find Boxship: eval "$(boxship env)"
     Env(env::EnvArgs),
     /// Say whether the server runs, and what it runs
-    Status,
+    Status(status::StatusArgs),
     /// Run an image as a Fargate task and follow its log
     Run(run::RunArgs),
     /// Run a command in a running container; a shell where none is given
@@ -33,6 +34,8 @@ pub enum Command {
     Ps(ps::PsArgs),
     /// Print a task's log
     Logs(logs::LogsArgs),
+    /// Stop tasks, and wait until they have stopped
+    Stop(stop::StopArgs),
     /// Print everything that the API says of a task
     Inspect(inspect::InspectArgs),
     /// Show what containers use
@@ -48,11 +51,12 @@ pub async fn run(command: Command, place: &Place) -> Result<ExitCode> {
     let client = Client::new(place.address());
     match command {
         Command::Env(args) => env::run(&args, place),
-        Command::Status => status::run(&client).await,
+        Command::Status(args) => status::run(&client, &args).await,
         Command::Run(args) => run::run(&client, args).await,
         Command::Exec(args) => exec::run(&client, args).await,
         Command::Ps(args) => ps::run(&client, &args).await,
         Command::Logs(args) => logs::run(&client, &args).await,
+        Command::Stop(args) => stop::run(&client, &args).await,
         Command::Inspect(args) => inspect::run(&client, &args).await,
         Command::Stats(args) => stats::run(&client, &args).await,
         Command::Image(command) => image::run(&client, command).await,

@@ -33,13 +33,20 @@ pub async fn run(client: &Client, args: &PsArgs) -> Result<ExitCode> {
             tasks.extend(find::tasks(client, &cluster, "STOPPED").await?);
         }
     }
+    // The newest first, of whatever cluster.
+    tasks.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.task_arn.cmp(&b.task_arn)));
     if args.json {
         let rows: Vec<_> = tasks.iter().map(json).collect();
         println!("{}", serde_json::to_string_pretty(&rows)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let rows: Vec<_> = tasks.iter().map(row).collect();
-    table(&["TASK", "CLUSTER", "DEFINITION", "STATUS", "HEALTH", "AGE", "ADDRESS", "IMAGE"], &rows);
+    let mut headings = vec!["TASK", "CLUSTER", "DEFINITION", "STATUS", "HEALTH", "AGE", "ADDRESS", "IMAGE"];
+    let mut rows: Vec<_> = tasks.iter().map(row).collect();
+    if args.all {
+        headings.push("REASON");
+        rows.iter_mut().zip(&tasks).for_each(|(row, task)| row.push(reason(task)));
+    }
+    table(&headings, &rows);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -94,8 +101,34 @@ fn place(task: &Task) -> String {
     all.join(" ")
 }
 
+/// Why it has stopped, in a line's room; `boxship inspect` has all of it.
+fn reason(task: &Task) -> String {
+    const ROOM: usize = 100;
+    let reason = task.stopped_reason.as_deref().unwrap_or_default();
+    let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+    if reason.chars().count() <= ROOM {
+        return reason;
+    }
+    reason.chars().take(ROOM - 1).chain(['\u{2026}']).collect()
+}
+
+/// The containers' images, each once: `busybox ×10, nginx`.
+fn images(task: &Task) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for image in task.containers.iter().flatten().filter_map(|container| container.image.as_deref()) {
+        match counts.iter_mut().find(|(known, _)| *known == image) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((image, 1)),
+        }
+    }
+    let shown = counts.into_iter().map(|(image, count)| match count {
+        1 => image.to_owned(),
+        _ => format!("{image} \u{d7}{count}"),
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
 fn row(task: &Task) -> Vec<String> {
-    let images = task.containers.iter().flatten().filter_map(|container| container.image.clone());
     vec![
         find::id(task).to_owned(),
         find::last(task.cluster_arn.as_deref()).to_owned(),
@@ -104,7 +137,7 @@ fn row(task: &Task) -> Vec<String> {
         health(task),
         age(task),
         place(task),
-        images.collect::<Vec<_>>().join(", "),
+        images(task),
     ]
 }
 

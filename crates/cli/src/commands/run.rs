@@ -17,6 +17,7 @@ use crate::client::{Client, refused_with};
 use crate::commands::logs::Follower;
 use crate::commands::ps::address;
 use crate::http;
+use crate::patience::Patience;
 use crate::screen::Steps;
 
 const ROLE: &str = "boxship-run";
@@ -258,11 +259,12 @@ async fn follow(client: &Client, args: &RunArgs, task: &Running, steps: &Steps) 
     }
     steps.end();
     let mut log = Follower::new(LOG_GROUP, &task.stream());
+    let mut patience = Patience::default();
     loop {
-        let state = describe(client, task).await?;
+        let Some(state) = patience.with(describe(client, task).await).await? else { continue };
         let is_over = state.last_status.as_deref() == Some("STOPPED");
         // Once more after the end: the last lines come before the state does.
-        log.print(client).await?;
+        while patience.with(log.print(client).await).await?.is_none() {}
         if is_over {
             // Quiet is for programs that ran: one that did not says why.
             let has_run = state.containers.iter().flatten().any(|container| container.exit_code.is_some());
@@ -291,8 +293,9 @@ async fn wait(
     steps: &Steps,
     is_enough: impl Fn(&str) -> bool,
 ) -> Result<ecs::Task> {
+    let mut patience = Patience::default();
     loop {
-        let task = describe(client, running).await?;
+        let Some(task) = patience.with(describe(client, running).await).await? else { continue };
         let status = task.last_status.clone().unwrap_or_default();
         if is_enough(&status) {
             return Ok(task);
