@@ -13,7 +13,7 @@ if ! aws iam get-role --role-name ecsTaskExecutionRole >/dev/null 2>&1; then
 fi
 container() { # name, essential, script
   cat <<JSON
-{"name":"$1","image":"$image","essential":$2,"entryPoint":["/bin/sh","-c"],"command":["$3"],
+{"name":"$1","image":"$image","essential":$2,"entryPoint":["/bin/sh","-c"],"command":["$3"],"stopTimeout":2,
  "mountPoints":[{"sourceVolume":"metrics","containerPath":"/metrics"}],
  "logConfiguration":{"logDriver":"awslogs","options":{"awslogs-group":"/ecs/ten","awslogs-region":"us-east-1",
    "awslogs-stream-prefix":"ecs","awslogs-create-group":"true"}}}
@@ -24,7 +24,7 @@ containers=$(container app true 'until [ -e /metrics/shipped ]; do sleep 0.2; do
 for n in 1 2 3 4 5 6 7 8; do
   containers+=",$(container "worker$n" false "echo worker$n load=$n > /metrics/worker$n.part; mv /metrics/worker$n.part /metrics/worker$n; sleep 600")"
 done
-shipper='until [ $(ls /metrics/worker* | grep -vc part) = 8 ]; do sleep 0.2; done; cat /metrics/worker*; touch /metrics/shipped; sleep 600'
+shipper='until [ $(ls /metrics | grep -c worker.$) = 8 ]; do sleep 0.2; done; cat /metrics/worker*; touch /metrics/shipped; sleep 600'
 containers+=",$(container shipper false "$shipper")"
 definition=$(mktemp)
 cat >"$definition" <<JSON

@@ -61,3 +61,28 @@ pub async fn post(address: SocketAddr, path: &str, body: &serde_json::Value) -> 
 pub(crate) fn host(address: SocketAddr) -> String {
     format!("localhost:{}", address.port())
 }
+
+/// A value as a query string has it.
+pub(crate) fn escaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' | b':' | b'@' => {
+                text.push(char::from(byte));
+            }
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn only_what_a_query_cannot_have_is_escaped() {
+        assert_eq!(escaped("localhost:4566/web@sha256:0a"), "localhost:4566/web@sha256:0a");
+        assert_eq!(escaped("a b&c=\u{e9}"), "a%20b%26c%3D%C3%A9");
+    }
+}

@@ -20,4 +20,4 @@ pub use commands::{Command, run};
 pub use demo::demo;
 pub use http::{get, post};
 pub use place::{DEFAULT_LISTEN, Place, RunFile, default_listen, invoking_user, listen_option};
-pub use screen::Steps;
+pub use screen::{Color, Steps, paint};

@@ -27,6 +27,9 @@ const CHUNK: usize = 8 << 20;
 /// Pushes the archive's one image as `name` (`hello:latest`); the repository is made where it is
 /// missing. Answers the image's name for task definitions.
 pub async fn push(client: &Client, archive: &Path, name: &str, steps: &Steps) -> Result<String> {
+    // As `run` and task definitions have it, too: localhost:4566/hello:latest.
+    let registry = format!("{}/", http::host(client.address()));
+    let name = name.strip_prefix(&registry).unwrap_or(name);
     let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
     let file = File::open(archive).with_context(|| format!("cannot read {}", archive.display()))?;
     let request = CreateRepositoryRequest { repository_name: repository.to_owned(), ..Default::default() };

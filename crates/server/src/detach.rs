@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -18,9 +18,17 @@ const POLL: Duration = Duration::from_millis(20);
 pub async fn run(place: &Place) -> Result<ExitCode> {
     let arguments = std::env::args_os().skip(1).filter(|argument| argument != "--detach");
     let (run, log) = start(place, arguments.collect()).await?;
-    crate::greet(&run);
-    println!("  log: {}", log.display());
+    greet(&run, &log);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What people see: there is no terminal for Ctrl-C.
+fn greet(run: &RunFile, log: &Path) {
+    let port = run.listen.port();
+    println!("Boxship {} is ready on http://localhost:{port} ({} runtime)", run.version, run.runtime);
+    let listen = cli::listen_option(port);
+    println!("  next:  eval \"$(boxship{listen} env)\"   then   aws ecs list-clusters");
+    println!("  `boxship down` ends it and all tasks; its log: {}", log.display());
 }
 
 /// Starts a server with these arguments. Answers what it says of itself, and where it logs.

@@ -5,7 +5,7 @@ use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use cli::Place;
+use cli::{Color, Place, RunFile, paint};
 
 /// One finding: what was looked at, whether it is fine, and the mend where it is not.
 struct Finding {
@@ -168,6 +168,13 @@ fn port(place: &Place) -> Option<Trouble> {
     let address = place.address();
     match std::net::TcpListener::bind(address) {
         Ok(_) => None,
+        // The place's own server.
+        Err(error)
+            if error.kind() == std::io::ErrorKind::AddrInUse
+                && RunFile::read(&place.data_dir()).is_some_and(|run| run.listen == address) =>
+        {
+            None
+        }
         Err(error) => minor(
             format!("{address} cannot be listened on: {error}"),
             "a Boxship that runs has it (`boxship status`); or choose another with --listen",
@@ -198,9 +205,11 @@ pub fn run(place: &Place) -> ExitCode {
     findings.push(Finding { what: "data directory", trouble: data(place) });
     for finding in &findings {
         match &finding.trouble {
-            None => println!("ok    {}", finding.what),
+            None => println!("{}    {}", paint("ok", Color::Good), finding.what),
             Some(trouble) => {
-                let mark = if trouble.is_fatal { "no   " } else { "note " };
+                let (mark, color) =
+                    if trouble.is_fatal { ("no   ", Color::Bad) } else { ("note ", Color::Pending) };
+                let mark = paint(mark, color);
                 println!("{mark} {}: {}\n        mend: {}", finding.what, trouble.what, trouble.mend);
             }
         }

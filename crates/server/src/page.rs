@@ -83,22 +83,44 @@ impl Page {
 
     fn row(task: &Task) -> String {
         let containers = task.containers.iter().flatten();
-        let images: Vec<_> = containers.clone().filter_map(|c| c.image.as_deref()).map(escape).collect();
+        let mut images: Vec<_> = containers.clone().filter_map(|c| c.image.as_deref()).map(escape).collect();
+        images.dedup();
         let status = escape(task.last_status.as_deref().unwrap_or_default());
+        let code = containers.clone().find_map(|container| container.exit_code);
+        let code = code.map_or_else(String::new, |code| format!(" ({code})"));
+        // A class that colors nothing, and no text, where there is no health check.
+        let health = task.health_status.as_deref().filter(|health| *health != "UNKNOWN").unwrap_or_default();
+        let health = escape(health);
         let reason = escape(task.stopped_reason.as_deref().unwrap_or_default());
+        let created = task.created_at.map_or_else(String::new, |at| escape(&at.iso8601()));
         format!(
-            "<tr><td><code>{}</code></td><td>{}</td><td>{}</td><td class=\"{status}\">{status}</td><td>{}</td><td>{reason}</td></tr>",
+            "<tr><td><code title=\"{created}\">{}</code></td><td>{}</td><td>{}</td>\
+             <td class=\"{status}\">{status}{code}</td><td class=\"{health}\">{health}</td>\
+             <td>{}</td><td>{}</td><td>{reason}</td></tr>",
             last(task.task_arn.as_ref()),
             last(task.cluster_arn.as_ref()),
             last(task.task_definition_arn.as_ref()),
+            Page::place(task),
             images.join(", "),
         )
+    }
+
+    /// Its address, and the ports of the host that lead to it.
+    fn place(task: &Task) -> String {
+        let details = task.attachments.iter().flatten().flat_map(|a| a.details.iter().flatten());
+        let addresses = details.filter(|detail| detail.name.as_deref() == Some("privateIPv4Address"));
+        let addresses = addresses.filter_map(|detail| detail.value.as_deref()).map(escape);
+        let bindings = task.containers.iter().flatten().flat_map(|c| c.network_bindings.iter().flatten());
+        let ports = bindings.filter_map(|binding| {
+            Some(format!(":{}\u{2192}{}", binding.host_port?, binding.container_port?))
+        });
+        addresses.chain(ports).collect::<Vec<_>>().join(" ")
     }
 
     async fn render(&self) -> String {
         let tasks = self.tasks().await;
         let rows: String = if tasks.is_empty() {
-            String::from("<tr><td colspan=\"6\">None yet. Try one of the commands below.</td></tr>")
+            String::from("<tr><td colspan=\"8\">None yet. Try one of the commands below.</td></tr>")
         } else {
             tasks.iter().map(Page::row).collect()
         };
@@ -118,11 +140,15 @@ impl Page {
                 format!("<li>{} <small>{} operations</small></li>", service.api.id, service.operations.len())
             })
             .collect();
+        let instance = options.instance.as_ref().map_or_else(String::new, |instance| {
+            format!(", an instance of the cluster {}", escape(&instance.cluster))
+        });
         include_str!("page.html")
             .replace("{{version}}", env!("CARGO_PKG_VERSION"))
             .replace("{{listen}}", &cli::listen_option(options.listen.port()))
             .replace("{{port}}", &options.listen.port().to_string())
             .replace("{{runtime}}", options.runtime.name())
+            .replace("{{instance}}", &instance)
             .replace("{{data}}", &escape(&options.data_dir.display().to_string()))
             .replace("{{services}}", &services.concat())
             .replace("{{warnings}}", &warnings)

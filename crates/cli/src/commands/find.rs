@@ -64,6 +64,10 @@ pub async fn tasks(client: &Client, cluster: &str, desired: &str) -> Result<Vec<
 
 /// The task that is meant, and its cluster. Tasks that run go before those that have stopped.
 pub async fn find(client: &Client, named: &str, cluster: Option<&str>) -> Result<(String, Task)> {
+    // Every id begins with nothing.
+    if named.is_empty() {
+        bail!("no task is named: `boxship ps` lists those that run");
+    }
     let in_arn = named.split(":task/").nth(1).and_then(|resource| resource.split('/').next());
     let clusters = clusters(client, cluster.or(in_arn)).await?;
     for cluster in &clusters {

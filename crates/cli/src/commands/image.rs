@@ -42,7 +42,7 @@ pub struct LoadArgs {
 pub struct PushArgs {
     /// The archive
     file: PathBuf,
-    /// Repository and tag: hello:latest
+    /// Repository and tag: hello:latest, or localhost:4566/hello:latest
     name: String,
 }
 
@@ -122,7 +122,7 @@ async fn load(client: &Client, args: &LoadArgs) -> Result<()> {
     let file = File::open(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
     let remaining = file.metadata()?.len();
     let path = match &args.name {
-        Some(name) => format!("/_boxship/images?name={name}"),
+        Some(name) => format!("/_boxship/images?name={}", http::escaped(name)),
         None => String::from("/_boxship/images"),
     };
     let request = Request::post(path)
