@@ -16,7 +16,7 @@ mod push;
 mod screen;
 
 pub use client::{Client, Refused};
-pub use commands::{Command, run};
+pub use commands::{Command, reason, run};
 pub use demo::demo;
 pub use http::{get, post};
 pub use place::{DEFAULT_LISTEN, Place, RunFile, default_listen, invoking_user, listen_option};

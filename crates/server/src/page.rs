@@ -91,7 +91,7 @@ impl Page {
         // A class that colors nothing, and no text, where there is no health check.
         let health = task.health_status.as_deref().filter(|health| *health != "UNKNOWN").unwrap_or_default();
         let health = escape(health);
-        let reason = escape(task.stopped_reason.as_deref().unwrap_or_default());
+        let reason = escape(&cli::reason(task));
         let created = task.created_at.map_or_else(String::new, |at| escape(&at.iso8601()));
         format!(
             "<tr><td><code title=\"{created}\">{}</code></td><td>{}</td><td>{}</td>\

@@ -12,6 +12,8 @@ mod stats;
 mod status;
 mod stop;
 
+pub use ps::reason;
+
 use std::process::ExitCode;
 
 use anyhow::Result;

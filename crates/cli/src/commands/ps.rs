@@ -44,7 +44,7 @@ pub async fn run(client: &Client, args: &PsArgs) -> Result<ExitCode> {
     let mut rows: Vec<_> = tasks.iter().map(row).collect();
     if args.all {
         headings.push("REASON");
-        rows.iter_mut().zip(&tasks).for_each(|(row, task)| row.push(reason(task)));
+        rows.iter_mut().zip(&tasks).for_each(|(row, task)| row.push(shortened(reason(task))));
     }
     table(&headings, &rows);
     Ok(ExitCode::SUCCESS)
@@ -101,15 +101,26 @@ fn place(task: &Task) -> String {
     all.join(" ")
 }
 
-/// Why it has stopped, in a line's room; `boxship inspect` has all of it.
-fn reason(task: &Task) -> String {
+/// Why it has stopped: the task's reason, and a container's where it says more.
+pub fn reason(task: &Task) -> String {
+    let stopped = task.stopped_reason.as_deref().unwrap_or_default();
+    let mut reasons = task.containers.iter().flatten().filter_map(|container| container.reason.as_deref());
+    let reason = match reasons.find(|reason| !stopped.contains(reason)) {
+        Some(reason) if stopped.is_empty() => reason.to_owned(),
+        // Most important first, where only one line is shown.
+        Some(reason) => format!("{reason} ({stopped})"),
+        None => stopped.to_owned(),
+    };
+    reason.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// In a line's room; `boxship inspect` has all of it.
+fn shortened(text: String) -> String {
     const ROOM: usize = 100;
-    let reason = task.stopped_reason.as_deref().unwrap_or_default();
-    let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
-    if reason.chars().count() <= ROOM {
-        return reason;
+    if text.chars().count() <= ROOM {
+        return text;
     }
-    reason.chars().take(ROOM - 1).chain(['\u{2026}']).collect()
+    text.chars().take(ROOM - 1).chain(['\u{2026}']).collect()
 }
 
 /// The containers' images, each once: `busybox ×10, nginx`.
