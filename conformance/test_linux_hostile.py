@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import hashlib
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -94,12 +95,20 @@ def remains(server, task_ids):
     return [text for text in texts if any(task in text for task in task_ids)]
 
 
+def processes(server, arn):
+    task = arn.rsplit("/", 1)[1]
+    [figures] = json.loads(server.get(f"/_boxship/stats?task={task}"))["tasks"]
+    return sum(container["pids"] for container in figures["containers"])
+
+
 @pytest.mark.parametrize("case", MISDEEDS)
 def test_only_itself(server, neighbor, tasks, case):
     _, _, _, code, lines = MISDEEDS[case]
     arn = tasks[case]
     if code is None:
         running(server, arn)
+        if case == "forks without end":
+            wait_for(lambda: processes(server, arn) > 4000, 60, "meeting the limit of 4,096 processes")
         if lines is not None:
             wait_for(lambda: log(server, "hostile", arn) == lines, 30, f"printing {lines}")
         server.client("ecs").stop_task(task=arn)
