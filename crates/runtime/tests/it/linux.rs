@@ -287,6 +287,12 @@ async fn a_container_that_must_not_wait_loses_lines_instead() {
     let dropped = record.container("main").unwrap().dropped_lines;
     assert_eq!(dropped, told);
     assert_eq!(dropped + lines as u64, 400_000, "each line is kept or counted");
+    runtime.restart_container(TASK, "main").await.unwrap();
+    while !matches!(events.recv().await.expect("it ends again"), Event::Exited { .. }) {}
+    let record = runtime.state(TASK).await.unwrap().unwrap();
+    let main = record.container("main").unwrap();
+    let kept = fixture.output("main").await.lines().count() as u64;
+    assert_eq!((main.restarts, main.dropped_lines + kept), (1, 800_000), "of both runs");
     fixture.end().await;
 }
 
