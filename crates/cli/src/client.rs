@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use base::clock;
 use base::{AccountId, Fault, Region, Secret};
 use bytes::Bytes;
@@ -68,6 +68,9 @@ impl Client {
         let protocol = protocol.context("an API without a protocol that is built")?;
         let request = wire::encode_request(protocol, api, operation, &input)?;
         let answer = http::send(self.address, self.signed(api.signing_name, request)?).await?;
+        if let Some(refusal) = http::forbidden(&answer) {
+            bail!("{refusal}");
+        }
         let mut output = O::Output::default();
         let status = answer.status().as_u16();
         match wire::decode_response(protocol, operation, status, answer.headers(), answer.body(), &mut output)

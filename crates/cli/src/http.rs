@@ -62,6 +62,14 @@ pub(crate) fn host(address: SocketAddr) -> String {
     format!("localhost:{}", address.port())
 }
 
+/// What the server says to somebody whom it does not serve: a line of text, not an API's answer.
+pub(crate) fn forbidden(answer: &Response<Bytes>) -> Option<String> {
+    let is_text =
+        answer.headers().get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    let is_ours = answer.status() == hyper::StatusCode::FORBIDDEN && is_text;
+    is_ours.then(|| String::from_utf8_lossy(answer.body()).trim().to_owned())
+}
+
 /// A value as a query string has it.
 pub(crate) fn escaped(value: &str) -> String {
     let mut text = String::with_capacity(value.len());

@@ -41,12 +41,18 @@ impl Loader {
     }
 
     /// Stores the archive's images under `?name=`, or under their own names.
-    pub async fn load(&self, request: Request<Incoming>) -> Result<Value> {
-        if let Some(why) = self.refusal {
-            bail!("{why}");
-        }
+    pub async fn load(&self, mut request: Request<Incoming>) -> Result<Value> {
         let name = wire::form_value(request.uri().query().unwrap_or_default().as_bytes(), "name");
-        let asked = name.filter(|name| !name.is_empty()).map(|name| name.parse::<Reference>()).transpose()?;
+        let name = name.filter(|name| !name.is_empty());
+        let asked = match self.refusal {
+            Some(why) => Err(anyhow::anyhow!(why)),
+            None => name.map(|name| name.parse::<Reference>()).transpose().map_err(Into::into),
+        };
+        if asked.is_err() {
+            // A client that is still writing would find a broken pipe, and not read why.
+            ignore(request.body_mut()).await;
+        }
+        let asked = asked?;
         let archive = self.receive(request.into_body()).await?;
         let (blobs, handle) = (self.blobs.clone(), Handle::current());
         let taken = tokio::task::spawn_blocking(move || {
@@ -84,6 +90,11 @@ impl Loader {
         std::io::Seek::rewind(&mut file)?;
         Ok(file)
     }
+}
+
+/// Takes a body to its end, or to where its client stops.
+async fn ignore(body: &mut Incoming) {
+    while let Ok(Some(Ok(_))) = tokio::time::timeout(IDLE, body.frame()).await {}
 }
 
 fn records(asked: Option<&Reference>, top: &[(Vec<String>, Digest)], store: &Store) -> Result<Vec<Loaded>> {

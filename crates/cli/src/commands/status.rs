@@ -19,6 +19,9 @@ pub struct StatusArgs {
 
 pub async fn run(client: &Client, args: &StatusArgs) -> Result<ExitCode> {
     let answer = http::get(client.address(), "/_boxship/health").await?;
+    if let Some(refusal) = http::forbidden(&answer) {
+        bail!("{refusal}");
+    }
     if !answer.status().is_success() {
         bail!("{} answers {}: {}", client.address(), answer.status(), String::from_utf8_lossy(answer.body()));
     }
