@@ -187,6 +187,10 @@ fn sizes(spec: &Spec) -> Result<(), Flaw> {
         None => None,
         Some(text) => Some(size::cpu_units(text).ok_or(Flaw::TaskCpu)?),
     };
+    // AWS: other than for Fargate, whose pairs are checked with the memory, 0.125 to 192 vCPU.
+    if !spec.needs_fargate() && cpu.is_some_and(|cpu| !size::EC2_CPU.contains(&cpu)) {
+        return Err(Flaw::TaskCpu);
+    }
     let memory = match &spec.memory {
         None => None,
         Some(text) => Some(size::memory_mib(text).ok_or(Flaw::TaskMemory)?),

@@ -12,6 +12,9 @@ use super::ports::{self, PortFlaw};
 use crate::state::container::ContainerDefinition;
 use crate::state::definition::Spec;
 
+/// AWS: of a restart policy.
+const MAX_IGNORED_CODES: usize = 50;
+
 /// Why a container definition is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ContainerFlaw {
@@ -35,6 +38,8 @@ pub enum ContainerFlaw {
     Timeout { what: &'static str, container: String },
     #[error("the 'restartAttemptPeriod' setting for container '{0}' must be between 60 and 1800")]
     AttemptPeriod(String),
+    #[error("the 'ignoredExitCodes' setting for container '{0}' can have at most 50 codes")]
+    IgnoredCodes(String),
     #[error(transparent)]
     Port(#[from] PortFlaw),
     #[error(transparent)]
@@ -159,6 +164,10 @@ fn numbers(container: &ContainerDefinition, spec: &Spec) -> Result<(), Container
         && policy.restart_attempt_period.is_some_and(|secs| !(60..=1800).contains(&secs))
     {
         return Err(ContainerFlaw::AttemptPeriod(String::from(container.name())));
+    }
+    let ignored = container.restart_policy.as_ref().and_then(|policy| policy.ignored_exit_codes.as_ref());
+    if ignored.is_some_and(|codes| codes.len() > MAX_IGNORED_CODES) {
+        return Err(ContainerFlaw::IgnoredCodes(String::from(container.name())));
     }
     Ok(())
 }

@@ -2,6 +2,9 @@
 //!
 //! AWS: <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html>
 
+/// CPU units that a task may have on an instance.
+pub const EC2_CPU: std::ops::RangeInclusive<u32> = 128..=196_608;
+
 /// CPU units from `256`, `.25 vCPU`, `1 vcpu`.
 pub fn cpu_units(text: &str) -> Option<u32> {
     measured(text, "vcpu")

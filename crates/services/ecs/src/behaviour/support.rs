@@ -47,7 +47,6 @@ fn volume(v: &Volume) -> Option<String> {
     let docker = docker_volume_configuration.as_ref();
     let is_local =
         docker.and_then(|docker| docker.driver.as_deref()).is_none_or(|name| matches!(name, "" | "local"));
-    let is_shared = docker.and_then(|docker| docker.scope.as_deref()) == Some("shared");
     let has_options =
         docker.and_then(|docker| docker.driver_opts.as_ref()).is_some_and(|options| !options.is_empty());
     let members = [
@@ -56,8 +55,8 @@ fn volume(v: &Volume) -> Option<String> {
         ("fsxWindowsFileServerVolumeConfiguration", fsx_windows_file_server_volume_configuration.is_some()),
         ("configuredAtLaunch", *configured_at_launch == Some(true)),
         ("dockerVolumeConfiguration.driver", !is_local),
-        // A volume of the task's is a plain directory.
-        ("dockerVolumeConfiguration.driverOpts with scope task", has_options && !is_shared),
+        // A volume is a plain directory, in either scope.
+        ("dockerVolumeConfiguration.driverOpts", has_options),
     ];
     let (member, _) = members.into_iter().find(|(_, is_set)| *is_set)?;
     Some(format!("volumes.{member} (volume '{}')", name.as_deref().unwrap_or_default()))

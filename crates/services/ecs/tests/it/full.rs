@@ -135,7 +135,7 @@ fn supervision_names_and_volumes_reach_the_host() {
         scope: Some("shared".into()),
         autoprovision: Some(true),
         driver: Some("local".into()),
-        driver_opts: map(&[("type", "tmpfs")]),
+        driver_opts: map(&[]),
         labels: map(&[("l", "1")]),
     };
     let host = aws::HostVolumeProperties { source_path: Some("/srv".into()) };
@@ -174,7 +174,7 @@ fn supervision_names_and_volumes_reach_the_host() {
     assert_eq!((web.volumes_from[0].container.as_str(), web.volumes_from[0].is_read_only), ("side", true));
     assert_eq!(told.volumes[0].source, VolumeSource::Task);
     assert_eq!(told.volumes[1].source, VolumeSource::Host("/srv".into()));
-    let (options, labels) = (map(&[("type", "tmpfs")]).unwrap(), map(&[("l", "1")]).unwrap());
+    let (options, labels) = (map(&[]).unwrap(), map(&[("l", "1")]).unwrap());
     assert_eq!(told.volumes[2].source, VolumeSource::Shared { is_provisioned: true, options, labels });
 }
 
@@ -653,4 +653,33 @@ fn room_on_disk_is_not_an_instances_to_give() {
     };
     let message = "Tasks using the EC2 launch type do not support EphemeralStorage.";
     refused(world.call::<op::RunTask>(request), crate::world::CLIENT, message);
+}
+
+/// Neither scope heeds what a volume driver is told.
+#[test]
+fn options_of_a_volume_driver_are_refused() {
+    for scope in ["task", "shared"] {
+        let mut world = World::furnished();
+        join(&mut world, 1024, 1024, &[]);
+        let docker = aws::DockerVolumeConfiguration {
+            scope: Some(scope.into()),
+            driver_opts: map(&[("type", "tmpfs")]),
+            ..Default::default()
+        };
+        let volume = aws::Volume {
+            name: Some("v".into()),
+            docker_volume_configuration: Some(docker),
+            ..Default::default()
+        };
+        let request = Definition { volumes: Some(vec![volume]), ..plain("app") };
+        world.call::<op::RegisterTaskDefinition>(request).unwrap();
+        let request = aws::RunTaskRequest {
+            cluster: Some("main".into()),
+            task_definition: "app".into(),
+            ..Default::default()
+        };
+        let message =
+            "volumes.dockerVolumeConfiguration.driverOpts (volume 'v') is not supported by Boxship yet.";
+        refused(world.call::<op::RunTask>(request), INVALID, message);
+    }
 }

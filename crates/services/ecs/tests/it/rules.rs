@@ -284,6 +284,16 @@ fn modes_have_their_rules() {
         let docker = aws::DockerVolumeConfiguration { autoprovision: Some(true), ..Default::default() };
         r.volumes = volume(|v| v.docker_volume_configuration = Some(docker));
     });
+    check_ec2("the 'ignoredExitCodes' setting for container 'web' can have at most 50 codes", |r| {
+        first(r).restart_policy = Some(aws::ContainerRestartPolicy {
+            enabled: true,
+            ignored_exit_codes: Some((0..51).collect()),
+            ..Default::default()
+        });
+    });
+    for cpu in ["127", "196609", "0.1 vCPU"] {
+        check_ec2("Invalid 'cpu' setting for task.", |r| r.cpu = Some(cpu.into()));
+    }
     check_ec2("Granular stop timeout on container 'web' must be at least 2 seconds.", |r| {
         first(r).stop_timeout = Some(1);
     });
