@@ -1,5 +1,6 @@
 //! `boxship ps`.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -114,10 +115,10 @@ pub fn reason(task: &Task) -> String {
     reason.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// In a line's room; `boxship inspect` has all of it.
+/// In a line's room where somebody looks; `boxship inspect` has all of it.
 fn shortened(text: String) -> String {
     const ROOM: usize = 100;
-    if text.chars().count() <= ROOM {
+    if !std::io::stdout().is_terminal() || text.chars().count() <= ROOM {
         return text;
     }
     text.chars().take(ROOM - 1).chain(['\u{2026}']).collect()
