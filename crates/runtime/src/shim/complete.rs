@@ -10,7 +10,7 @@ use std::path::Path;
 use core_lifecycle::{Device, Namespace};
 use launch::cgroup::Hierarchies;
 use launch::defaults;
-use oci_spec::runtime::{LinuxMemory, LinuxNamespaceBuilder, LinuxNamespaceType, Spec};
+use oci_spec::runtime::{LinuxMemory, LinuxNamespaceBuilder, LinuxNamespaceType, Mount, Spec};
 use rustix::fs::{Mode, OFlags};
 
 use super::Config;
@@ -52,6 +52,9 @@ fn mount_volumes(spec: &mut Spec, given: &Given<'_>) -> Result<(), RuntimeError>
     let root = rustix::fs::open(*root, flags, Mode::empty())
         .map_err(|e| RuntimeError::host("open the root file system", e))?;
     let mut mounts = spec.mounts().clone().unwrap_or_default();
+    if given.config.sandbox.storage_gib.is_some() {
+        bound_names(&mut mounts, task)?;
+    }
     let mut taken: Vec<_> =
         start.linux.tmpfs.iter().flat_map(|tmpfs| spec::mount_target(&tmpfs.path)).collect();
     for mount in &start.mounts {
@@ -71,6 +74,18 @@ fn mount_volumes(spec: &mut Spec, given: &Given<'_>) -> Result<(), RuntimeError>
         taken.push(target);
     }
     spec.set_mounts(Some(mounts));
+    Ok(())
+}
+
+/// A container writes to its `/etc/hosts` and the like as it does to its root file system: not past the task's
+/// quota.
+fn bound_names(mounts: &mut [Mount], task: &TaskDir) -> Result<(), RuntimeError> {
+    for mount in mounts.iter_mut().filter(|mount| spec::is_name_file(mount.destination())) {
+        let Some(source) = mount.source().clone() else { continue };
+        let kept =
+            storage::keep_file(task, &source).map_err(|e| RuntimeError::host("keep a task's names", e))?;
+        mount.set_source(Some(kept));
+    }
     Ok(())
 }
 

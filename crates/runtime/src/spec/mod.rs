@@ -20,7 +20,7 @@ use crate::contract::RuntimeError;
 use crate::plan::{ContainerPlan, TaskSandbox};
 
 pub(crate) use limits::{task_limits, weight_of};
-pub(crate) use mounts::{insert as insert_mount, target as mount_target};
+pub(crate) use mounts::{insert as insert_mount, is_name_file, target as mount_target};
 
 /// Where on this host a container's parts lie.
 #[derive(Debug, Clone, Copy)]

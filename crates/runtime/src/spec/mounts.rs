@@ -17,6 +17,14 @@ const SHM_MIB: u32 = 64;
 const COVERABLE: [&str; 8] =
     ["cpuinfo", "diskstats", "loadavg", "meminfo", "slabinfo", "stat", "swaps", "uptime"];
 
+/// What says who and where a container is, in `/etc`.
+const NAMES: [&str; 3] = ["resolv.conf", "hosts", "hostname"];
+
+/// Whether our own file is mounted there.
+pub(crate) fn is_name_file(path: &Path) -> bool {
+    path.strip_prefix("/etc").is_ok_and(|name| NAMES.iter().any(|known| name == Path::new(known)))
+}
+
 pub(super) fn of(
     sandbox: &TaskSandbox,
     plan: &ContainerPlan,
@@ -40,8 +48,10 @@ pub(super) fn of(
             }
         }
     }
-    for name in ["resolv.conf", "hosts", "hostname"] {
-        insert(&mut mounts, defaults::bind(&layout.files.join(name), &Path::new("/etc").join(name), false));
+    for name in NAMES {
+        // As in Docker: as read-only as the root file system.
+        let target = Path::new("/etc").join(name);
+        insert(&mut mounts, defaults::bind(&layout.files.join(name), &target, plan.readonly_root));
     }
     for wanted in &settings.tmpfs {
         insert(&mut mounts, tmpfs(wanted)?);

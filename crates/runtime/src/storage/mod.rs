@@ -5,6 +5,7 @@
 //!   roots/<container>/            upper/ work/
 //!   volumes/<volume>/             the task's own volumes
 //!   anonymous/<container>/<n>/    of the image's VOLUME paths
+//!   names/                        /etc/hosts and the like, where the disk is bounded
 //! TASKS/<task>/disk.img           the file system at disk/, where a project quota does not bound it
 //! DATA/disks/<n>-gib.ext4         empty file systems, of which images are copies
 //! DATA/volumes/<volume>/          volumes that outlive tasks; beside TASKS
@@ -69,6 +70,26 @@ pub(crate) fn provide(
             Ok(path.clone())
         }
     }
+}
+
+/// Where a file under the task's directory lies that a container sees and may fill: on the task's disk, so
+/// that it is bounded with the rest. The first container that needs it copies it there.
+///
+/// # Errors
+/// Where the disk does not take it.
+pub(crate) fn keep_file(task: &TaskDir, file: &Path) -> io::Result<PathBuf> {
+    let Ok(relative) = file.strip_prefix(&task.path) else { return Ok(file.to_owned()) };
+    let disk = task.disk();
+    if file.starts_with(&disk) {
+        return Ok(file.to_owned());
+    }
+    let kept = disk.join("names").join(relative);
+    if !kept.exists() {
+        kept.parent().map_or(Ok(()), make)?;
+        // `copy` takes the mode along: every user of the container reads it.
+        std::fs::copy(file, &kept)?;
+    }
+    Ok(kept)
 }
 
 fn named(name: &str) -> Result<&str, RuntimeError> {

@@ -51,6 +51,11 @@ async fn a_full_disk_is_the_tasks_own() {
     )
     .await;
     assert!(output.contains("full\nsmall\n"), "{output}");
+    // Nor does it get past its bound through the files that we give it; what they say stays.
+    let script = "exec 2>&1; cp /etc/hosts /was; dd if=/dev/zero bs=1M count=1100 >> /etc/hosts || echo full; \
+                  head -c $(wc -c < /was) /etc/hosts | cmp - /was && echo same";
+    let (_, output) = run(&fixture, "third", script, |_| {}).await;
+    assert!(output.contains("full\n") && output.ends_with("same\n"), "{output}");
     let dir = fixture.dir.path().to_owned();
     assert!(images(&dir).iter().any(|image| image.trim_end().ends_with("disk.img")), "{:?}", images(&dir));
     fixture.runtime.remove_sandbox(TASK).await.unwrap();

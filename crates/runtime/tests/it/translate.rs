@@ -91,6 +91,7 @@ fn limits_namespaces_and_confinement() {
     assert_eq!(net.path().as_deref(), Some(Path::new("/run/netns/x")));
     let mounts = spec.mounts().as_ref().unwrap();
     for file in ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname"] {
-        assert!(mounts.iter().any(|m| m.destination() == Path::new(file)), "{file}");
+        let mount = mounts.iter().find(|m| m.destination() == Path::new(file)).expect(file);
+        assert!(mount.options().iter().flatten().any(|option| option == "ro"), "{file}");
     }
 }
