@@ -75,12 +75,15 @@ impl VpcNetwork {
         }
         let resolver = resolver_of(spec.cidr);
         let doorway = Doorway::Vpc(key.clone());
+        // Whoever waits for this may go at any await: until all are there, they close with it.
         let platform = self.vpcs.listen(&key, SocketAddrV4::new(PLATFORM, PLATFORM_PORT));
-        self.doors.platform(platform.await.map_err(failed)?, &doorway).map_err(unserved)?;
+        let platform = platform.await.map_err(failed)?;
         let endpoint = self.vpcs.listen(&key, SocketAddrV4::new(PLATFORM, ENDPOINT_PORT));
-        self.doors.endpoint(endpoint.await.map_err(failed)?, doorway).map_err(unserved)?;
+        let endpoint = endpoint.await.map_err(failed)?;
         let udp = self.vpcs.bind_udp(&key, SocketAddrV4::new(resolver, DNS_PORT)).await.map_err(failed)?;
         let tcp = self.vpcs.listen(&key, SocketAddrV4::new(resolver, DNS_PORT)).await.map_err(failed)?;
+        self.doors.platform(platform, &doorway).map_err(unserved)?;
+        self.doors.endpoint(endpoint, doorway).map_err(unserved)?;
         self.spawn_resolver(spec, udp, tcp);
         open.insert(key);
         Ok(())

@@ -61,10 +61,15 @@ impl VpcNetwork {
         if *is_open && !bridge.is_new {
             return Ok(());
         }
+        // Whoever waits for this may go at any await: until all are there, they close with it.
+        let mut opened = Vec::new();
         for (hears, doorway) in [(Hears::Bridge, Doorway::Bridge), (Hears::Host, Doorway::Host)] {
             let platform = self.vpcs.listen_on_host(hears, PLATFORM_PORT).await.map_err(failed)?;
-            self.doors.platform(platform, &doorway).map_err(unserved)?;
             let endpoint = self.vpcs.listen_on_host(hears, ENDPOINT_PORT).await.map_err(failed)?;
+            opened.push((platform, endpoint, doorway));
+        }
+        for (platform, endpoint, doorway) in opened {
+            self.doors.platform(platform, &doorway).map_err(unserved)?;
             self.doors.endpoint(endpoint, doorway).map_err(unserved)?;
         }
         tracing::debug!(bridge = bridge.name, subnet = %bridge.subnet, "the bridge is served");
