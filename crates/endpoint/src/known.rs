@@ -3,14 +3,20 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use agent::Attached;
 use base::Timestamp;
 use core_lifecycle::{Assignment, ContainerObservation, ContainerSpec, Observation};
 
+use tokio::sync::watch;
+
 use crate::credentials::Held;
 use crate::id::Ids;
 use crate::stats::Samples;
+
+/// How long a question waits for the news that its asker has started.
+const START_IS_TOLD: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
 pub(crate) struct Known {
@@ -33,7 +39,7 @@ pub(crate) struct Subject {
     pub addresses: BTreeMap<String, Ipv4Addr>,
     /// Under which it is known.
     ids: Vec<String>,
-    observation: Mutex<Arc<Observation>>,
+    observation: watch::Sender<Arc<Observation>>,
     pub samples: Mutex<Samples>,
     /// Of its role, the last. Locked while new ones are made.
     pub credentials: tokio::sync::Mutex<Option<Held>>,
@@ -75,7 +81,7 @@ impl Known {
             task: task.clone(),
             addresses,
             ids: own,
-            observation: Mutex::new(observation),
+            observation: watch::Sender::new(observation),
             samples: Mutex::default(),
             credentials: tokio::sync::Mutex::default(),
             asked: Mutex::default(),
@@ -88,7 +94,7 @@ impl Known {
     pub fn observe(&self, task_id: &str, observation: &Observation) {
         let subject = lock(&self.tables).by_task.get(task_id).cloned();
         if let Some(subject) = subject {
-            *lock(&subject.observation) = Arc::new(observation.clone());
+            subject.observation.send_replace(Arc::new(observation.clone()));
         }
     }
 
@@ -115,7 +121,18 @@ impl Known {
 
 impl Subject {
     pub fn observation(&self) -> Arc<Observation> {
-        lock(&self.observation).clone()
+        self.observation.borrow().clone()
+    }
+
+    /// A container that asks runs, but its first instructions may ask before its host has told of
+    /// the start: waits for that, for a moment.
+    pub async fn until_started(&self, container: &str) {
+        let mut told = self.observation.subscribe();
+        let is_started = |seen: &Arc<Observation>| {
+            seen.containers.iter().any(|seen| seen.name == container && seen.started_at.is_some())
+        };
+        // In vain only where the host is in trouble; then what is known is answered.
+        let _ = tokio::time::timeout(START_IS_TOLD, told.wait_for(is_started)).await;
     }
 
     pub fn spec(&self, container: &str) -> Option<&ContainerSpec> {

@@ -82,6 +82,7 @@ impl Inner {
                 ),
             );
         };
+        asker.subject.until_started(&asker.container).await;
         match rest {
             [] => answer::ok(&metadata::container(self, &asker, version).await),
             ["task"] => answer::ok(&metadata::task(self, &asker.subject, version).await),

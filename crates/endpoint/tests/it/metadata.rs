@@ -187,3 +187,17 @@ async fn a_task_that_starts_has_no_ids_yet() {
         (None, None, &json!("NONE"))
     );
 }
+
+#[tokio::test]
+async fn who_asks_at_once_is_answered_once_its_start_is_told() {
+    let world = World::new();
+    let task: Assignment = task();
+    let told = world.open(&task);
+    world.endpoint.observe(&task, &core_lifecycle::Observation::default());
+    let path = told["web"]["ECS_CONTAINER_METADATA_URI_V4"].clone();
+    let (value, ()) = tokio::join!(world.get(&path), async {
+        tokio::task::yield_now().await;
+        world.endpoint.observe(&task, &observation());
+    });
+    assert_eq!((&value["KnownStatus"], value.get("DockerId").is_some()), (&json!("RUNNING"), true));
+}
