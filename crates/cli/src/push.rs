@@ -127,7 +127,9 @@ impl Pusher {
             let taken = self.send(Method::PATCH, &location, &range, chunk.into())?;
             self.expect(StatusCode::ACCEPTED, &taken)?;
             sent = end;
-            self.steps.now(&format!("pushing {} ({} of {} KiB)", short(part), sent >> 10, part.size >> 10));
+            let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
+            let (done, all) = (mib(sent), mib(part.size));
+            self.steps.now(&format!("pushing {}: {done:.1} of {all:.1} MiB", short(part)));
         }
         let done =
             self.send(Method::PUT, &format!("{location}?digest={}", part.digest), &[], Bytes::new())?;

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use rustix::termios::{OptionalActions, Termios};
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios};
 
 /// Steps with a spinner on a terminal, and plain lines elsewhere. Clones share the line.
 #[derive(Clone)]
@@ -72,6 +72,46 @@ impl Drop for RawTerminal {
         // A terminal that has gone is nobody's.
         let _ = rustix::termios::tcsetattr(std::io::stdin(), OptionalActions::Drain, &self.before);
     }
+}
+
+/// The terminal without line editing and echo: a key is there once it is pressed. Ctrl-C and the
+/// like stay signals; whoever takes this waits for them, so that the terminal is given back.
+pub struct Keys {
+    before: Termios,
+}
+
+impl Keys {
+    /// `None` where the input is no terminal.
+    pub fn listen() -> Option<Keys> {
+        let stdin = std::io::stdin();
+        let before = rustix::termios::tcgetattr(&stdin).ok()?;
+        let mut keys = before.clone();
+        keys.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO);
+        // A read takes what is there, and does not wait.
+        keys.special_codes[SpecialCodeIndex::VMIN] = 0;
+        keys.special_codes[SpecialCodeIndex::VTIME] = 0;
+        rustix::termios::tcsetattr(&stdin, OptionalActions::Now, &keys).ok()?;
+        Some(Keys { before })
+    }
+
+    /// The next key, if one was pressed.
+    pub fn pressed(&self) -> Option<u8> {
+        let mut key = [0];
+        matches!(rustix::io::read(std::io::stdin(), &mut key), Ok(1)).then_some(key[0])
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        // A terminal that has gone is nobody's.
+        let _ = rustix::termios::tcsetattr(std::io::stdin(), OptionalActions::Drain, &self.before);
+    }
+}
+
+/// Lines that the output's terminal shows.
+pub fn height() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_row)).filter(|rows| *rows > 0)
 }
 
 /// Prints rows under their headings, columns as wide as needed.

@@ -129,7 +129,11 @@ async fn load(client: &Client, args: &LoadArgs) -> Result<()> {
         .header("host", http::host(client.address()))
         .header("content-type", "application/x-tar")
         .body(FileBody { file, remaining })?;
-    let answer = http::send(client.address(), request).await?;
+    let steps = Steps::new(false);
+    steps.now(&format!("loading {} ({:.1} MiB)", args.file.display(), remaining as f64 / 1_048_576.0));
+    let answer = http::send(client.address(), request).await;
+    steps.end();
+    let answer = answer?;
     let value: serde_json::Value = serde_json::from_slice(answer.body()).unwrap_or_default();
     if !answer.status().is_success() {
         bail!("{}", value["error"].as_str().unwrap_or("the server refused the archive"));

@@ -40,7 +40,7 @@ pub enum Command {
     Stop(stop::StopArgs),
     /// Print everything that the API says of a task
     Inspect(inspect::InspectArgs),
-    /// Show what containers use
+    /// Show what containers use; q ends it
     #[command(visible_alias = "top")]
     Stats(stats::StatsArgs),
     /// Load and push images

@@ -1,4 +1,4 @@
-//! `boxship stats`: what containers use, live on a terminal.
+//! `boxship stats`: what containers use, live on a terminal until `q` or Ctrl-C.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,10 +14,14 @@ use serde_json::json;
 use super::find;
 use crate::client::Client;
 use crate::http;
-use crate::screen::table_text;
+use crate::screen::{Keys, height, table_text};
 
 /// Between two readings, whose difference is the share of a processor.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// A key is looked for so often in between.
+const LOOKS: u32 = 10;
+/// Ended by Ctrl-C, as a shell has it.
+const INTERRUPTED: u8 = 130;
 
 #[derive(Debug, Args)]
 pub struct StatsArgs {
@@ -94,13 +98,35 @@ pub async fn run(client: &Client, args: &StatsArgs) -> Result<ExitCode> {
         None => None,
     };
     let is_live = !args.no_stream && !args.json && std::io::stdout().is_terminal();
-    let mut before = read(client, only.as_deref()).await?;
+    let keys = if is_live { Keys::listen() } else { None };
+    let watching = watch(client, only.as_deref(), args.json, is_live, keys.as_ref());
+    tokio::select! {
+        ended = watching => ended,
+        // Not by the signal itself: the terminal is given back.
+        _ = tokio::signal::ctrl_c(), if keys.is_some() => Ok(ExitCode::from(INTERRUPTED)),
+    }
+}
+
+/// Reads and shows, once or until somebody presses `q`.
+async fn watch(
+    client: &Client,
+    only: Option<&str>,
+    is_json: bool,
+    is_live: bool,
+    keys: Option<&Keys>,
+) -> Result<ExitCode> {
+    let mut before = read(client, only).await?;
     loop {
-        tokio::time::sleep(INTERVAL).await;
-        let now = read(client, only.as_deref()).await?;
+        for _ in 0..LOOKS {
+            tokio::time::sleep(INTERVAL / LOOKS).await;
+            if keys.and_then(Keys::pressed) == Some(b'q') {
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+        let now = read(client, only).await?;
         let mut rows = rows(&before, &now);
         rows.sort_by(|a, b| b.cpu_percent.total_cmp(&a.cpu_percent).then_with(|| a.task.cmp(&b.task)));
-        if args.json {
+        if is_json {
             println!("{:#}", serde_json::Value::Array(rows.iter().map(as_json).collect()));
         } else {
             show(&rows, is_live);
@@ -196,7 +222,8 @@ fn show(rows: &[Row], is_live: bool) {
     }
     // From the upper left corner, each line's rest erased, then all below: no flicker.
     let mut screen = String::from("\x1b[H");
-    for line in text.lines() {
+    // The busiest come first; a screen that scrolls would tear.
+    for line in text.lines().take(height().map_or(usize::MAX, |rows| rows - 1)) {
         let _ = writeln!(screen, "{line}\x1b[K");
     }
     if rows.is_empty() {

@@ -55,8 +55,8 @@ pub async fn run(client: &Client, args: &StopArgs) -> Result<ExitCode> {
             steps.now(&format!("stopping {id}"));
             tokio::time::sleep(POLL).await;
         }
-        println!("{id}");
     }
     steps.end();
+    stopping.iter().for_each(|(_, arn)| println!("{}", find::last(Some(arn))));
     Ok(ExitCode::SUCCESS)
 }
