@@ -46,7 +46,7 @@ def test_two_containers(box):
             {"logDriver": "json-file", "options": {"max-size": "1m"}}]
     containers = [
         {"name": name, "image": "toolbox", "logConfiguration": log,
-         "healthCheck": {"command": ["CMD-SHELL", "true"], "interval": 5},
+         "healthCheck": {"command": ["CMD-SHELL", "true"], "interval": 5}, "stopTimeout": 2,
          "command": ["/bin/sh", "-c", f"echo {name} one; echo {name} two; while :; do :; done" if name == "busy" else f"echo {name}; exec sleep 900"]}
         for name, log in zip(["busy", "quiet"], logs)]
     ecs = box.client("ecs")

@@ -24,7 +24,7 @@ def server(toolbox_archive):
 
 
 def sh(name, script, **members):
-    return {"name": name, "image": "toolbox", "memory": 32, "entryPoint": ["/bin/sh", "-c"], "logConfiguration": LOG,
+    return {"name": name, "image": "toolbox", "memory": 32, "entryPoint": ["/bin/sh", "-c"], "logConfiguration": LOG, "stopTimeout": 2,
             "command": [f"exec 2>&1; {script}"], **members}
 
 

@@ -42,7 +42,7 @@ ROLE = {"taskRoleArn": "arn:aws:iam::000000000000:role/app"}
 
 
 def containers(script, **members):
-    return [{"image": "toolbox", "entryPoint": ["/bin/sh", "-c"], "command": [ASK + script], **members}]
+    return [{"image": "toolbox", "entryPoint": ["/bin/sh", "-c"], "command": [ASK + script], "stopTimeout": 2, **members}]
 
 
 def start(server, script, family="endpoint", run=None, **members):

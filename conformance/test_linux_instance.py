@@ -35,7 +35,7 @@ def ecs(server):
 
 def define(ecs, family, script, port=None, cpu=128, memory=64):
     container = {"name": "web", "image": "toolbox", "cpu": cpu, "memory": memory, "entryPoint": ["/bin/sh", "-c"],
-                 "command": [script]}
+                 "command": [script], "stopTimeout": 2}
     if port is not None:
         container["portMappings"] = [{"containerPort": 80, "hostPort": port}]
     return ecs.register_task_definition(family=family, networkMode="bridge", containerDefinitions=[container])[
