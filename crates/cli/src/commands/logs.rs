@@ -95,6 +95,7 @@ impl Follower {
 
 /// One event.
 struct Line {
+    /// ISO 8601 in UTC, so that text sorts as time.
     at: String,
     text: String,
 }
@@ -125,22 +126,26 @@ pub async fn run(client: &Client, args: &LogsArgs) -> Result<ExitCode> {
         let Some(is_over) = patience.with(is_over(client, &cluster, &arn, args.follow).await).await? else {
             continue;
         };
+        let mut fresh = Vec::new();
         for (nth, source) in sources.iter_mut().enumerate() {
-            let prefix = format!("{:width$} |", source.container);
             let lines = loop {
                 if let Some(lines) = patience.with(source.lines(client).await).await? {
                     break lines;
                 }
             };
-            for line in lines {
-                if args.json {
-                    let (at, container, message) = (line.at, &source.container, line.text);
-                    println!("{}", json!({ "time": at, "container": container, "message": message }));
-                } else if has_several {
-                    println!("{} {}", paint(&prefix, Color::Of(nth)), line.text);
-                } else {
-                    println!("{}", line.text);
-                }
+            fresh.extend(lines.into_iter().map(|line| (nth, line)));
+        }
+        // As it happened; what one container wrote at once stays as it wrote it.
+        fresh.sort_by(|(_, a), (_, b)| a.at.cmp(&b.at));
+        for (nth, line) in fresh {
+            let container = &sources[nth].container;
+            if args.json {
+                println!("{}", json!({ "time": line.at, "container": container, "message": line.text }));
+            } else if has_several {
+                let prefix = format!("{container:width$} |");
+                println!("{} {}", paint(&prefix, Color::Of(nth)), line.text);
+            } else {
+                println!("{}", line.text);
             }
         }
         if is_over {

@@ -162,6 +162,7 @@ fn json(task: &Task) -> serde_json::Value {
         "health": task.health_status,
         "stopCode": task.stop_code,
         "stoppedReason": task.stopped_reason,
+        "createdAt": task.created_at.map(|at| at.iso8601()),
         "address": address(task),
         "containers": task.containers.iter().flatten().map(|container| serde_json::json!({
             "name": container.name,
@@ -169,6 +170,11 @@ fn json(task: &Task) -> serde_json::Value {
             "status": container.last_status,
             "exitCode": container.exit_code,
             "reason": container.reason,
+            "ports": container.network_bindings.iter().flatten().map(|binding| serde_json::json!({
+                "container": binding.container_port,
+                "host": binding.host_port,
+                "protocol": binding.protocol,
+            })).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
     })
 }
