@@ -115,7 +115,7 @@ def test_json_file(server):
     wait_for(lambda: not (server.data_dir / "agent" / task / "task.json").exists(), 10, "the host's forgetting")
     shown = server.run("logs", task).stdout.splitlines()
     assert sorted(shown) == sorted(["out", "err", *(str(n) for n in range(1, 40001)), "no newline"])
-    [path] = [path for path in server.data_dir.rglob("*json.log") if task in str(path)]
+    [path] = [path for path in (server.data_dir / "agent").rglob("*json.log") if task in str(path)]
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert {line["log"].rstrip("\n"): line["stream"] for line in lines}["err"] == "stderr"
     assert all(re.fullmatch(r"2\d{3}-\d\d-\d\dT[\d:.]+Z", line["time"]) for line in lines)
@@ -125,7 +125,7 @@ def test_json_file_is_rotated(server):
     arn = run(server, "seq 1 5000", driver("json-file", max_size="50k", max_file="3", compress="true"))
     stopped(server, arn)
     task = arn.rsplit("/", 1)[1]
-    files = {path.name.split("json.log")[1]: path.stat().st_size for path in server.data_dir.rglob("*json.log*") if task in str(path)}
+    files = {path.name.split("json.log")[1]: path.stat().st_size for path in (server.data_dir / "agent").rglob("*json.log*") if task in str(path)}
     assert set(files) == {"", ".1.gz", ".2.gz"}, files
     assert max(files.values()) <= 50 * 1024 + 200
 
