@@ -36,8 +36,6 @@ pub struct VpcNetwork {
     is_host_open: tokio::sync::Mutex<bool>,
     /// Why the host does not reach the VPC that it should, where that is so.
     unreachable: Mutex<Option<String>>,
-    /// Which firewall of the machine is in the way, where there is one.
-    wall: Option<String>,
 }
 
 impl VpcNetwork {
@@ -50,7 +48,6 @@ impl VpcNetwork {
             open: tokio::sync::Mutex::default(),
             is_host_open: tokio::sync::Mutex::default(),
             unreachable: Mutex::default(),
-            wall: wall(),
         })
     }
 
@@ -79,7 +76,8 @@ impl VpcNetwork {
     /// What an operator should know about the network.
     pub fn warning(&self) -> Option<String> {
         let unreachable = self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        unreachable.or_else(|| self.wall.clone())
+        // Looked at when somebody asks: firewalls come and go.
+        unreachable.or_else(wall)
     }
 
     /// AWS: `host` and `bridge` report the ports of the host that lead to containers, `awsvpc`
@@ -125,6 +123,7 @@ async fn mend(vpcs: Vpcs) {
     }
 }
 
+/// Which firewall of the machine is in the way, where there is one.
 fn wall() -> Option<String> {
     let found = vpc::firewalls().unwrap_or_default();
     let chain = &found.first()?.chain;
