@@ -7,8 +7,8 @@ mod clock;
 mod demo;
 mod detach;
 mod doctor;
-mod figures;
 mod down;
+mod figures;
 mod host;
 mod instance;
 mod load;
@@ -36,7 +36,7 @@ use crate::options::{Options, UpArgs};
 
 /// The AWS container platform as one binary, on machines that you own.
 #[derive(Debug, Parser)]
-#[command(name = "boxship", version, max_term_width = 100)]
+#[command(name = "boxship", version, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {
     #[command(flatten)]
     place: Place,
@@ -138,7 +138,10 @@ fn log(options: &Options) -> Result<()> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        // https://no-color.org
+        .with_ansi(
+            std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty()),
+        );
     if options.log_json {
         builder.json().init();
     } else {
