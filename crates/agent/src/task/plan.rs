@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use core_lifecycle::{Assignment, ContainerSpec, LogDriver, VolumeSource};
+use core_lifecycle::{Assignment, ContainerSpec, LaunchType, LinuxSettings, LogDriver, VolumeSource};
 use runtime::{ContainerPlan, MountPlan, MountSource, Output, Place, TaskSandbox};
 
 use super::life::runtime_id;
@@ -54,9 +54,18 @@ pub(super) fn container(
         output,
         place: ready.attached.own.get(&spec.name).map(|own| own.place.clone()),
         mounts: mounts(assignment, spec, &ready.images),
-        linux: spec.linux.clone(),
+        linux: linux(assignment, spec),
         labels: spec.labels.clone(),
     })
+}
+
+fn linux(assignment: &Assignment, spec: &ContainerSpec) -> LinuxSettings {
+    let mut linux = spec.linux.clone();
+    if assignment.launch_type == LaunchType::Fargate {
+        // AWS: Fargate has no swap; what is beyond a task's memory ends it, whatever this host has.
+        linux.max_swap_mib = Some(0);
+    }
+    linux
 }
 
 /// What is mounted into a container: its own mount points, then what `volumesFrom` names, parents
@@ -196,5 +205,14 @@ mod tests {
         assert_eq!(said(&assignment, "a", &images), own);
         let of_others = ["host /srv/data /data ro", "task a.0 /cache ro", "shared kept true /data/in ro"];
         assert_eq!(said(&assignment, "c", &images), of_others);
+    }
+
+    #[test]
+    fn fargate_has_no_swap() {
+        let said = |launch_type| {
+            let assignment = Assignment { launch_type, ..Assignment::default() };
+            linux(&assignment, &spec("a", vec![], vec![])).max_swap_mib
+        };
+        assert_eq!((said(LaunchType::Fargate), said(LaunchType::Ec2)), (Some(0), None));
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn complete(spec: &mut Spec, given: &Given<'_>) -> Result<Vec<String>
     if given.config.oci_runtime.is_some() && given.start.linux.has_init {
         bring_init(spec)?;
     }
-    let mut warnings = count_swap(spec, given.config);
+    let mut warnings = count_swap(spec, given);
     warnings.extend(given.ground.warning.clone());
     Ok(warnings)
 }
@@ -186,8 +186,8 @@ fn bring_init(spec: &mut Spec) -> Result<(), RuntimeError> {
     Ok(())
 }
 
-/// Takes away what this kernel does not count, as Docker does, and says so.
-fn count_swap(spec: &mut Spec, config: &Config) -> Vec<String> {
+/// Takes away what this kernel does not count, as Docker does, and says so where it was asked for.
+fn count_swap(spec: &mut Spec, given: &Given<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
     let resources = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut());
     let memory = resources.and_then(|resources| resources.memory_mut().as_mut());
@@ -197,12 +197,14 @@ fn count_swap(spec: &mut Spec, config: &Config) -> Vec<String> {
     };
     let is_v2 = hierarchies.is_unified();
     let counts = match (is_v2, hierarchies.v1_mount("memory"), &hierarchies.unified) {
-        (true, _, Some(unified)) => unified.join(&config.cgroup).join("memory.swap.max").exists(),
+        (true, _, Some(unified)) => unified.join(&given.config.cgroup).join("memory.swap.max").exists(),
         (false, Some(memory), _) => memory.join("memory.memsw.limit_in_bytes").exists(),
         _ => false,
     };
     if memory.swap().is_some() && !counts {
-        warnings.push("maxSwap ignored: this kernel does not count swap".to_owned());
+        if given.start.linux.max_swap_mib.is_some() {
+            warnings.push("maxSwap ignored: this kernel does not count swap".to_owned());
+        }
         memory.set_swap(None);
     }
     if memory.swappiness().is_some() && is_v2 {

@@ -38,6 +38,9 @@ pub(super) fn container(sandbox: &TaskSandbox, plan: &ContainerPlan) -> LinuxRes
                 memory = memory.swappiness(u64::from(swappiness));
             }
         }
+    } else if let Some(hard) = hard {
+        // As in Docker: a hard limit holds for swap as well, of which there is as much.
+        memory = memory.swap(2 * bytes(hard));
     }
     if let Some(hard) = hard {
         memory = memory.limit(bytes(hard));

@@ -82,6 +82,9 @@ fn limits_namespaces_and_confinement() {
     let resources = linux.resources().as_ref().unwrap();
     assert_eq!(resources.memory().unwrap().limit(), Some(64 << 20));
     assert_eq!(resources.memory().unwrap().reservation(), Some(32 << 20));
+    // Memory and swap together, as Docker has it: no limit that swap lifts.
+    assert_eq!(resources.memory().unwrap().swap(), Some(128 << 20));
+    assert_eq!(resources.memory().unwrap().swappiness(), None);
     assert_eq!(resources.cpu().as_ref().unwrap().shares(), Some(256));
     assert!(resources.devices().as_ref().is_some_and(|rules| !rules.is_empty()));
     assert!(linux.seccomp().is_some());
