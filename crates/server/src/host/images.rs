@@ -141,7 +141,12 @@ impl Images for ContentImages {
             let shown = wanted.image.to_owned();
             let plan = self.plan(&wanted).map_err(|error| refused(&shown, &error))?;
             let platform = ImagePlatform::new("linux", architecture(wanted.architecture));
-            let pull = self.content.ensure(&plan.reference, &platform, plan.source, self.pulls.begin(wanted.task, wanted.image));
+            let pull = self.content.ensure(
+                &plan.reference,
+                &platform,
+                plan.source,
+                self.pulls.begin(wanted.task, wanted.image),
+            );
             let image = pull.await.map_err(|error| refused(&plan.reference.to_string(), &error))?;
             let pulled = Pulled {
                 digest: image.digest.to_string(),
