@@ -47,6 +47,29 @@ impl Client {
         Client { address, account: AccountId::default_account(), region: Region::default_region() }
     }
 
+    /// In the name that the shell has from `boxship env`, so that commands and the AWS CLI see the same
+    /// tasks. Variables that are meant for another endpoint say nothing about this one.
+    #[expect(clippy::disallowed_methods, reason = "the command line is where the environment is read")]
+    pub fn of_shell(address: SocketAddr) -> Self {
+        Client::named_by(address, |name| std::env::var(name).ok())
+    }
+
+    fn named_by(address: SocketAddr, variable: impl Fn(&str) -> Option<String>) -> Self {
+        let mut client = Client::new(address);
+        let ours = format!("http://{}", http::host(address));
+        if variable("AWS_ENDPOINT_URL").is_none_or(|url| url.trim_end_matches('/') != ours) {
+            return client;
+        }
+        let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
+        if let Some(region) = region.and_then(|name| Region::parse(&name)) {
+            client.region = region;
+        }
+        if let Some(account) = variable("AWS_ACCESS_KEY_ID").and_then(|key| AccountId::parse(&key)) {
+            client.account = account;
+        }
+        client
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -108,5 +131,25 @@ impl Client {
             Request::builder().method(request.method).uri(request.uri).body(Full::from(request.body))?;
         *sent.headers_mut() = headers;
         Ok(sent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shell_names_account_and_region_of_its_own_endpoint() {
+        let named = |endpoint: &'static str| {
+            let client = Client::named_by(([127, 0, 0, 1], 4566).into(), |name| match name {
+                "AWS_ENDPOINT_URL" => Some(endpoint.to_owned()),
+                "AWS_REGION" => Some(String::from("eu-west-1")),
+                "AWS_ACCESS_KEY_ID" => Some(String::from("111122223333")),
+                _ => None,
+            });
+            format!("{} {}", client.account(), client.region().as_str())
+        };
+        assert_eq!(named("http://localhost:4566"), "111122223333 eu-west-1");
+        assert_eq!(named("http://localhost:4567"), "000000000000 us-east-1");
     }
 }

@@ -50,7 +50,11 @@ pub enum Command {
 
 /// Runs a command; its exit code is the command's own (a task's, for `run`).
 pub async fn run(command: Command, place: &Place) -> Result<ExitCode> {
-    let client = Client::new(place.address());
+    // Images are pushed to the default account's registry, whose name is the server's.
+    let client = match command {
+        Command::Image(_) => Client::new(place.address()),
+        _ => Client::of_shell(place.address()),
+    };
     match command {
         Command::Env(args) => env::run(&args, place),
         Command::Status(args) => status::run(&client, &args).await,
