@@ -38,6 +38,16 @@ def test_names_of_one_image(box, tmp_path):
         assert said(box, name) == ["busy"]
 
 
+def test_loaded_by_digest(box, tmp_path):
+    """The digest that DescribeTasks shows names the image too, but only in its own repository."""
+    box.run("image", "load", str(says(tmp_path / "image.tar", "exact")), "acme/exact:1")
+    assert said(box, "acme/exact:1") == ["exact"]
+    digest = stopped(box, start(box, None, image="acme/exact:1", entryPoint=[], command=[]))["containers"][0]["imageDigest"]
+    assert said(box, f"acme/exact@{digest}") == ["exact"]
+    elsewhere = start(box, None, image=f"acme/other@{digest}", entryPoint=[], command=[])
+    assert "CannotPullContainerError" in stopped(box, elsewhere)["stoppedReason"]
+
+
 def test_loaded_again(box, tmp_path):
     """The newer archive has the name."""
     for word in ["older", "newer"]:

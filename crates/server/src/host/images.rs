@@ -106,7 +106,17 @@ impl ContentImages {
     }
 
     fn loaded(&self, reference: &Reference) -> Option<Arc<Loaded>> {
-        self.platform.store().snapshot().get::<Loaded>(&Loaded::key_of(&reference.to_string()))
+        let records = self.platform.store().snapshot();
+        let named = records.get::<Loaded>(&Loaded::key_of(&reference.to_string()));
+        // A digest names what was loaded under any tag of its repository.
+        named.or_else(|| {
+            let digest = reference.digest?;
+            let tags = format!("{}/{}:", reference.registry, reference.repository);
+            let is_meant = |loaded: &Arc<Loaded>| {
+                loaded.reference.starts_with(&tags) && loaded.content.contains(&digest)
+            };
+            records.scan::<Loaded>(&store::Key::all()).find(is_meant)
+        })
     }
 
     /// Whose registry of ours a reference means; `None` for anybody else's.
