@@ -192,7 +192,7 @@ class Server:
         return self.start()
 
     def __exit__(self, *_):
-        subprocess.run([BOXSHIP, "--data-dir", self.data_dir, "down"], capture_output=True)
+        subprocess.run([BOXSHIP, "--data-dir", self.data_dir, "down", "--now"], capture_output=True)
         self.process.wait(30)
         shutil.rmtree(self.data_dir, ignore_errors=True)
 

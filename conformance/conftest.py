@@ -172,7 +172,7 @@ class Server:
 
     def down(self):
         """Ends everything, also a server that was killed; nothing may be left."""
-        done = self.run("down", check=False)
+        done = self.run("down", "--now", check=False)
         if self.process and self.process.poll() is None:
             self.process.wait(timeout=30)
         if self.lock:

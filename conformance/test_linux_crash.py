@@ -277,7 +277,7 @@ def test_down_then_up(server, is_killed):
     early = run(server, define_script(server, "early", "exit 9"))
     if is_killed:
         server.kill()
-    server.run("down")
+    server.run("down", "--now")
     server.process.wait(timeout=20)
     assert leftovers(server.data_dir) == []
     server.start()
@@ -285,6 +285,20 @@ def test_down_then_up(server, is_killed):
     assert task["stoppedReason"]
     assert stopped(server, early)["stoppedReason"]
     assert stopped(server, run(server, define_script(server, "again", "exit 3")))["containers"][0]["exitCode"] == 3
+
+
+def test_down_in_order(server):
+    """Without `--now` a task has its stop signal and its time, and its record says who ended it."""
+    arn = run(server, define_script(server, "ordered", "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.1; done"))
+    running(server, arn)
+    wait_for(lambda: log(server, "ordered", arn) == ["up"], 10, "the trap")
+    server.run("down")
+    server.process.wait(timeout=20)
+    assert leftovers(server.data_dir) == []
+    server.start()
+    task = stopped(server, arn)
+    assert (task["stopCode"], task["stoppedReason"], task["containers"][0]["exitCode"]) == ("UserInitiated", "boxship down", 3)
+    assert log(server, "ordered", arn) == ["up", "bye"]
 
 
 def test_down_keeps_what_was_said(server):

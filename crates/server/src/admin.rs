@@ -26,6 +26,10 @@ use crate::options::{Options, RuntimeChoice};
 /// Bytes of an operator's request, images excepted.
 const BODY: usize = 64 << 10;
 
+/// AWS: a container has two minutes at most between the stop signal and SIGKILL; containers that
+/// others depend on come later.
+const LONGEST_STOP: Duration = Duration::from_secs(300);
+
 /// What the endpoints act on.
 pub struct Admin {
     pub platform: Platform,
@@ -175,6 +179,24 @@ impl Admin {
         }
     }
 
+    /// Ends every task as StopTask would; answers once all have stopped.
+    async fn stop_tasks(&self) -> Response<Body> {
+        let mut left = match service_ecs::tasks::stop_all(&self.platform, "boxship down").await {
+            Ok(left) => left,
+            Err(fault) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, fault),
+        };
+        let patience = tokio::time::sleep(LONGEST_STOP);
+        tokio::pin!(patience);
+        while left > 0 {
+            tokio::select! {
+                () = &mut patience => break,
+                () = tokio::time::sleep(Duration::from_millis(50)) => {}
+            }
+            left = service_ecs::tasks::unfinished(&self.platform);
+        }
+        answer(StatusCode::OK, &json!({ "left": left }))
+    }
+
     async fn route(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
         // Tasks are no operators.
         if peer.origin != Origin::Operator {
@@ -187,6 +209,7 @@ impl Admin {
             (&Method::GET, "/_boxship/stats") => self.stats(query).await,
             (&Method::GET, "/_boxship/pulls") => self.pulls(query),
             (&Method::GET, "/_boxship/output") => self.output(query).await,
+            (&Method::POST, "/_boxship/stop") => self.stop_tasks().await,
             (&Method::POST, "/_boxship/clock") => self.advance(request).await,
             (&Method::POST, "/_boxship/reset") => self.reset().await,
             (&Method::POST, "/_boxship/images") => match self.loader.load(request).await {

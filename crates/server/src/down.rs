@@ -1,4 +1,5 @@
-//! `boxship down`: the server and every task, also when the server has died.
+//! `boxship down`: every task and the server, also when the server has died. While a server
+//! answers, tasks end as StopTask ends them; otherwise, and with `--now`, they are killed.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,7 +18,14 @@ use crate::host::Places;
 const PATIENCE: Duration = Duration::from_secs(40);
 const POLL: Duration = Duration::from_millis(20);
 
-pub async fn run(place: &Place) -> Result<ExitCode> {
+#[derive(Debug, clap::Args)]
+pub struct DownArgs {
+    /// Kill the tasks: no stop signal, no time to end in order
+    #[arg(long)]
+    now: bool,
+}
+
+pub async fn run(place: &Place, args: &DownArgs) -> Result<ExitCode> {
     let data_dir = place.data_dir();
     let Ok(data_dir) = data_dir.canonicalize() else {
         println!("nothing to stop: {} does not exist", data_dir.display());
@@ -35,6 +43,9 @@ pub async fn run(place: &Place) -> Result<ExitCode> {
     // keeps nobody from ending tasks.
     if let Err(BackendError::Held { .. }) = backend.hold_lease() {
         if let Some(run) = RunFile::read(&data_dir) {
+            if !args.now {
+                end_tasks(&run).await;
+            }
             end_server(&run, &data_dir).await?;
         }
         backend.hold_lease().with_context(|| format!("{} is still in use", data_dir.display()))?;
@@ -53,6 +64,21 @@ pub async fn run(place: &Place) -> Result<ExitCode> {
     RunFile::remove(&data_dir);
     println!("stopped; the data stays in {}", data_dir.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Gives tasks their stop signal and their time. A server that does not answer is ended anyway,
+/// and its tasks with it.
+async fn end_tasks(run: &RunFile) {
+    let steps = cli::Steps::new(false);
+    steps.now("ending the tasks, each with its stop timeout (--now kills them)");
+    let nothing = serde_json::Value::Object(serde_json::Map::new());
+    let answer = cli::post(run.listen, "/_boxship/stop", &nothing).await;
+    steps.end();
+    match answer {
+        Ok(answer) if answer.status().is_success() => {}
+        Ok(answer) => eprintln!("the server does not end its tasks ({}): they are killed", answer.status()),
+        Err(error) => eprintln!("the server does not end its tasks ({error:#}): they are killed"),
+    }
 }
 
 async fn end_server(run: &RunFile, data_dir: &Path) -> Result<()> {

@@ -49,7 +49,7 @@ enum Command {
     /// Start everything on this machine
     Up(UpArgs),
     /// Stop the server and every task, also when the server has died
-    Down,
+    Down(down::DownArgs),
     /// Say what this machine can and cannot do, and the mend
     Doctor,
     /// Show the main job: start, push an image, run it as a Fargate task, ask it, read its log
@@ -104,7 +104,7 @@ fn run(mut cli: Cli) -> Result<ExitCode> {
             log(&options)?;
             tokio_runtime()?.block_on(up::run(options, up::Screen { ready: greet, ended: part }))
         }
-        Command::Down => tokio_runtime()?.block_on(down::run(&cli.place)),
+        Command::Down(args) => tokio_runtime()?.block_on(down::run(&cli.place, &args)),
         Command::Doctor => Ok(doctor::run(&cli.place)),
         Command::Demo { binary } => tokio_runtime()?.block_on(demo::run(&cli.place, &binary)),
         Command::Operations => {

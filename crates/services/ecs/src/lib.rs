@@ -14,6 +14,7 @@ pub mod instances;
 mod page;
 pub mod sessions;
 mod state;
+pub mod tasks;
 
 use std::sync::Arc;
 
