@@ -275,6 +275,18 @@ def box(linux, toolbox_archive):
     return linux
 
 
+@pytest.fixture(scope="module")
+def machine(toolbox_archive):
+    """A server whose machine is a container instance of the default cluster, with `toolbox` and an execution role."""
+    if not IS_ROOT:
+        pytest.skip("left out: real containers need root")
+    server = Server("linux", "--instance", "default").start()
+    server.run("image", "load", str(toolbox_archive), "toolbox")
+    execution_role(server)
+    yield server
+    server.down()
+
+
 def execution_role(server):
     iam = server.client("iam")
     try:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import IS_ROOT, Server, execution_role, log, needs_root, network, running, stopped, wait_for
+from conftest import log, needs_root, network, running, stopped, wait_for
 
 pytestmark = needs_root
 
@@ -13,14 +13,8 @@ LOG = {"logDriver": "awslogs", "options": {"awslogs-group": "/test", "awslogs-re
 
 
 @pytest.fixture(scope="module")
-def server(toolbox_archive):
-    if not IS_ROOT:
-        pytest.skip("left out: real containers need root")
-    server = Server("linux", "--instance", "default").start()
-    server.run("image", "load", str(toolbox_archive), "toolbox")
-    execution_role(server)
-    yield server
-    server.down()
+def server(machine):
+    return machine
 
 
 def sh(name, script, **members):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import IS_ROOT, Server, describe, execution_role, log, needs_root, running, stopped, wait_for
+from conftest import describe, log, needs_root, running, stopped, wait_for
 from test_linux_stop_reasons import c, launch
 
 pytestmark = needs_root
@@ -55,14 +55,8 @@ MISDEEDS = {
 
 
 @pytest.fixture(scope="module")
-def server(toolbox_archive):
-    if not IS_ROOT:
-        pytest.skip("left out: real containers need root")
-    server = Server("linux", "--instance", "default").start()
-    server.run("image", "load", str(toolbox_archive), "toolbox")
-    execution_role(server)
-    yield server
-    server.down()
+def server(machine):
+    return machine
 
 
 @pytest.fixture(scope="module")

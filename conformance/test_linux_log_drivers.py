@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from conftest import IS_ROOT, Server, execution_role, needs_root, stopped, wait_for
+from conftest import needs_root, stopped, wait_for
 from test_linux_logs import events
 from test_linux_stop_reasons import c, launch
 
@@ -17,14 +17,8 @@ pytestmark = needs_root
 
 
 @pytest.fixture(scope="module")
-def server(toolbox_archive):
-    if not IS_ROOT:
-        pytest.skip("left out: real containers need root")
-    server = Server("linux", "--instance", "default").start()
-    server.run("image", "load", str(toolbox_archive), "toolbox")
-    execution_role(server)
-    yield server
-    server.down()
+def server(machine):
+    return machine
 
 
 def driver(name, **options):

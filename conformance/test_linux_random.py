@@ -10,7 +10,7 @@ import random
 
 import pytest
 
-from conftest import IS_ROOT, Server, execution_role, log, needs_root, network, stopped, wait_for
+from conftest import log, needs_root, network, stopped, wait_for
 from test_linux_hostile import remains
 
 pytestmark = needs_root
@@ -186,14 +186,8 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def server(toolbox_archive):
-    if not IS_ROOT:
-        pytest.skip("left out: real containers need root")
-    server = Server("linux", "--instance", "default").start()
-    server.run("image", "load", str(toolbox_archive), "toolbox")
-    execution_role(server)
-    yield server
-    server.down()
+def server(machine):
+    return machine
 
 
 MADE = {made.family: made for made in (Made(SEED * 1000 + n) for n in range(COUNT))}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway::Guests;
+use gateway::{Guests, accept, stopped};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -38,24 +38,7 @@ impl TaskEndpoint {
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
         let guests = Guests::new(if door == Door::Host { CONNECTIONS } else { OF_ONE });
         let mut connections = JoinSet::new();
-        loop {
-            let slot = tokio::select! {
-                slot = Arc::clone(&slots).acquire_owned() => slot,
-                () = stopped(&mut stop) => break,
-            };
-            let Ok(slot) = slot else { break };
-            let (stream, peer) = tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok(accepted) => accepted,
-                    Err(error) => {
-                        // Out of descriptors, or the peer is gone already: others still come.
-                        tracing::warn!(%error, "accept failed");
-                        tokio::time::sleep(Duration::from_millis(20)).await;
-                        continue;
-                    }
-                },
-                () = stopped(&mut stop) => break,
-            };
+        while let Some((stream, peer, slot)) = accept(&listener, &slots, &mut stop).await {
             while connections.try_join_next().is_some() {}
             let Some(guest) = guests.admit(peer.ip()) else { continue };
             let (endpoint, door, stop) = (self.clone(), door.clone(), stop.clone());
@@ -120,10 +103,4 @@ impl TaskEndpoint {
             Asked { method: &parts.method, path: parts.uri.path(), body: &body, door, peer: peer.ip() };
         self.inner.answer(&asked).await
     }
-}
-
-/// Resolves once the server is to end.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // An error says that the sender is gone: the server ends too.
-    let _ = stop.wait_for(|stop| *stop).await;
 }

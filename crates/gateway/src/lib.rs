@@ -9,6 +9,7 @@
 //!
 //! Deliberately ignores what an operation means.
 
+mod accept;
 mod admit;
 mod api;
 mod body;
@@ -17,6 +18,7 @@ mod peer;
 mod route;
 mod serve;
 
+pub use accept::{Accepted, accept, stopped};
 pub use admit::{Admission, Auth};
 pub use body::{Body, bytes, empty, text};
 pub use guests::{Guest, Guests};

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::accept::{accept, stopped};
 use crate::admit::{Admission, Refusal};
 use crate::api::Apis;
 use crate::body::{Body, text};
@@ -126,24 +127,7 @@ impl Gateway {
         let mut connections = JoinSet::new();
         let server = listener.local_addr().ok();
         let guests = Guests::new(self.inner.options.task_connections);
-        loop {
-            let slot = tokio::select! {
-                slot = Arc::clone(&self.inner.slots).acquire_owned() => slot,
-                () = stopped(&mut stop) => break,
-            };
-            let Ok(slot) = slot else { break };
-            let (stream, address) = tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok(accepted) => accepted,
-                    Err(error) => {
-                        // Out of descriptors, or the peer is gone already: others still come.
-                        tracing::warn!(%error, "accept failed");
-                        tokio::time::sleep(Duration::from_millis(20)).await;
-                        continue;
-                    }
-                },
-                () = stopped(&mut stop) => break,
-            };
+        while let Some((stream, address, slot)) = accept(&listener, &self.inner.slots, &mut stop).await {
             while connections.try_join_next().is_some() {}
             let guest = match &door {
                 Door::Host => None,
@@ -281,10 +265,4 @@ impl Gateway {
         }
         self.inner.apis.answer(request, peer).await
     }
-}
-
-/// Resolves once the server is to end.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // An error says that the sender is gone: the server ends too.
-    let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -16,9 +16,6 @@ const OUTPUT: u64 = 1 << 20;
 #[derive(Debug, Serialize)]
 pub struct TaskStats {
     pub task: String,
-    /// Its limit as a whole; 1024 units are one vCPU.
-    pub cpu_units: Option<u32>,
-    pub memory_mib: Option<u32>,
     pub containers: Vec<ContainerStats>,
 }
 
@@ -33,8 +30,7 @@ pub async fn stats(runtime: &dyn Runtime, only: Option<&str>) -> Vec<TaskStats> 
         }
         // A task may end between the two calls.
         let Ok(containers) = runtime.stats(&task).await else { continue };
-        let (cpu_units, memory_mib) = (record.sandbox.cpu_units, record.sandbox.memory_mib);
-        found.push(TaskStats { task, cpu_units, memory_mib, containers });
+        found.push(TaskStats { task, containers });
     }
     found
 }

@@ -101,10 +101,6 @@ impl Driver {
         }
     }
 
-    pub fn max_entries(&self) -> usize {
-        awslogs::MAX_EVENTS
-    }
-
     pub fn file_bytes(&self) -> Option<u64> {
         match self {
             Driver::JsonFile(file) => Some(file.bytes()),

@@ -135,15 +135,14 @@ impl Shipper {
         is_closed: bool,
     ) -> io::Result<Option<Batch>> {
         let dir: PathBuf = dir.to_path_buf();
-        let max = driver.max_entries();
         let start = driver.start().cloned();
         let now = self.clock.now();
         let work = move || {
             let mut reader = Reader::new(&dir, shipped.until);
-            let mut entries = reader.read(max, MAX_SPOOL_BYTES)?;
+            let mut entries = reader.read(awslogs::MAX_EVENTS, MAX_SPOOL_BYTES)?;
             let next = reader.position();
             let bytes: usize = entries.iter().map(|entry| entry.text.len()).sum();
-            let is_full = entries.len() == max || bytes >= MAX_SPOOL_BYTES / 2;
+            let is_full = entries.len() == awslogs::MAX_EVENTS || bytes >= MAX_SPOOL_BYTES / 2;
             if let Some(end) = shipped.under_way {
                 entries.retain(|entry| entry.next <= end);
                 let entries = match &start {

@@ -8,12 +8,13 @@ use anyhow::{Context, Result, bail};
 use aws_ec2::DescribeSubnetsRequest;
 use aws_ec2::op::DescribeSubnets;
 use aws_ecs as ecs;
-use aws_ecs::op::{CreateCluster, DescribeTasks, RegisterTaskDefinition, RunTask, StopTask};
+use aws_ecs::op::{CreateCluster, RegisterTaskDefinition, RunTask, StopTask};
 use aws_iam::op::{AttachRolePolicy, CreateRole};
 use aws_iam::{AttachRolePolicyRequest, CreateRoleRequest};
 use clap::Args;
 
 use crate::client::{Client, refused_with};
+use crate::commands::find;
 use crate::commands::logs::Follower;
 use crate::commands::ps::address;
 use crate::http;
@@ -278,13 +279,7 @@ async fn follow(client: &Client, args: &RunArgs, task: &Running, steps: &Steps) 
 }
 
 async fn describe(client: &Client, task: &Running) -> Result<ecs::Task> {
-    let request = ecs::DescribeTasksRequest {
-        cluster: Some(task.cluster.clone()),
-        tasks: vec![task.arn.clone()],
-        ..Default::default()
-    };
-    let answer = client.call::<DescribeTasks>(request).await?;
-    answer.tasks.into_iter().flatten().next().context("the task is gone")
+    find::describe(client, &task.cluster, &task.arn).await?.context("the task is gone")
 }
 
 async fn wait(

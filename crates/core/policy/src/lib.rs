@@ -1,4 +1,4 @@
-//! What IAM policies say: for now, who may assume a role.
+//! What a role's trust policy says: who may assume it.
 //!
 //! Pure: a document, a caller and what is known of the request go in, a [`Verdict`] comes out.
 //!
