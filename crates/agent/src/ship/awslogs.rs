@@ -11,7 +11,7 @@ pub(super) const MAX_BYTES: usize = 1_048_576;
 const EVENT_OVERHEAD: usize = 26;
 
 /// Lines as events, their times never falling.
-pub(super) fn events(entries: Vec<Entry>) -> Vec<LogEvent> {
+pub(super) fn events(entries: &[Entry]) -> Vec<LogEvent> {
     let mut latest = Timestamp::EPOCH;
     let mut events = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -21,10 +21,7 @@ pub(super) fn events(entries: Vec<Entry>) -> Vec<LogEvent> {
             continue;
         }
         latest = latest.max(entry.time);
-        let message = match String::from_utf8(entry.text) {
-            Ok(text) => text,
-            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
-        };
+        let message = String::from_utf8_lossy(&entry.text).into_owned();
         events.push(LogEvent { at: latest, message });
     }
     events

@@ -129,7 +129,7 @@ impl Driver {
             Driver::Nothing => Ok(()),
             Driver::Awslogs { .. } => {
                 let Some(target) = driving.logging.awslogs() else { return Ok(()) };
-                let events = awslogs::events(entries.to_vec());
+                let events = awslogs::events(entries);
                 if events.is_empty() {
                     return Ok(());
                 }
