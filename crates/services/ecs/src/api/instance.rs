@@ -11,6 +11,7 @@ use core_lifecycle::{Goal, StopCode};
 use service::{Tx, View};
 use store::{Key, Record, Snapshot};
 
+use super::launch::Carrier;
 use super::{cluster, tag};
 use crate::behaviour::attribute;
 use crate::behaviour::capacity::{Room, Taken};
@@ -34,46 +35,43 @@ const FORCED: &str = "Container instance deregistration forced by user.";
 /// Why an instance does not take a task: its ARN where there is one, and AWS's reason.
 pub type Refusal = (Option<String>, &'static str);
 
-/// An instance of `cluster` that has room for a task with these `needs`; else why each of its
-/// instances has none. Nothing at all where the cluster has no instance that takes tasks.
-pub fn place(
-    records: &Snapshot,
-    cluster: &Cluster,
-    needs: &Needs,
-) -> Result<Arc<ContainerInstance>, Vec<Refusal>> {
+/// The instance of `cluster` that carries a task with these `needs`; else why each of its instances
+/// does not. Nothing at all where the cluster has no instance that takes tasks.
+pub fn place(records: &Snapshot, cluster: &Cluster, needs: &Needs) -> Result<Carrier, Vec<Refusal>> {
     let mut refusals = Vec::new();
     let active = records.scan::<ContainerInstance>(&cluster.key());
     for instance in active.filter(|instance| instance.status == InstanceStatus::Active) {
-        match refusal(records, &instance, needs) {
-            None => return Ok(instance),
-            Some(reason) => refusals.push((Some(instance.at.arn().to_string()), reason)),
+        match admit(records, &instance, needs) {
+            Ok(carrier) => return Ok(carrier),
+            Err(reason) => refusals.push((Some(instance.at.arn().to_string()), reason)),
         }
     }
     Err(refusals)
 }
 
-/// AWS: the reason why `instance` does not take a task with these `needs`; none if it does.
-pub fn refusal(records: &Snapshot, instance: &ContainerInstance, needs: &Needs) -> Option<&'static str> {
+/// `instance` as the carrier of a task with these `needs`; AWS's reason where it does not take it.
+pub fn admit(
+    records: &Snapshot,
+    instance: &ContainerInstance,
+    needs: &Needs,
+) -> Result<Carrier, &'static str> {
     if instance.status != InstanceStatus::Active {
-        return Some("INACTIVE");
+        return Err("INACTIVE");
     }
     // Without a host of ours there is nobody to give the order to.
-    if !instance.is_connected || instance.host.is_none() {
-        return Some("AGENT");
-    }
+    let host = instance.host.clone().filter(|_| instance.is_connected).ok_or("AGENT")?;
     let has = |name: &String| instance.attributes.contains_key(name);
     let is_architecture = needs.architecture.as_ref().is_none_or(|wanted| {
         instance.attributes.get(ARCHITECTURE).is_none_or(|value| value.as_ref() == Some(wanted))
     });
     if !is_architecture || !needs.attributes.iter().all(has) {
-        return Some("ATTRIBUTE");
+        return Err("ATTRIBUTE");
     }
-    room(records, instance).refusal(needs)
-}
-
-/// What `instance` has left. Its free GPUs are the first of it to give away.
-pub fn room(records: &Snapshot, instance: &ContainerInstance) -> Room {
-    load(records, instance).room
+    let room = load(records, instance).room;
+    match room.refusal(needs) {
+        Some(reason) => Err(reason),
+        None => Ok(Carrier::of(instance, host, room)),
+    }
 }
 
 fn load(records: &Snapshot, instance: &ContainerInstance) -> Load {

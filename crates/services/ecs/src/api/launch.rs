@@ -10,11 +10,10 @@ use base::{Arn, Fault, Tags};
 use core_lifecycle::{Goal, Interface, LaunchType, Task as State};
 use link::HostId;
 use service::Tx;
-use store::Snapshot;
 
-use super::instance;
 use super::network::{self, Made, Network};
 use crate::behaviour::assign::{self, Choice};
+use crate::behaviour::capacity::Room;
 use crate::behaviour::logs;
 use crate::behaviour::room::{self, Needs};
 use crate::convert;
@@ -67,15 +66,15 @@ impl Carrier {
         Carrier { host, instance: None, architecture: None, zone: None, free_gpus: Vec::new() }
     }
 
-    /// A container instance; none if it has no host of ours.
-    pub fn of(records: &Snapshot, found: &ContainerInstance) -> Option<Carrier> {
-        Some(Carrier {
-            host: found.host.clone()?,
+    /// A container instance on `host`, with the `room` that it has.
+    pub fn of(found: &ContainerInstance, host: HostId, room: Room) -> Carrier {
+        Carrier {
+            host,
             instance: Some(found.at.arn().to_string()),
             architecture: found.attributes.get("ecs.cpu-architecture").cloned().flatten(),
             zone: found.attributes.get("ecs.availability-zone").cloned().flatten(),
-            free_gpus: instance::room(records, found).gpus,
-        })
+            free_gpus: room.gpus,
+        }
     }
 }
 

@@ -123,10 +123,7 @@ fn carrier(tx: &Tx<'_>, run: &Run) -> Result<Result<Carrier, Vec<aws::Failure>>,
         // External instances are other machines; none has joined.
         LaunchType::External => Err(RunError::NoInstances.into()),
         LaunchType::Ec2 => match instance::place(tx, &run.cluster, &run.needs) {
-            Ok(found) => {
-                let arn = found.at.arn().to_string();
-                Ok(Carrier::of(tx, &found).ok_or_else(|| vec![failure((Some(arn), "AGENT"))]))
-            }
+            Ok(carrier) => Ok(Ok(carrier)),
             Err(refusals) if refusals.is_empty() => Err(RunError::NoInstances.into()),
             Err(refusals) => Ok(Err(refusals.into_iter().map(failure).collect())),
         },
@@ -134,7 +131,7 @@ fn carrier(tx: &Tx<'_>, run: &Run) -> Result<Result<Carrier, Vec<aws::Failure>>,
 }
 
 /// AWS: why an instance does not take a task.
-fn failure((arn, reason): instance::Refusal) -> aws::Failure {
+pub fn failure((arn, reason): instance::Refusal) -> aws::Failure {
     aws::Failure { arn, reason: Some(String::from(reason)), detail: None }
 }
 

@@ -4,7 +4,7 @@ use aws_ecs as aws;
 use base::Fault;
 use service::Tx;
 
-use super::launch::{self, Carrier};
+use super::launch;
 use super::{instance, run_task};
 
 /// What StartTask acts on.
@@ -46,18 +46,12 @@ pub fn start(tx: &mut Tx<'_>, request: aws::StartTaskRequest) -> Result<aws::Sta
             failures.push(instance::missing(&run.cluster, name));
             continue;
         };
-        let refused = |reason: &str| aws::Failure {
-            arn: Some(found.at.arn().to_string()),
-            reason: Some(String::from(reason)),
-            detail: None,
-        };
-        if let Some(reason) = instance::refusal(tx, &found, &run.needs) {
-            failures.push(refused(reason));
-            continue;
-        }
-        let Some(carrier) = Carrier::of(tx, &found) else {
-            failures.push(refused("AGENT"));
-            continue;
+        let carrier = match instance::admit(tx, &found, &run.needs) {
+            Ok(carrier) => carrier,
+            Err(reason) => {
+                failures.push(run_task::failure((Some(found.at.arn().to_string()), reason)));
+                continue;
+            }
         };
         match launch::start_one(tx, &run, nth, carrier)? {
             Ok(shape) => tasks.push(shape),
