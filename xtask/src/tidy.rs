@@ -16,7 +16,7 @@ const FILE_LINES: usize = 1_000;
 const UNSAFE_CRATES: [&str; 3] = ["crates/launch/", "crates/runtime/", "crates/vpc/"];
 
 /// Layers from the bottom. Arrows point down or stay in their layer.
-const LAYERS: [(&str, u8); 26] = [
+const LAYERS: [(&str, u8); 28] = [
     ("base", 0),
     ("wire", 0),
     ("store", 2),
@@ -26,6 +26,7 @@ const LAYERS: [(&str, u8); 26] = [
     ("service", 2),
     ("control", 2),
     ("link", 2),
+    ("authority", 2),
     ("oci", 2),
     ("launch", 2),
     ("gateway", 3),
@@ -34,6 +35,7 @@ const LAYERS: [(&str, u8); 26] = [
     ("agent", 4),
     ("endpoint", 4),
     ("registry", 4),
+    ("proxy", 4),
     ("session", 4),
     ("cli", 4),
     ("server", 5),

@@ -50,6 +50,118 @@ impl wire::Shape for AccountAttributeValue {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ApplicationStatusSummary {
+    pub status: Option<String>,
+    pub impaired_since: Option<wire::Timestamp>,
+}
+
+impl wire::Shape for ApplicationStatusSummary {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::APPLICATION_STATUS_SUMMARY
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.status),
+            1 => from.read(&mut self.impaired_since),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.status);
+        to.write(1, &self.impaired_since);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateRouteTableRequest {
+    pub gateway_id: Option<String>,
+    pub public_ipv4_pool: Option<String>,
+    pub dry_run: Option<bool>,
+    pub subnet_id: Option<String>,
+    pub route_table_id: String,
+}
+
+impl wire::Shape for AssociateRouteTableRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::ASSOCIATE_ROUTE_TABLE_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.gateway_id),
+            1 => from.read(&mut self.public_ipv4_pool),
+            2 => from.read(&mut self.dry_run),
+            3 => from.read(&mut self.subnet_id),
+            4 => from.read(&mut self.route_table_id),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.gateway_id);
+        to.write(1, &self.public_ipv4_pool);
+        to.write(2, &self.dry_run);
+        to.write(3, &self.subnet_id);
+        to.write(4, &self.route_table_id);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateRouteTableResult {
+    pub association_id: Option<String>,
+    pub association_state: Option<crate::RouteTableAssociationState>,
+}
+
+impl wire::Shape for AssociateRouteTableResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::ASSOCIATE_ROUTE_TABLE_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.association_id),
+            1 => from.read(&mut self.association_state),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.association_id);
+        to.write(1, &self.association_state);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttachInternetGatewayRequest {
+    pub dry_run: Option<bool>,
+    pub internet_gateway_id: String,
+    pub vpc_id: String,
+}
+
+impl wire::Shape for AttachInternetGatewayRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::ATTACH_INTERNET_GATEWAY_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.dry_run),
+            1 => from.read(&mut self.internet_gateway_id),
+            2 => from.read(&mut self.vpc_id),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.dry_run);
+        to.write(1, &self.internet_gateway_id);
+        to.write(2, &self.vpc_id);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AttachmentEnaSrdSpecification {
     pub ena_srd_enabled: Option<bool>,
     pub ena_srd_udp_specification: Option<crate::AttachmentEnaSrdUdpSpecification>,
@@ -93,6 +205,201 @@ impl wire::Shape for AttachmentEnaSrdUdpSpecification {
 
     fn write_members(&self, to: &mut wire::Sink<'_>) {
         to.write(0, &self.ena_srd_udp_enabled);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttributeBooleanValue {
+    pub value: Option<bool>,
+}
+
+impl wire::Shape for AttributeBooleanValue {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::ATTRIBUTE_BOOLEAN_VALUE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.value),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.value);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AttributeValue {
+    pub value: Option<String>,
+}
+
+impl wire::Shape for AttributeValue {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::ATTRIBUTE_VALUE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.value),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.value);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AuthorizeSecurityGroupEgressRequest {
+    pub tag_specifications: Option<Vec<crate::TagSpecification>>,
+    pub dry_run: Option<bool>,
+    pub group_id: String,
+    pub source_security_group_name: Option<String>,
+    pub source_security_group_owner_id: Option<String>,
+    pub ip_protocol: Option<String>,
+    pub from_port: Option<i32>,
+    pub to_port: Option<i32>,
+    pub cidr_ip: Option<String>,
+    pub ip_permissions: Option<Vec<crate::IpPermission>>,
+}
+
+impl wire::Shape for AuthorizeSecurityGroupEgressRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::AUTHORIZE_SECURITY_GROUP_EGRESS_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.tag_specifications),
+            1 => from.read(&mut self.dry_run),
+            2 => from.read(&mut self.group_id),
+            3 => from.read(&mut self.source_security_group_name),
+            4 => from.read(&mut self.source_security_group_owner_id),
+            5 => from.read(&mut self.ip_protocol),
+            6 => from.read(&mut self.from_port),
+            7 => from.read(&mut self.to_port),
+            8 => from.read(&mut self.cidr_ip),
+            9 => from.read(&mut self.ip_permissions),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.tag_specifications);
+        to.write(1, &self.dry_run);
+        to.write(2, &self.group_id);
+        to.write(3, &self.source_security_group_name);
+        to.write(4, &self.source_security_group_owner_id);
+        to.write(5, &self.ip_protocol);
+        to.write(6, &self.from_port);
+        to.write(7, &self.to_port);
+        to.write(8, &self.cidr_ip);
+        to.write(9, &self.ip_permissions);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AuthorizeSecurityGroupEgressResult {
+    pub r#return: Option<bool>,
+    pub security_group_rules: Option<Vec<crate::SecurityGroupRule>>,
+}
+
+impl wire::Shape for AuthorizeSecurityGroupEgressResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::AUTHORIZE_SECURITY_GROUP_EGRESS_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.r#return),
+            1 => from.read(&mut self.security_group_rules),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.r#return);
+        to.write(1, &self.security_group_rules);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AuthorizeSecurityGroupIngressRequest {
+    pub cidr_ip: Option<String>,
+    pub from_port: Option<i32>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+    pub ip_permissions: Option<Vec<crate::IpPermission>>,
+    pub ip_protocol: Option<String>,
+    pub source_security_group_name: Option<String>,
+    pub source_security_group_owner_id: Option<String>,
+    pub to_port: Option<i32>,
+    pub tag_specifications: Option<Vec<crate::TagSpecification>>,
+    pub dry_run: Option<bool>,
+}
+
+impl wire::Shape for AuthorizeSecurityGroupIngressRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::AUTHORIZE_SECURITY_GROUP_INGRESS_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cidr_ip),
+            1 => from.read(&mut self.from_port),
+            2 => from.read(&mut self.group_id),
+            3 => from.read(&mut self.group_name),
+            4 => from.read(&mut self.ip_permissions),
+            5 => from.read(&mut self.ip_protocol),
+            6 => from.read(&mut self.source_security_group_name),
+            7 => from.read(&mut self.source_security_group_owner_id),
+            8 => from.read(&mut self.to_port),
+            9 => from.read(&mut self.tag_specifications),
+            10 => from.read(&mut self.dry_run),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cidr_ip);
+        to.write(1, &self.from_port);
+        to.write(2, &self.group_id);
+        to.write(3, &self.group_name);
+        to.write(4, &self.ip_permissions);
+        to.write(5, &self.ip_protocol);
+        to.write(6, &self.source_security_group_name);
+        to.write(7, &self.source_security_group_owner_id);
+        to.write(8, &self.to_port);
+        to.write(9, &self.tag_specifications);
+        to.write(10, &self.dry_run);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AuthorizeSecurityGroupIngressResult {
+    pub r#return: Option<bool>,
+    pub security_group_rules: Option<Vec<crate::SecurityGroupRule>>,
+}
+
+impl wire::Shape for AuthorizeSecurityGroupIngressResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::AUTHORIZE_SECURITY_GROUP_INGRESS_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.r#return),
+            1 => from.read(&mut self.security_group_rules),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.r#return);
+        to.write(1, &self.security_group_rules);
     }
 }
 
@@ -226,8 +533,18 @@ impl wire::Shape for AvailabilityZoneSubGeography {
 wire::values!(
     AccountAttribute,
     AccountAttributeValue,
+    ApplicationStatusSummary,
+    AssociateRouteTableRequest,
+    AssociateRouteTableResult,
+    AttachInternetGatewayRequest,
     AttachmentEnaSrdSpecification,
     AttachmentEnaSrdUdpSpecification,
+    AttributeBooleanValue,
+    AttributeValue,
+    AuthorizeSecurityGroupEgressRequest,
+    AuthorizeSecurityGroupEgressResult,
+    AuthorizeSecurityGroupIngressRequest,
+    AuthorizeSecurityGroupIngressResult,
     AvailabilityZone,
     AvailabilityZoneGeography,
     AvailabilityZoneMessage,

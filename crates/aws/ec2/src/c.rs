@@ -3,6 +3,56 @@
 use crate::schema;
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct CapacityReservationSpecificationResponse {
+    pub capacity_reservation_preference: Option<String>,
+    pub capacity_reservation_target: Option<crate::CapacityReservationTargetResponse>,
+}
+
+impl wire::Shape for CapacityReservationSpecificationResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CAPACITY_RESERVATION_SPECIFICATION_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.capacity_reservation_preference),
+            1 => from.read(&mut self.capacity_reservation_target),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.capacity_reservation_preference);
+        to.write(1, &self.capacity_reservation_target);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CapacityReservationTargetResponse {
+    pub capacity_reservation_id: Option<String>,
+    pub capacity_reservation_resource_group_arn: Option<String>,
+}
+
+impl wire::Shape for CapacityReservationTargetResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CAPACITY_RESERVATION_TARGET_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.capacity_reservation_id),
+            1 => from.read(&mut self.capacity_reservation_resource_group_arn),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.capacity_reservation_id);
+        to.write(1, &self.capacity_reservation_resource_group_arn);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ConnectionTrackingConfiguration {
     pub tcp_established_timeout: Option<i32>,
     pub udp_stream_timeout: Option<i32>,
@@ -55,6 +105,112 @@ impl wire::Shape for ConnectionTrackingSpecificationRequest {
         to.write(0, &self.tcp_established_timeout);
         to.write(1, &self.udp_stream_timeout);
         to.write(2, &self.udp_timeout);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ConnectionTrackingSpecificationResponse {
+    pub tcp_established_timeout: Option<i32>,
+    pub udp_stream_timeout: Option<i32>,
+    pub udp_timeout: Option<i32>,
+}
+
+impl wire::Shape for ConnectionTrackingSpecificationResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CONNECTION_TRACKING_SPECIFICATION_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.tcp_established_timeout),
+            1 => from.read(&mut self.udp_stream_timeout),
+            2 => from.read(&mut self.udp_timeout),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.tcp_established_timeout);
+        to.write(1, &self.udp_stream_timeout);
+        to.write(2, &self.udp_timeout);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CpuOptions {
+    pub core_count: Option<i32>,
+    pub threads_per_core: Option<i32>,
+    pub amd_sev_snp: Option<String>,
+    pub nested_virtualization: Option<String>,
+}
+
+impl wire::Shape for CpuOptions {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CPU_OPTIONS
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.core_count),
+            1 => from.read(&mut self.threads_per_core),
+            2 => from.read(&mut self.amd_sev_snp),
+            3 => from.read(&mut self.nested_virtualization),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.core_count);
+        to.write(1, &self.threads_per_core);
+        to.write(2, &self.amd_sev_snp);
+        to.write(3, &self.nested_virtualization);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateInternetGatewayRequest {
+    pub tag_specifications: Option<Vec<crate::TagSpecification>>,
+    pub dry_run: Option<bool>,
+}
+
+impl wire::Shape for CreateInternetGatewayRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CREATE_INTERNET_GATEWAY_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.tag_specifications),
+            1 => from.read(&mut self.dry_run),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.tag_specifications);
+        to.write(1, &self.dry_run);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateInternetGatewayResult {
+    pub internet_gateway: Option<crate::InternetGateway>,
+}
+
+impl wire::Shape for CreateInternetGatewayResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CREATE_INTERNET_GATEWAY_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.internet_gateway),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.internet_gateway);
     }
 }
 
@@ -159,9 +315,424 @@ impl wire::Shape for CreateNetworkInterfaceResult {
     }
 }
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateRouteRequest {
+    pub destination_prefix_list_id: Option<String>,
+    pub vpc_endpoint_id: Option<String>,
+    pub transit_gateway_id: Option<String>,
+    pub local_gateway_id: Option<String>,
+    pub carrier_gateway_id: Option<String>,
+    pub core_network_arn: Option<String>,
+    pub odb_network_arn: Option<String>,
+    pub dry_run: Option<bool>,
+    pub route_table_id: String,
+    pub destination_cidr_block: Option<String>,
+    pub gateway_id: Option<String>,
+    pub destination_ipv6_cidr_block: Option<String>,
+    pub egress_only_internet_gateway_id: Option<String>,
+    pub instance_id: Option<String>,
+    pub network_interface_id: Option<String>,
+    pub vpc_peering_connection_id: Option<String>,
+    pub nat_gateway_id: Option<String>,
+}
+
+impl wire::Shape for CreateRouteRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CREATE_ROUTE_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.destination_prefix_list_id),
+            1 => from.read(&mut self.vpc_endpoint_id),
+            2 => from.read(&mut self.transit_gateway_id),
+            3 => from.read(&mut self.local_gateway_id),
+            4 => from.read(&mut self.carrier_gateway_id),
+            5 => from.read(&mut self.core_network_arn),
+            6 => from.read(&mut self.odb_network_arn),
+            7 => from.read(&mut self.dry_run),
+            8 => from.read(&mut self.route_table_id),
+            9 => from.read(&mut self.destination_cidr_block),
+            10 => from.read(&mut self.gateway_id),
+            11 => from.read(&mut self.destination_ipv6_cidr_block),
+            12 => from.read(&mut self.egress_only_internet_gateway_id),
+            13 => from.read(&mut self.instance_id),
+            14 => from.read(&mut self.network_interface_id),
+            15 => from.read(&mut self.vpc_peering_connection_id),
+            16 => from.read(&mut self.nat_gateway_id),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.destination_prefix_list_id);
+        to.write(1, &self.vpc_endpoint_id);
+        to.write(2, &self.transit_gateway_id);
+        to.write(3, &self.local_gateway_id);
+        to.write(4, &self.carrier_gateway_id);
+        to.write(5, &self.core_network_arn);
+        to.write(6, &self.odb_network_arn);
+        to.write(7, &self.dry_run);
+        to.write(8, &self.route_table_id);
+        to.write(9, &self.destination_cidr_block);
+        to.write(10, &self.gateway_id);
+        to.write(11, &self.destination_ipv6_cidr_block);
+        to.write(12, &self.egress_only_internet_gateway_id);
+        to.write(13, &self.instance_id);
+        to.write(14, &self.network_interface_id);
+        to.write(15, &self.vpc_peering_connection_id);
+        to.write(16, &self.nat_gateway_id);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateRouteResult {
+    pub r#return: Option<bool>,
+}
+
+impl wire::Shape for CreateRouteResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CREATE_ROUTE_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.r#return),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.r#return);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateRouteTableRequest {
+    pub tag_specifications: Option<Vec<crate::TagSpecification>>,
+    pub client_token: Option<String>,
+    pub dry_run: Option<bool>,
+    pub vpc_id: String,
+}
+
+impl wire::Shape for CreateRouteTableRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CREATE_ROUTE_TABLE_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.tag_specifications),
+            1 => from.read(&mut self.client_token),
+            2 => from.read(&mut self.dry_run),
+            3 => from.read(&mut self.vpc_id),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.tag_specifications);
+        to.write(1, &self.client_token);
+        to.write(2, &self.dry_run);
+        to.write(3, &self.vpc_id);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateRouteTableResult {
+    pub route_table: Option<crate::RouteTable>,
+    pub client_token: Option<String>,
+}
+
+impl wire::Shape for CreateRouteTableResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CREATE_ROUTE_TABLE_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.route_table),
+            1 => from.read(&mut self.client_token),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.route_table);
+        to.write(1, &self.client_token);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateSecurityGroupRequest {
+    pub description: String,
+    pub group_name: String,
+    pub vpc_id: Option<String>,
+    pub tag_specifications: Option<Vec<crate::TagSpecification>>,
+    pub dry_run: Option<bool>,
+}
+
+impl wire::Shape for CreateSecurityGroupRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CREATE_SECURITY_GROUP_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.description),
+            1 => from.read(&mut self.group_name),
+            2 => from.read(&mut self.vpc_id),
+            3 => from.read(&mut self.tag_specifications),
+            4 => from.read(&mut self.dry_run),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.description);
+        to.write(1, &self.group_name);
+        to.write(2, &self.vpc_id);
+        to.write(3, &self.tag_specifications);
+        to.write(4, &self.dry_run);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateSecurityGroupResult {
+    pub group_id: Option<String>,
+    pub tags: Option<Vec<crate::Tag>>,
+    pub security_group_arn: Option<String>,
+}
+
+impl wire::Shape for CreateSecurityGroupResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CREATE_SECURITY_GROUP_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.group_id),
+            1 => from.read(&mut self.tags),
+            2 => from.read(&mut self.security_group_arn),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.group_id);
+        to.write(1, &self.tags);
+        to.write(2, &self.security_group_arn);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateSubnetRequest {
+    pub tag_specifications: Option<Vec<crate::TagSpecification>>,
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub cidr_block: Option<String>,
+    pub ipv6_cidr_block: Option<String>,
+    pub outpost_arn: Option<String>,
+    pub vpc_id: String,
+    pub ipv6_native: Option<bool>,
+    pub ipv4_ipam_pool_id: Option<String>,
+    pub ipv4_netmask_length: Option<i32>,
+    pub ipv6_ipam_pool_id: Option<String>,
+    pub ipv6_netmask_length: Option<i32>,
+    pub dry_run: Option<bool>,
+}
+
+impl wire::Shape for CreateSubnetRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CREATE_SUBNET_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.tag_specifications),
+            1 => from.read(&mut self.availability_zone),
+            2 => from.read(&mut self.availability_zone_id),
+            3 => from.read(&mut self.cidr_block),
+            4 => from.read(&mut self.ipv6_cidr_block),
+            5 => from.read(&mut self.outpost_arn),
+            6 => from.read(&mut self.vpc_id),
+            7 => from.read(&mut self.ipv6_native),
+            8 => from.read(&mut self.ipv4_ipam_pool_id),
+            9 => from.read(&mut self.ipv4_netmask_length),
+            10 => from.read(&mut self.ipv6_ipam_pool_id),
+            11 => from.read(&mut self.ipv6_netmask_length),
+            12 => from.read(&mut self.dry_run),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.tag_specifications);
+        to.write(1, &self.availability_zone);
+        to.write(2, &self.availability_zone_id);
+        to.write(3, &self.cidr_block);
+        to.write(4, &self.ipv6_cidr_block);
+        to.write(5, &self.outpost_arn);
+        to.write(6, &self.vpc_id);
+        to.write(7, &self.ipv6_native);
+        to.write(8, &self.ipv4_ipam_pool_id);
+        to.write(9, &self.ipv4_netmask_length);
+        to.write(10, &self.ipv6_ipam_pool_id);
+        to.write(11, &self.ipv6_netmask_length);
+        to.write(12, &self.dry_run);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateSubnetResult {
+    pub subnet: Option<crate::Subnet>,
+}
+
+impl wire::Shape for CreateSubnetResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CREATE_SUBNET_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.subnet),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.subnet);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateTagsRequest {
+    pub dry_run: Option<bool>,
+    pub resources: Vec<String>,
+    pub tags: Vec<crate::Tag>,
+}
+
+impl wire::Shape for CreateTagsRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CREATE_TAGS_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.dry_run),
+            1 => from.read(&mut self.resources),
+            2 => from.read(&mut self.tags),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.dry_run);
+        to.write(1, &self.resources);
+        to.write(2, &self.tags);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateVpcRequest {
+    pub cidr_block: Option<String>,
+    pub ipv6_pool: Option<String>,
+    pub ipv6_cidr_block: Option<String>,
+    pub ipv4_ipam_pool_id: Option<String>,
+    pub ipv4_netmask_length: Option<i32>,
+    pub ipv6_ipam_pool_id: Option<String>,
+    pub ipv6_netmask_length: Option<i32>,
+    pub ipv6_cidr_block_network_border_group: Option<String>,
+    pub vpc_encryption_control: Option<crate::VpcEncryptionControlConfiguration>,
+    pub tag_specifications: Option<Vec<crate::TagSpecification>>,
+    pub dry_run: Option<bool>,
+    pub instance_tenancy: Option<String>,
+    pub amazon_provided_ipv6_cidr_block: Option<bool>,
+}
+
+impl wire::Shape for CreateVpcRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CREATE_VPC_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cidr_block),
+            1 => from.read(&mut self.ipv6_pool),
+            2 => from.read(&mut self.ipv6_cidr_block),
+            3 => from.read(&mut self.ipv4_ipam_pool_id),
+            4 => from.read(&mut self.ipv4_netmask_length),
+            5 => from.read(&mut self.ipv6_ipam_pool_id),
+            6 => from.read(&mut self.ipv6_netmask_length),
+            7 => from.read(&mut self.ipv6_cidr_block_network_border_group),
+            8 => from.read(&mut self.vpc_encryption_control),
+            9 => from.read(&mut self.tag_specifications),
+            10 => from.read(&mut self.dry_run),
+            11 => from.read(&mut self.instance_tenancy),
+            12 => from.read(&mut self.amazon_provided_ipv6_cidr_block),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cidr_block);
+        to.write(1, &self.ipv6_pool);
+        to.write(2, &self.ipv6_cidr_block);
+        to.write(3, &self.ipv4_ipam_pool_id);
+        to.write(4, &self.ipv4_netmask_length);
+        to.write(5, &self.ipv6_ipam_pool_id);
+        to.write(6, &self.ipv6_netmask_length);
+        to.write(7, &self.ipv6_cidr_block_network_border_group);
+        to.write(8, &self.vpc_encryption_control);
+        to.write(9, &self.tag_specifications);
+        to.write(10, &self.dry_run);
+        to.write(11, &self.instance_tenancy);
+        to.write(12, &self.amazon_provided_ipv6_cidr_block);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateVpcResult {
+    pub vpc: Option<crate::Vpc>,
+}
+
+impl wire::Shape for CreateVpcResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CREATE_VPC_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.vpc),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.vpc);
+    }
+}
+
 wire::values!(
+    CapacityReservationSpecificationResponse,
+    CapacityReservationTargetResponse,
     ConnectionTrackingConfiguration,
     ConnectionTrackingSpecificationRequest,
+    ConnectionTrackingSpecificationResponse,
+    CpuOptions,
+    CreateInternetGatewayRequest,
+    CreateInternetGatewayResult,
     CreateNetworkInterfaceRequest,
-    CreateNetworkInterfaceResult
+    CreateNetworkInterfaceResult,
+    CreateRouteRequest,
+    CreateRouteResult,
+    CreateRouteTableRequest,
+    CreateRouteTableResult,
+    CreateSecurityGroupRequest,
+    CreateSecurityGroupResult,
+    CreateSubnetRequest,
+    CreateSubnetResult,
+    CreateTagsRequest,
+    CreateVpcRequest,
+    CreateVpcResult
 );

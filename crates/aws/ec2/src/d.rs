@@ -3,6 +3,31 @@
 use crate::schema;
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteInternetGatewayRequest {
+    pub dry_run: Option<bool>,
+    pub internet_gateway_id: String,
+}
+
+impl wire::Shape for DeleteInternetGatewayRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DELETE_INTERNET_GATEWAY_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.dry_run),
+            1 => from.read(&mut self.internet_gateway_id),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.dry_run);
+        to.write(1, &self.internet_gateway_id);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteNetworkInterfaceRequest {
     pub dry_run: Option<bool>,
     pub network_interface_id: String,
@@ -24,6 +49,196 @@ impl wire::Shape for DeleteNetworkInterfaceRequest {
     fn write_members(&self, to: &mut wire::Sink<'_>) {
         to.write(0, &self.dry_run);
         to.write(1, &self.network_interface_id);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteRouteRequest {
+    pub destination_prefix_list_id: Option<String>,
+    pub dry_run: Option<bool>,
+    pub route_table_id: String,
+    pub destination_cidr_block: Option<String>,
+    pub destination_ipv6_cidr_block: Option<String>,
+}
+
+impl wire::Shape for DeleteRouteRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DELETE_ROUTE_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.destination_prefix_list_id),
+            1 => from.read(&mut self.dry_run),
+            2 => from.read(&mut self.route_table_id),
+            3 => from.read(&mut self.destination_cidr_block),
+            4 => from.read(&mut self.destination_ipv6_cidr_block),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.destination_prefix_list_id);
+        to.write(1, &self.dry_run);
+        to.write(2, &self.route_table_id);
+        to.write(3, &self.destination_cidr_block);
+        to.write(4, &self.destination_ipv6_cidr_block);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteRouteTableRequest {
+    pub dry_run: Option<bool>,
+    pub route_table_id: String,
+}
+
+impl wire::Shape for DeleteRouteTableRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DELETE_ROUTE_TABLE_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.dry_run),
+            1 => from.read(&mut self.route_table_id),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.dry_run);
+        to.write(1, &self.route_table_id);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteSecurityGroupRequest {
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+    pub dry_run: Option<bool>,
+}
+
+impl wire::Shape for DeleteSecurityGroupRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DELETE_SECURITY_GROUP_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.group_id),
+            1 => from.read(&mut self.group_name),
+            2 => from.read(&mut self.dry_run),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.group_id);
+        to.write(1, &self.group_name);
+        to.write(2, &self.dry_run);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteSecurityGroupResult {
+    pub r#return: Option<bool>,
+    pub group_id: Option<String>,
+}
+
+impl wire::Shape for DeleteSecurityGroupResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DELETE_SECURITY_GROUP_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.r#return),
+            1 => from.read(&mut self.group_id),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.r#return);
+        to.write(1, &self.group_id);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteSubnetRequest {
+    pub subnet_id: String,
+    pub dry_run: Option<bool>,
+}
+
+impl wire::Shape for DeleteSubnetRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DELETE_SUBNET_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.subnet_id),
+            1 => from.read(&mut self.dry_run),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.subnet_id);
+        to.write(1, &self.dry_run);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteTagsRequest {
+    pub dry_run: Option<bool>,
+    pub resources: Vec<String>,
+    pub tags: Option<Vec<crate::Tag>>,
+}
+
+impl wire::Shape for DeleteTagsRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DELETE_TAGS_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.dry_run),
+            1 => from.read(&mut self.resources),
+            2 => from.read(&mut self.tags),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.dry_run);
+        to.write(1, &self.resources);
+        to.write(2, &self.tags);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteVpcRequest {
+    pub vpc_id: String,
+    pub dry_run: Option<bool>,
+}
+
+impl wire::Shape for DeleteVpcRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DELETE_VPC_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.vpc_id),
+            1 => from.read(&mut self.dry_run),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.vpc_id);
+        to.write(1, &self.dry_run);
     }
 }
 
@@ -131,6 +346,133 @@ impl wire::Shape for DescribeAvailabilityZonesResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeInstanceStatusRequest {
+    pub instance_ids: Option<Vec<String>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub include_managed_resources: Option<bool>,
+    pub dry_run: Option<bool>,
+    pub filters: Option<Vec<crate::Filter>>,
+    pub include_all_instances: Option<bool>,
+}
+
+impl wire::Shape for DescribeInstanceStatusRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_INSTANCE_STATUS_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.instance_ids),
+            1 => from.read(&mut self.max_results),
+            2 => from.read(&mut self.next_token),
+            3 => from.read(&mut self.include_managed_resources),
+            4 => from.read(&mut self.dry_run),
+            5 => from.read(&mut self.filters),
+            6 => from.read(&mut self.include_all_instances),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.instance_ids);
+        to.write(1, &self.max_results);
+        to.write(2, &self.next_token);
+        to.write(3, &self.include_managed_resources);
+        to.write(4, &self.dry_run);
+        to.write(5, &self.filters);
+        to.write(6, &self.include_all_instances);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeInstanceStatusResult {
+    pub instance_statuses: Option<Vec<crate::InstanceStatus>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeInstanceStatusResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_INSTANCE_STATUS_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.instance_statuses),
+            1 => from.read(&mut self.next_token),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.instance_statuses);
+        to.write(1, &self.next_token);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeInstancesRequest {
+    pub instance_ids: Option<Vec<String>>,
+    pub include_managed_resources: Option<bool>,
+    pub dry_run: Option<bool>,
+    pub filters: Option<Vec<crate::Filter>>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+}
+
+impl wire::Shape for DescribeInstancesRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_INSTANCES_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.instance_ids),
+            1 => from.read(&mut self.include_managed_resources),
+            2 => from.read(&mut self.dry_run),
+            3 => from.read(&mut self.filters),
+            4 => from.read(&mut self.next_token),
+            5 => from.read(&mut self.max_results),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.instance_ids);
+        to.write(1, &self.include_managed_resources);
+        to.write(2, &self.dry_run);
+        to.write(3, &self.filters);
+        to.write(4, &self.next_token);
+        to.write(5, &self.max_results);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeInstancesResult {
+    pub next_token: Option<String>,
+    pub reservations: Option<Vec<crate::Reservation>>,
+}
+
+impl wire::Shape for DescribeInstancesResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_INSTANCES_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.next_token),
+            1 => from.read(&mut self.reservations),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.next_token);
+        to.write(1, &self.reservations);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DescribeInternetGatewaysRequest {
     pub next_token: Option<String>,
     pub max_results: Option<i32>,
@@ -186,6 +528,71 @@ impl wire::Shape for DescribeInternetGatewaysResult {
     fn write_members(&self, to: &mut wire::Sink<'_>) {
         to.write(0, &self.internet_gateways);
         to.write(1, &self.next_token);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeNetworkInterfaceAttributeRequest {
+    pub dry_run: Option<bool>,
+    pub network_interface_id: String,
+    pub attribute: Option<String>,
+}
+
+impl wire::Shape for DescribeNetworkInterfaceAttributeRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_NETWORK_INTERFACE_ATTRIBUTE_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.dry_run),
+            1 => from.read(&mut self.network_interface_id),
+            2 => from.read(&mut self.attribute),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.dry_run);
+        to.write(1, &self.network_interface_id);
+        to.write(2, &self.attribute);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeNetworkInterfaceAttributeResult {
+    pub attachment: Option<crate::NetworkInterfaceAttachment>,
+    pub description: Option<crate::AttributeValue>,
+    pub groups: Option<Vec<crate::GroupIdentifier>>,
+    pub network_interface_id: Option<String>,
+    pub source_dest_check: Option<crate::AttributeBooleanValue>,
+    pub associate_public_ip_address: Option<bool>,
+}
+
+impl wire::Shape for DescribeNetworkInterfaceAttributeResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_NETWORK_INTERFACE_ATTRIBUTE_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.attachment),
+            1 => from.read(&mut self.description),
+            2 => from.read(&mut self.groups),
+            3 => from.read(&mut self.network_interface_id),
+            4 => from.read(&mut self.source_dest_check),
+            5 => from.read(&mut self.associate_public_ip_address),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.attachment);
+        to.write(1, &self.description);
+        to.write(2, &self.groups);
+        to.write(3, &self.network_interface_id);
+        to.write(4, &self.source_dest_check);
+        to.write(5, &self.associate_public_ip_address);
     }
 }
 
@@ -364,6 +771,112 @@ impl wire::Shape for DescribeRouteTablesResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeSecurityGroupReferencesRequest {
+    pub dry_run: Option<bool>,
+    pub group_id: Vec<String>,
+}
+
+impl wire::Shape for DescribeSecurityGroupReferencesRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_SECURITY_GROUP_REFERENCES_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.dry_run),
+            1 => from.read(&mut self.group_id),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.dry_run);
+        to.write(1, &self.group_id);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeSecurityGroupReferencesResult {
+    pub security_group_reference_set: Option<Vec<crate::SecurityGroupReference>>,
+}
+
+impl wire::Shape for DescribeSecurityGroupReferencesResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_SECURITY_GROUP_REFERENCES_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.security_group_reference_set),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.security_group_reference_set);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeSecurityGroupRulesRequest {
+    pub filters: Option<Vec<crate::Filter>>,
+    pub security_group_rule_ids: Option<Vec<String>>,
+    pub dry_run: Option<bool>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+}
+
+impl wire::Shape for DescribeSecurityGroupRulesRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_SECURITY_GROUP_RULES_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.filters),
+            1 => from.read(&mut self.security_group_rule_ids),
+            2 => from.read(&mut self.dry_run),
+            3 => from.read(&mut self.next_token),
+            4 => from.read(&mut self.max_results),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.filters);
+        to.write(1, &self.security_group_rule_ids);
+        to.write(2, &self.dry_run);
+        to.write(3, &self.next_token);
+        to.write(4, &self.max_results);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeSecurityGroupRulesResult {
+    pub security_group_rules: Option<Vec<crate::SecurityGroupRule>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeSecurityGroupRulesResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_SECURITY_GROUP_RULES_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.security_group_rules),
+            1 => from.read(&mut self.next_token),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.security_group_rules);
+        to.write(1, &self.next_token);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DescribeSecurityGroupsRequest {
     pub group_ids: Option<Vec<String>>,
     pub group_names: Option<Vec<String>>,
@@ -485,6 +998,121 @@ impl wire::Shape for DescribeSubnetsResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeTagsRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Option<Vec<crate::Filter>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeTagsRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_TAGS_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.dry_run),
+            1 => from.read(&mut self.filters),
+            2 => from.read(&mut self.max_results),
+            3 => from.read(&mut self.next_token),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.dry_run);
+        to.write(1, &self.filters);
+        to.write(2, &self.max_results);
+        to.write(3, &self.next_token);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeTagsResult {
+    pub next_token: Option<String>,
+    pub tags: Option<Vec<crate::TagDescription>>,
+}
+
+impl wire::Shape for DescribeTagsResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_TAGS_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.next_token),
+            1 => from.read(&mut self.tags),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.next_token);
+        to.write(1, &self.tags);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeVpcAttributeRequest {
+    pub attribute: String,
+    pub vpc_id: String,
+    pub dry_run: Option<bool>,
+}
+
+impl wire::Shape for DescribeVpcAttributeRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_VPC_ATTRIBUTE_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.attribute),
+            1 => from.read(&mut self.vpc_id),
+            2 => from.read(&mut self.dry_run),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.attribute);
+        to.write(1, &self.vpc_id);
+        to.write(2, &self.dry_run);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeVpcAttributeResult {
+    pub enable_dns_hostnames: Option<crate::AttributeBooleanValue>,
+    pub enable_dns_support: Option<crate::AttributeBooleanValue>,
+    pub enable_network_address_usage_metrics: Option<crate::AttributeBooleanValue>,
+    pub vpc_id: Option<String>,
+}
+
+impl wire::Shape for DescribeVpcAttributeResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_VPC_ATTRIBUTE_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.enable_dns_hostnames),
+            1 => from.read(&mut self.enable_dns_support),
+            2 => from.read(&mut self.enable_network_address_usage_metrics),
+            3 => from.read(&mut self.vpc_id),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.enable_dns_hostnames);
+        to.write(1, &self.enable_dns_support);
+        to.write(2, &self.enable_network_address_usage_metrics);
+        to.write(3, &self.vpc_id);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DescribeVpcsRequest {
     pub filters: Option<Vec<crate::Filter>>,
     pub vpc_ids: Option<Vec<String>>,
@@ -543,24 +1171,101 @@ impl wire::Shape for DescribeVpcsResult {
     }
 }
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DetachInternetGatewayRequest {
+    pub dry_run: Option<bool>,
+    pub internet_gateway_id: String,
+    pub vpc_id: String,
+}
+
+impl wire::Shape for DetachInternetGatewayRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DETACH_INTERNET_GATEWAY_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.dry_run),
+            1 => from.read(&mut self.internet_gateway_id),
+            2 => from.read(&mut self.vpc_id),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.dry_run);
+        to.write(1, &self.internet_gateway_id);
+        to.write(2, &self.vpc_id);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisassociateRouteTableRequest {
+    pub dry_run: Option<bool>,
+    pub association_id: String,
+}
+
+impl wire::Shape for DisassociateRouteTableRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DISASSOCIATE_ROUTE_TABLE_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.dry_run),
+            1 => from.read(&mut self.association_id),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.dry_run);
+        to.write(1, &self.association_id);
+    }
+}
+
 wire::values!(
+    DeleteInternetGatewayRequest,
     DeleteNetworkInterfaceRequest,
+    DeleteRouteRequest,
+    DeleteRouteTableRequest,
+    DeleteSecurityGroupRequest,
+    DeleteSecurityGroupResult,
+    DeleteSubnetRequest,
+    DeleteTagsRequest,
+    DeleteVpcRequest,
     DescribeAccountAttributesRequest,
     DescribeAccountAttributesResult,
     DescribeAvailabilityZonesRequest,
     DescribeAvailabilityZonesResult,
+    DescribeInstanceStatusRequest,
+    DescribeInstanceStatusResult,
+    DescribeInstancesRequest,
+    DescribeInstancesResult,
     DescribeInternetGatewaysRequest,
     DescribeInternetGatewaysResult,
+    DescribeNetworkInterfaceAttributeRequest,
+    DescribeNetworkInterfaceAttributeResult,
     DescribeNetworkInterfacesRequest,
     DescribeNetworkInterfacesResult,
     DescribeRegionsRequest,
     DescribeRegionsResult,
     DescribeRouteTablesRequest,
     DescribeRouteTablesResult,
+    DescribeSecurityGroupReferencesRequest,
+    DescribeSecurityGroupReferencesResult,
+    DescribeSecurityGroupRulesRequest,
+    DescribeSecurityGroupRulesResult,
     DescribeSecurityGroupsRequest,
     DescribeSecurityGroupsResult,
     DescribeSubnetsRequest,
     DescribeSubnetsResult,
+    DescribeTagsRequest,
+    DescribeTagsResult,
+    DescribeVpcAttributeRequest,
+    DescribeVpcAttributeResult,
     DescribeVpcsRequest,
-    DescribeVpcsResult
+    DescribeVpcsResult,
+    DetachInternetGatewayRequest,
+    DisassociateRouteTableRequest
 );

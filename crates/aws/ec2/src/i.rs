@@ -3,6 +3,359 @@
 use crate::schema;
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct IamInstanceProfile {
+    pub arn: Option<String>,
+    pub id: Option<String>,
+}
+
+impl wire::Shape for IamInstanceProfile {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::IAM_INSTANCE_PROFILE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.arn),
+            1 => from.read(&mut self.id),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.arn);
+        to.write(1, &self.id);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Instance {
+    pub architecture: Option<String>,
+    pub block_device_mappings: Option<Vec<crate::InstanceBlockDeviceMapping>>,
+    pub client_token: Option<String>,
+    pub ebs_optimized: Option<bool>,
+    pub ena_support: Option<bool>,
+    pub hypervisor: Option<String>,
+    pub iam_instance_profile: Option<crate::IamInstanceProfile>,
+    pub instance_lifecycle: Option<String>,
+    pub elastic_gpu_associations: Option<Vec<crate::ElasticGpuAssociation>>,
+    pub elastic_inference_accelerator_associations:
+        Option<Vec<crate::ElasticInferenceAcceleratorAssociation>>,
+    pub network_interfaces: Option<Vec<crate::InstanceNetworkInterface>>,
+    pub outpost_arn: Option<String>,
+    pub root_device_name: Option<String>,
+    pub root_device_type: Option<String>,
+    pub security_groups: Option<Vec<crate::GroupIdentifier>>,
+    pub source_dest_check: Option<bool>,
+    pub spot_instance_request_id: Option<String>,
+    pub sriov_net_support: Option<String>,
+    pub state_reason: Option<crate::StateReason>,
+    pub tags: Option<Vec<crate::Tag>>,
+    pub virtualization_type: Option<String>,
+    pub cpu_options: Option<crate::CpuOptions>,
+    pub capacity_block_id: Option<String>,
+    pub capacity_reservation_id: Option<String>,
+    pub capacity_reservation_specification: Option<crate::CapacityReservationSpecificationResponse>,
+    pub hibernation_options: Option<crate::HibernationOptions>,
+    pub licenses: Option<Vec<crate::LicenseConfiguration>>,
+    pub metadata_options: Option<crate::InstanceMetadataOptionsResponse>,
+    pub enclave_options: Option<crate::EnclaveOptions>,
+    pub boot_mode: Option<String>,
+    pub platform_details: Option<String>,
+    pub usage_operation: Option<String>,
+    pub usage_operation_update_time: Option<wire::Timestamp>,
+    pub private_dns_name_options: Option<crate::PrivateDnsNameOptionsResponse>,
+    pub ipv6_address: Option<String>,
+    pub tpm_support: Option<String>,
+    pub maintenance_options: Option<crate::InstanceMaintenanceOptions>,
+    pub current_instance_boot_mode: Option<String>,
+    pub network_performance_options: Option<crate::InstanceNetworkPerformanceOptions>,
+    pub operator: Option<crate::OperatorResponse>,
+    pub secondary_interfaces: Option<Vec<crate::InstanceSecondaryInterface>>,
+    pub instance_id: Option<String>,
+    pub image_id: Option<String>,
+    pub state: Option<crate::InstanceState>,
+    pub private_dns_name: Option<String>,
+    pub public_dns_name: Option<String>,
+    pub state_transition_reason: Option<String>,
+    pub key_name: Option<String>,
+    pub ami_launch_index: Option<i32>,
+    pub product_codes: Option<Vec<crate::ProductCode>>,
+    pub instance_type: Option<String>,
+    pub launch_time: Option<wire::Timestamp>,
+    pub placement: Option<crate::Placement>,
+    pub kernel_id: Option<String>,
+    pub ramdisk_id: Option<String>,
+    pub platform: Option<String>,
+    pub monitoring: Option<crate::Monitoring>,
+    pub subnet_id: Option<String>,
+    pub vpc_id: Option<String>,
+    pub private_ip_address: Option<String>,
+    pub public_ip_address: Option<String>,
+}
+
+impl wire::Shape for Instance {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.architecture),
+            1 => from.read(&mut self.block_device_mappings),
+            2 => from.read(&mut self.client_token),
+            3 => from.read(&mut self.ebs_optimized),
+            4 => from.read(&mut self.ena_support),
+            5 => from.read(&mut self.hypervisor),
+            6 => from.read(&mut self.iam_instance_profile),
+            7 => from.read(&mut self.instance_lifecycle),
+            8 => from.read(&mut self.elastic_gpu_associations),
+            9 => from.read(&mut self.elastic_inference_accelerator_associations),
+            10 => from.read(&mut self.network_interfaces),
+            11 => from.read(&mut self.outpost_arn),
+            12 => from.read(&mut self.root_device_name),
+            13 => from.read(&mut self.root_device_type),
+            14 => from.read(&mut self.security_groups),
+            15 => from.read(&mut self.source_dest_check),
+            16 => from.read(&mut self.spot_instance_request_id),
+            17 => from.read(&mut self.sriov_net_support),
+            18 => from.read(&mut self.state_reason),
+            19 => from.read(&mut self.tags),
+            20 => from.read(&mut self.virtualization_type),
+            21 => from.read(&mut self.cpu_options),
+            22 => from.read(&mut self.capacity_block_id),
+            23 => from.read(&mut self.capacity_reservation_id),
+            24 => from.read(&mut self.capacity_reservation_specification),
+            25 => from.read(&mut self.hibernation_options),
+            26 => from.read(&mut self.licenses),
+            27 => from.read(&mut self.metadata_options),
+            28 => from.read(&mut self.enclave_options),
+            29 => from.read(&mut self.boot_mode),
+            30 => from.read(&mut self.platform_details),
+            31 => from.read(&mut self.usage_operation),
+            32 => from.read(&mut self.usage_operation_update_time),
+            33 => from.read(&mut self.private_dns_name_options),
+            34 => from.read(&mut self.ipv6_address),
+            35 => from.read(&mut self.tpm_support),
+            36 => from.read(&mut self.maintenance_options),
+            37 => from.read(&mut self.current_instance_boot_mode),
+            38 => from.read(&mut self.network_performance_options),
+            39 => from.read(&mut self.operator),
+            40 => from.read(&mut self.secondary_interfaces),
+            41 => from.read(&mut self.instance_id),
+            42 => from.read(&mut self.image_id),
+            43 => from.read(&mut self.state),
+            44 => from.read(&mut self.private_dns_name),
+            45 => from.read(&mut self.public_dns_name),
+            46 => from.read(&mut self.state_transition_reason),
+            47 => from.read(&mut self.key_name),
+            48 => from.read(&mut self.ami_launch_index),
+            49 => from.read(&mut self.product_codes),
+            50 => from.read(&mut self.instance_type),
+            51 => from.read(&mut self.launch_time),
+            52 => from.read(&mut self.placement),
+            53 => from.read(&mut self.kernel_id),
+            54 => from.read(&mut self.ramdisk_id),
+            55 => from.read(&mut self.platform),
+            56 => from.read(&mut self.monitoring),
+            57 => from.read(&mut self.subnet_id),
+            58 => from.read(&mut self.vpc_id),
+            59 => from.read(&mut self.private_ip_address),
+            60 => from.read(&mut self.public_ip_address),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.architecture);
+        to.write(1, &self.block_device_mappings);
+        to.write(2, &self.client_token);
+        to.write(3, &self.ebs_optimized);
+        to.write(4, &self.ena_support);
+        to.write(5, &self.hypervisor);
+        to.write(6, &self.iam_instance_profile);
+        to.write(7, &self.instance_lifecycle);
+        to.write(8, &self.elastic_gpu_associations);
+        to.write(9, &self.elastic_inference_accelerator_associations);
+        to.write(10, &self.network_interfaces);
+        to.write(11, &self.outpost_arn);
+        to.write(12, &self.root_device_name);
+        to.write(13, &self.root_device_type);
+        to.write(14, &self.security_groups);
+        to.write(15, &self.source_dest_check);
+        to.write(16, &self.spot_instance_request_id);
+        to.write(17, &self.sriov_net_support);
+        to.write(18, &self.state_reason);
+        to.write(19, &self.tags);
+        to.write(20, &self.virtualization_type);
+        to.write(21, &self.cpu_options);
+        to.write(22, &self.capacity_block_id);
+        to.write(23, &self.capacity_reservation_id);
+        to.write(24, &self.capacity_reservation_specification);
+        to.write(25, &self.hibernation_options);
+        to.write(26, &self.licenses);
+        to.write(27, &self.metadata_options);
+        to.write(28, &self.enclave_options);
+        to.write(29, &self.boot_mode);
+        to.write(30, &self.platform_details);
+        to.write(31, &self.usage_operation);
+        to.write(32, &self.usage_operation_update_time);
+        to.write(33, &self.private_dns_name_options);
+        to.write(34, &self.ipv6_address);
+        to.write(35, &self.tpm_support);
+        to.write(36, &self.maintenance_options);
+        to.write(37, &self.current_instance_boot_mode);
+        to.write(38, &self.network_performance_options);
+        to.write(39, &self.operator);
+        to.write(40, &self.secondary_interfaces);
+        to.write(41, &self.instance_id);
+        to.write(42, &self.image_id);
+        to.write(43, &self.state);
+        to.write(44, &self.private_dns_name);
+        to.write(45, &self.public_dns_name);
+        to.write(46, &self.state_transition_reason);
+        to.write(47, &self.key_name);
+        to.write(48, &self.ami_launch_index);
+        to.write(49, &self.product_codes);
+        to.write(50, &self.instance_type);
+        to.write(51, &self.launch_time);
+        to.write(52, &self.placement);
+        to.write(53, &self.kernel_id);
+        to.write(54, &self.ramdisk_id);
+        to.write(55, &self.platform);
+        to.write(56, &self.monitoring);
+        to.write(57, &self.subnet_id);
+        to.write(58, &self.vpc_id);
+        to.write(59, &self.private_ip_address);
+        to.write(60, &self.public_ip_address);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceAttachmentEnaSrdSpecification {
+    pub ena_srd_enabled: Option<bool>,
+    pub ena_srd_udp_specification: Option<crate::InstanceAttachmentEnaSrdUdpSpecification>,
+}
+
+impl wire::Shape for InstanceAttachmentEnaSrdSpecification {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE_ATTACHMENT_ENA_SRD_SPECIFICATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.ena_srd_enabled),
+            1 => from.read(&mut self.ena_srd_udp_specification),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.ena_srd_enabled);
+        to.write(1, &self.ena_srd_udp_specification);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceAttachmentEnaSrdUdpSpecification {
+    pub ena_srd_udp_enabled: Option<bool>,
+}
+
+impl wire::Shape for InstanceAttachmentEnaSrdUdpSpecification {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE_ATTACHMENT_ENA_SRD_UDP_SPECIFICATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.ena_srd_udp_enabled),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.ena_srd_udp_enabled);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceBlockDeviceMapping {
+    pub device_name: Option<String>,
+    pub ebs: Option<crate::EbsInstanceBlockDevice>,
+}
+
+impl wire::Shape for InstanceBlockDeviceMapping {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE_BLOCK_DEVICE_MAPPING
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.device_name),
+            1 => from.read(&mut self.ebs),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.device_name);
+        to.write(1, &self.ebs);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceBlockDeviceMappingSpecification {
+    pub device_name: Option<String>,
+    pub ebs: Option<crate::EbsInstanceBlockDeviceSpecification>,
+    pub virtual_name: Option<String>,
+    pub no_device: Option<String>,
+}
+
+impl wire::Shape for InstanceBlockDeviceMappingSpecification {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE_BLOCK_DEVICE_MAPPING_SPECIFICATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.device_name),
+            1 => from.read(&mut self.ebs),
+            2 => from.read(&mut self.virtual_name),
+            3 => from.read(&mut self.no_device),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.device_name);
+        to.write(1, &self.ebs);
+        to.write(2, &self.virtual_name);
+        to.write(3, &self.no_device);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceIpv4Prefix {
+    pub ipv4_prefix: Option<String>,
+}
+
+impl wire::Shape for InstanceIpv4Prefix {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE_IPV4_PREFIX
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.ipv4_prefix),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.ipv4_prefix);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct InstanceIpv6Address {
     pub ipv6_address: Option<String>,
     pub is_primary_ipv6: Option<bool>,
@@ -24,6 +377,577 @@ impl wire::Shape for InstanceIpv6Address {
     fn write_members(&self, to: &mut wire::Sink<'_>) {
         to.write(0, &self.ipv6_address);
         to.write(1, &self.is_primary_ipv6);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceIpv6Prefix {
+    pub ipv6_prefix: Option<String>,
+}
+
+impl wire::Shape for InstanceIpv6Prefix {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE_IPV6_PREFIX
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.ipv6_prefix),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.ipv6_prefix);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceMaintenanceOptions {
+    pub auto_recovery: Option<String>,
+    pub reboot_migration: Option<String>,
+}
+
+impl wire::Shape for InstanceMaintenanceOptions {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE_MAINTENANCE_OPTIONS
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.auto_recovery),
+            1 => from.read(&mut self.reboot_migration),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.auto_recovery);
+        to.write(1, &self.reboot_migration);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceMetadataOptionsResponse {
+    pub state: Option<String>,
+    pub http_tokens: Option<String>,
+    pub http_put_response_hop_limit: Option<i32>,
+    pub http_endpoint: Option<String>,
+    pub http_protocol_ipv6: Option<String>,
+    pub instance_metadata_tags: Option<String>,
+}
+
+impl wire::Shape for InstanceMetadataOptionsResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE_METADATA_OPTIONS_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.state),
+            1 => from.read(&mut self.http_tokens),
+            2 => from.read(&mut self.http_put_response_hop_limit),
+            3 => from.read(&mut self.http_endpoint),
+            4 => from.read(&mut self.http_protocol_ipv6),
+            5 => from.read(&mut self.instance_metadata_tags),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.state);
+        to.write(1, &self.http_tokens);
+        to.write(2, &self.http_put_response_hop_limit);
+        to.write(3, &self.http_endpoint);
+        to.write(4, &self.http_protocol_ipv6);
+        to.write(5, &self.instance_metadata_tags);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceNetworkInterface {
+    pub association: Option<crate::InstanceNetworkInterfaceAssociation>,
+    pub attachment: Option<crate::InstanceNetworkInterfaceAttachment>,
+    pub description: Option<String>,
+    pub groups: Option<Vec<crate::GroupIdentifier>>,
+    pub ipv6_addresses: Option<Vec<crate::InstanceIpv6Address>>,
+    pub mac_address: Option<String>,
+    pub network_interface_id: Option<String>,
+    pub owner_id: Option<String>,
+    pub private_dns_name: Option<String>,
+    pub private_ip_address: Option<String>,
+    pub private_ip_addresses: Option<Vec<crate::InstancePrivateIpAddress>>,
+    pub source_dest_check: Option<bool>,
+    pub status: Option<String>,
+    pub subnet_id: Option<String>,
+    pub vpc_id: Option<String>,
+    pub interface_type: Option<String>,
+    pub ipv4_prefixes: Option<Vec<crate::InstanceIpv4Prefix>>,
+    pub ipv6_prefixes: Option<Vec<crate::InstanceIpv6Prefix>>,
+    pub connection_tracking_configuration: Option<crate::ConnectionTrackingSpecificationResponse>,
+    pub operator: Option<crate::OperatorResponse>,
+}
+
+impl wire::Shape for InstanceNetworkInterface {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE_NETWORK_INTERFACE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.association),
+            1 => from.read(&mut self.attachment),
+            2 => from.read(&mut self.description),
+            3 => from.read(&mut self.groups),
+            4 => from.read(&mut self.ipv6_addresses),
+            5 => from.read(&mut self.mac_address),
+            6 => from.read(&mut self.network_interface_id),
+            7 => from.read(&mut self.owner_id),
+            8 => from.read(&mut self.private_dns_name),
+            9 => from.read(&mut self.private_ip_address),
+            10 => from.read(&mut self.private_ip_addresses),
+            11 => from.read(&mut self.source_dest_check),
+            12 => from.read(&mut self.status),
+            13 => from.read(&mut self.subnet_id),
+            14 => from.read(&mut self.vpc_id),
+            15 => from.read(&mut self.interface_type),
+            16 => from.read(&mut self.ipv4_prefixes),
+            17 => from.read(&mut self.ipv6_prefixes),
+            18 => from.read(&mut self.connection_tracking_configuration),
+            19 => from.read(&mut self.operator),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.association);
+        to.write(1, &self.attachment);
+        to.write(2, &self.description);
+        to.write(3, &self.groups);
+        to.write(4, &self.ipv6_addresses);
+        to.write(5, &self.mac_address);
+        to.write(6, &self.network_interface_id);
+        to.write(7, &self.owner_id);
+        to.write(8, &self.private_dns_name);
+        to.write(9, &self.private_ip_address);
+        to.write(10, &self.private_ip_addresses);
+        to.write(11, &self.source_dest_check);
+        to.write(12, &self.status);
+        to.write(13, &self.subnet_id);
+        to.write(14, &self.vpc_id);
+        to.write(15, &self.interface_type);
+        to.write(16, &self.ipv4_prefixes);
+        to.write(17, &self.ipv6_prefixes);
+        to.write(18, &self.connection_tracking_configuration);
+        to.write(19, &self.operator);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceNetworkInterfaceAssociation {
+    pub carrier_ip: Option<String>,
+    pub customer_owned_ip: Option<String>,
+    pub ip_owner_id: Option<String>,
+    pub public_dns_name: Option<String>,
+    pub public_ip: Option<String>,
+}
+
+impl wire::Shape for InstanceNetworkInterfaceAssociation {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE_NETWORK_INTERFACE_ASSOCIATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.carrier_ip),
+            1 => from.read(&mut self.customer_owned_ip),
+            2 => from.read(&mut self.ip_owner_id),
+            3 => from.read(&mut self.public_dns_name),
+            4 => from.read(&mut self.public_ip),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.carrier_ip);
+        to.write(1, &self.customer_owned_ip);
+        to.write(2, &self.ip_owner_id);
+        to.write(3, &self.public_dns_name);
+        to.write(4, &self.public_ip);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceNetworkInterfaceAttachment {
+    pub attach_time: Option<wire::Timestamp>,
+    pub attachment_id: Option<String>,
+    pub delete_on_termination: Option<bool>,
+    pub device_index: Option<i32>,
+    pub status: Option<String>,
+    pub network_card_index: Option<i32>,
+    pub ena_srd_specification: Option<crate::InstanceAttachmentEnaSrdSpecification>,
+    pub ena_queue_count: Option<i32>,
+}
+
+impl wire::Shape for InstanceNetworkInterfaceAttachment {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE_NETWORK_INTERFACE_ATTACHMENT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.attach_time),
+            1 => from.read(&mut self.attachment_id),
+            2 => from.read(&mut self.delete_on_termination),
+            3 => from.read(&mut self.device_index),
+            4 => from.read(&mut self.status),
+            5 => from.read(&mut self.network_card_index),
+            6 => from.read(&mut self.ena_srd_specification),
+            7 => from.read(&mut self.ena_queue_count),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.attach_time);
+        to.write(1, &self.attachment_id);
+        to.write(2, &self.delete_on_termination);
+        to.write(3, &self.device_index);
+        to.write(4, &self.status);
+        to.write(5, &self.network_card_index);
+        to.write(6, &self.ena_srd_specification);
+        to.write(7, &self.ena_queue_count);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceNetworkPerformanceOptions {
+    pub bandwidth_weighting: Option<String>,
+}
+
+impl wire::Shape for InstanceNetworkPerformanceOptions {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE_NETWORK_PERFORMANCE_OPTIONS
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.bandwidth_weighting),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.bandwidth_weighting);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstancePrivateIpAddress {
+    pub association: Option<crate::InstanceNetworkInterfaceAssociation>,
+    pub primary: Option<bool>,
+    pub private_dns_name: Option<String>,
+    pub private_ip_address: Option<String>,
+}
+
+impl wire::Shape for InstancePrivateIpAddress {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE_PRIVATE_IP_ADDRESS
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.association),
+            1 => from.read(&mut self.primary),
+            2 => from.read(&mut self.private_dns_name),
+            3 => from.read(&mut self.private_ip_address),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.association);
+        to.write(1, &self.primary);
+        to.write(2, &self.private_dns_name);
+        to.write(3, &self.private_ip_address);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceSecondaryInterface {
+    pub attachment: Option<crate::InstanceSecondaryInterfaceAttachment>,
+    pub mac_address: Option<String>,
+    pub secondary_interface_id: Option<String>,
+    pub owner_id: Option<String>,
+    pub private_ip_addresses: Option<Vec<crate::InstanceSecondaryInterfacePrivateIpAddress>>,
+    pub source_dest_check: Option<bool>,
+    pub status: Option<String>,
+    pub secondary_subnet_id: Option<String>,
+    pub secondary_network_id: Option<String>,
+    pub interface_type: Option<String>,
+}
+
+impl wire::Shape for InstanceSecondaryInterface {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE_SECONDARY_INTERFACE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.attachment),
+            1 => from.read(&mut self.mac_address),
+            2 => from.read(&mut self.secondary_interface_id),
+            3 => from.read(&mut self.owner_id),
+            4 => from.read(&mut self.private_ip_addresses),
+            5 => from.read(&mut self.source_dest_check),
+            6 => from.read(&mut self.status),
+            7 => from.read(&mut self.secondary_subnet_id),
+            8 => from.read(&mut self.secondary_network_id),
+            9 => from.read(&mut self.interface_type),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.attachment);
+        to.write(1, &self.mac_address);
+        to.write(2, &self.secondary_interface_id);
+        to.write(3, &self.owner_id);
+        to.write(4, &self.private_ip_addresses);
+        to.write(5, &self.source_dest_check);
+        to.write(6, &self.status);
+        to.write(7, &self.secondary_subnet_id);
+        to.write(8, &self.secondary_network_id);
+        to.write(9, &self.interface_type);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceSecondaryInterfaceAttachment {
+    pub attach_time: Option<wire::Timestamp>,
+    pub attachment_id: Option<String>,
+    pub delete_on_termination: Option<bool>,
+    pub device_index: Option<i32>,
+    pub status: Option<String>,
+    pub network_card_index: Option<i32>,
+}
+
+impl wire::Shape for InstanceSecondaryInterfaceAttachment {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE_SECONDARY_INTERFACE_ATTACHMENT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.attach_time),
+            1 => from.read(&mut self.attachment_id),
+            2 => from.read(&mut self.delete_on_termination),
+            3 => from.read(&mut self.device_index),
+            4 => from.read(&mut self.status),
+            5 => from.read(&mut self.network_card_index),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.attach_time);
+        to.write(1, &self.attachment_id);
+        to.write(2, &self.delete_on_termination);
+        to.write(3, &self.device_index);
+        to.write(4, &self.status);
+        to.write(5, &self.network_card_index);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceSecondaryInterfacePrivateIpAddress {
+    pub private_ip_address: Option<String>,
+}
+
+impl wire::Shape for InstanceSecondaryInterfacePrivateIpAddress {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE_SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.private_ip_address),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.private_ip_address);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceState {
+    pub code: Option<i32>,
+    pub name: Option<String>,
+}
+
+impl wire::Shape for InstanceState {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE_STATE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.code),
+            1 => from.read(&mut self.name),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.code);
+        to.write(1, &self.name);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceStatus {
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub outpost_arn: Option<String>,
+    pub operator: Option<crate::OperatorResponse>,
+    pub events: Option<Vec<crate::InstanceStatusEvent>>,
+    pub instance_id: Option<String>,
+    pub instance_state: Option<crate::InstanceState>,
+    pub instance_status: Option<crate::InstanceStatusSummary>,
+    pub system_status: Option<crate::InstanceStatusSummary>,
+    pub attached_ebs_status: Option<crate::EbsStatusSummary>,
+    pub application_status: Option<crate::ApplicationStatusSummary>,
+    pub performance_status: Option<crate::PerformanceStatusSummary>,
+}
+
+impl wire::Shape for InstanceStatus {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE_STATUS
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.availability_zone),
+            1 => from.read(&mut self.availability_zone_id),
+            2 => from.read(&mut self.outpost_arn),
+            3 => from.read(&mut self.operator),
+            4 => from.read(&mut self.events),
+            5 => from.read(&mut self.instance_id),
+            6 => from.read(&mut self.instance_state),
+            7 => from.read(&mut self.instance_status),
+            8 => from.read(&mut self.system_status),
+            9 => from.read(&mut self.attached_ebs_status),
+            10 => from.read(&mut self.application_status),
+            11 => from.read(&mut self.performance_status),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.availability_zone);
+        to.write(1, &self.availability_zone_id);
+        to.write(2, &self.outpost_arn);
+        to.write(3, &self.operator);
+        to.write(4, &self.events);
+        to.write(5, &self.instance_id);
+        to.write(6, &self.instance_state);
+        to.write(7, &self.instance_status);
+        to.write(8, &self.system_status);
+        to.write(9, &self.attached_ebs_status);
+        to.write(10, &self.application_status);
+        to.write(11, &self.performance_status);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceStatusDetails {
+    pub impaired_since: Option<wire::Timestamp>,
+    pub name: Option<String>,
+    pub status: Option<String>,
+}
+
+impl wire::Shape for InstanceStatusDetails {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE_STATUS_DETAILS
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.impaired_since),
+            1 => from.read(&mut self.name),
+            2 => from.read(&mut self.status),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.impaired_since);
+        to.write(1, &self.name);
+        to.write(2, &self.status);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceStatusEvent {
+    pub instance_event_id: Option<String>,
+    pub code: Option<String>,
+    pub description: Option<String>,
+    pub not_after: Option<wire::Timestamp>,
+    pub not_before: Option<wire::Timestamp>,
+    pub not_before_deadline: Option<wire::Timestamp>,
+}
+
+impl wire::Shape for InstanceStatusEvent {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE_STATUS_EVENT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.instance_event_id),
+            1 => from.read(&mut self.code),
+            2 => from.read(&mut self.description),
+            3 => from.read(&mut self.not_after),
+            4 => from.read(&mut self.not_before),
+            5 => from.read(&mut self.not_before_deadline),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.instance_event_id);
+        to.write(1, &self.code);
+        to.write(2, &self.description);
+        to.write(3, &self.not_after);
+        to.write(4, &self.not_before);
+        to.write(5, &self.not_before_deadline);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceStatusSummary {
+    pub details: Option<Vec<crate::InstanceStatusDetails>>,
+    pub status: Option<String>,
+}
+
+impl wire::Shape for InstanceStatusSummary {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::INSTANCE_STATUS_SUMMARY
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.details),
+            1 => from.read(&mut self.status),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.details);
+        to.write(1, &self.status);
     }
 }
 
@@ -262,7 +1186,30 @@ impl wire::Shape for Ipv6Range {
 }
 
 wire::values!(
+    IamInstanceProfile,
+    Instance,
+    InstanceAttachmentEnaSrdSpecification,
+    InstanceAttachmentEnaSrdUdpSpecification,
+    InstanceBlockDeviceMapping,
+    InstanceBlockDeviceMappingSpecification,
+    InstanceIpv4Prefix,
     InstanceIpv6Address,
+    InstanceIpv6Prefix,
+    InstanceMaintenanceOptions,
+    InstanceMetadataOptionsResponse,
+    InstanceNetworkInterface,
+    InstanceNetworkInterfaceAssociation,
+    InstanceNetworkInterfaceAttachment,
+    InstanceNetworkPerformanceOptions,
+    InstancePrivateIpAddress,
+    InstanceSecondaryInterface,
+    InstanceSecondaryInterfaceAttachment,
+    InstanceSecondaryInterfacePrivateIpAddress,
+    InstanceState,
+    InstanceStatus,
+    InstanceStatusDetails,
+    InstanceStatusEvent,
+    InstanceStatusSummary,
     InternetGateway,
     InternetGatewayAttachment,
     IpPermission,

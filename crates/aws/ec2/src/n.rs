@@ -207,6 +207,37 @@ impl wire::Shape for NetworkInterfaceAttachment {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct NetworkInterfaceAttachmentChanges {
+    pub default_ena_queue_count: Option<bool>,
+    pub ena_queue_count: Option<i32>,
+    pub attachment_id: Option<String>,
+    pub delete_on_termination: Option<bool>,
+}
+
+impl wire::Shape for NetworkInterfaceAttachmentChanges {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::NETWORK_INTERFACE_ATTACHMENT_CHANGES
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.default_ena_queue_count),
+            1 => from.read(&mut self.ena_queue_count),
+            2 => from.read(&mut self.attachment_id),
+            3 => from.read(&mut self.delete_on_termination),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.default_ena_queue_count);
+        to.write(1, &self.ena_queue_count);
+        to.write(2, &self.attachment_id);
+        to.write(3, &self.delete_on_termination);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct NetworkInterfaceIpv6Address {
     pub ipv6_address: Option<String>,
     pub public_ipv6_dns_name: Option<String>,
@@ -269,6 +300,7 @@ wire::values!(
     NetworkInterface,
     NetworkInterfaceAssociation,
     NetworkInterfaceAttachment,
+    NetworkInterfaceAttachmentChanges,
     NetworkInterfaceIpv6Address,
     NetworkInterfacePrivateIpAddress
 );

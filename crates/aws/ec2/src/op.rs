@@ -3,6 +3,101 @@
 use wire::{Operation, OperationDefinition};
 
 #[derive(Debug, Clone, Copy)]
+pub struct AssociateRouteTable;
+
+impl Operation for AssociateRouteTable {
+    type Input = crate::AssociateRouteTableRequest;
+    type Output = crate::AssociateRouteTableResult;
+    const DEFINITION: &'static OperationDefinition = &ASSOCIATE_ROUTE_TABLE;
+}
+
+pub(crate) static ASSOCIATE_ROUTE_TABLE: OperationDefinition = OperationDefinition {
+    name: "AssociateRouteTable",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::ASSOCIATE_ROUTE_TABLE_REQUEST,
+    output: &crate::schema::ASSOCIATE_ROUTE_TABLE_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct AttachInternetGateway;
+
+impl Operation for AttachInternetGateway {
+    type Input = crate::AttachInternetGatewayRequest;
+    type Output = wire::Empty;
+    const DEFINITION: &'static OperationDefinition = &ATTACH_INTERNET_GATEWAY;
+}
+
+pub(crate) static ATTACH_INTERNET_GATEWAY: OperationDefinition = OperationDefinition {
+    name: "AttachInternetGateway",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::ATTACH_INTERNET_GATEWAY_REQUEST,
+    output: &wire::schema::plain::EMPTY,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct AuthorizeSecurityGroupEgress;
+
+impl Operation for AuthorizeSecurityGroupEgress {
+    type Input = crate::AuthorizeSecurityGroupEgressRequest;
+    type Output = crate::AuthorizeSecurityGroupEgressResult;
+    const DEFINITION: &'static OperationDefinition = &AUTHORIZE_SECURITY_GROUP_EGRESS;
+}
+
+pub(crate) static AUTHORIZE_SECURITY_GROUP_EGRESS: OperationDefinition = OperationDefinition {
+    name: "AuthorizeSecurityGroupEgress",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::AUTHORIZE_SECURITY_GROUP_EGRESS_REQUEST,
+    output: &crate::schema::AUTHORIZE_SECURITY_GROUP_EGRESS_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct AuthorizeSecurityGroupIngress;
+
+impl Operation for AuthorizeSecurityGroupIngress {
+    type Input = crate::AuthorizeSecurityGroupIngressRequest;
+    type Output = crate::AuthorizeSecurityGroupIngressResult;
+    const DEFINITION: &'static OperationDefinition = &AUTHORIZE_SECURITY_GROUP_INGRESS;
+}
+
+pub(crate) static AUTHORIZE_SECURITY_GROUP_INGRESS: OperationDefinition = OperationDefinition {
+    name: "AuthorizeSecurityGroupIngress",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::AUTHORIZE_SECURITY_GROUP_INGRESS_REQUEST,
+    output: &crate::schema::AUTHORIZE_SECURITY_GROUP_INGRESS_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct CreateInternetGateway;
+
+impl Operation for CreateInternetGateway {
+    type Input = crate::CreateInternetGatewayRequest;
+    type Output = crate::CreateInternetGatewayResult;
+    const DEFINITION: &'static OperationDefinition = &CREATE_INTERNET_GATEWAY;
+}
+
+pub(crate) static CREATE_INTERNET_GATEWAY: OperationDefinition = OperationDefinition {
+    name: "CreateInternetGateway",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::CREATE_INTERNET_GATEWAY_REQUEST,
+    output: &crate::schema::CREATE_INTERNET_GATEWAY_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
 pub struct CreateNetworkInterface;
 
 impl Operation for CreateNetworkInterface {
@@ -22,6 +117,139 @@ pub(crate) static CREATE_NETWORK_INTERFACE: OperationDefinition = OperationDefin
 };
 
 #[derive(Debug, Clone, Copy)]
+pub struct CreateRoute;
+
+impl Operation for CreateRoute {
+    type Input = crate::CreateRouteRequest;
+    type Output = crate::CreateRouteResult;
+    const DEFINITION: &'static OperationDefinition = &CREATE_ROUTE;
+}
+
+pub(crate) static CREATE_ROUTE: OperationDefinition = OperationDefinition {
+    name: "CreateRoute",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::CREATE_ROUTE_REQUEST,
+    output: &crate::schema::CREATE_ROUTE_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct CreateRouteTable;
+
+impl Operation for CreateRouteTable {
+    type Input = crate::CreateRouteTableRequest;
+    type Output = crate::CreateRouteTableResult;
+    const DEFINITION: &'static OperationDefinition = &CREATE_ROUTE_TABLE;
+}
+
+pub(crate) static CREATE_ROUTE_TABLE: OperationDefinition = OperationDefinition {
+    name: "CreateRouteTable",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::CREATE_ROUTE_TABLE_REQUEST,
+    output: &crate::schema::CREATE_ROUTE_TABLE_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct CreateSecurityGroup;
+
+impl Operation for CreateSecurityGroup {
+    type Input = crate::CreateSecurityGroupRequest;
+    type Output = crate::CreateSecurityGroupResult;
+    const DEFINITION: &'static OperationDefinition = &CREATE_SECURITY_GROUP;
+}
+
+pub(crate) static CREATE_SECURITY_GROUP: OperationDefinition = OperationDefinition {
+    name: "CreateSecurityGroup",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::CREATE_SECURITY_GROUP_REQUEST,
+    output: &crate::schema::CREATE_SECURITY_GROUP_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct CreateSubnet;
+
+impl Operation for CreateSubnet {
+    type Input = crate::CreateSubnetRequest;
+    type Output = crate::CreateSubnetResult;
+    const DEFINITION: &'static OperationDefinition = &CREATE_SUBNET;
+}
+
+pub(crate) static CREATE_SUBNET: OperationDefinition = OperationDefinition {
+    name: "CreateSubnet",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::CREATE_SUBNET_REQUEST,
+    output: &crate::schema::CREATE_SUBNET_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct CreateTags;
+
+impl Operation for CreateTags {
+    type Input = crate::CreateTagsRequest;
+    type Output = wire::Empty;
+    const DEFINITION: &'static OperationDefinition = &CREATE_TAGS;
+}
+
+pub(crate) static CREATE_TAGS: OperationDefinition = OperationDefinition {
+    name: "CreateTags",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::CREATE_TAGS_REQUEST,
+    output: &wire::schema::plain::EMPTY,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct CreateVpc;
+
+impl Operation for CreateVpc {
+    type Input = crate::CreateVpcRequest;
+    type Output = crate::CreateVpcResult;
+    const DEFINITION: &'static OperationDefinition = &CREATE_VPC;
+}
+
+pub(crate) static CREATE_VPC: OperationDefinition = OperationDefinition {
+    name: "CreateVpc",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::CREATE_VPC_REQUEST,
+    output: &crate::schema::CREATE_VPC_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteInternetGateway;
+
+impl Operation for DeleteInternetGateway {
+    type Input = crate::DeleteInternetGatewayRequest;
+    type Output = wire::Empty;
+    const DEFINITION: &'static OperationDefinition = &DELETE_INTERNET_GATEWAY;
+}
+
+pub(crate) static DELETE_INTERNET_GATEWAY: OperationDefinition = OperationDefinition {
+    name: "DeleteInternetGateway",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DELETE_INTERNET_GATEWAY_REQUEST,
+    output: &wire::schema::plain::EMPTY,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
 pub struct DeleteNetworkInterface;
 
 impl Operation for DeleteNetworkInterface {
@@ -35,6 +263,120 @@ pub(crate) static DELETE_NETWORK_INTERFACE: OperationDefinition = OperationDefin
     http_method: "POST",
     http_uri: "/",
     input: &crate::schema::DELETE_NETWORK_INTERFACE_REQUEST,
+    output: &wire::schema::plain::EMPTY,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteRoute;
+
+impl Operation for DeleteRoute {
+    type Input = crate::DeleteRouteRequest;
+    type Output = wire::Empty;
+    const DEFINITION: &'static OperationDefinition = &DELETE_ROUTE;
+}
+
+pub(crate) static DELETE_ROUTE: OperationDefinition = OperationDefinition {
+    name: "DeleteRoute",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DELETE_ROUTE_REQUEST,
+    output: &wire::schema::plain::EMPTY,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteRouteTable;
+
+impl Operation for DeleteRouteTable {
+    type Input = crate::DeleteRouteTableRequest;
+    type Output = wire::Empty;
+    const DEFINITION: &'static OperationDefinition = &DELETE_ROUTE_TABLE;
+}
+
+pub(crate) static DELETE_ROUTE_TABLE: OperationDefinition = OperationDefinition {
+    name: "DeleteRouteTable",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DELETE_ROUTE_TABLE_REQUEST,
+    output: &wire::schema::plain::EMPTY,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteSecurityGroup;
+
+impl Operation for DeleteSecurityGroup {
+    type Input = crate::DeleteSecurityGroupRequest;
+    type Output = crate::DeleteSecurityGroupResult;
+    const DEFINITION: &'static OperationDefinition = &DELETE_SECURITY_GROUP;
+}
+
+pub(crate) static DELETE_SECURITY_GROUP: OperationDefinition = OperationDefinition {
+    name: "DeleteSecurityGroup",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DELETE_SECURITY_GROUP_REQUEST,
+    output: &crate::schema::DELETE_SECURITY_GROUP_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteSubnet;
+
+impl Operation for DeleteSubnet {
+    type Input = crate::DeleteSubnetRequest;
+    type Output = wire::Empty;
+    const DEFINITION: &'static OperationDefinition = &DELETE_SUBNET;
+}
+
+pub(crate) static DELETE_SUBNET: OperationDefinition = OperationDefinition {
+    name: "DeleteSubnet",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DELETE_SUBNET_REQUEST,
+    output: &wire::schema::plain::EMPTY,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteTags;
+
+impl Operation for DeleteTags {
+    type Input = crate::DeleteTagsRequest;
+    type Output = wire::Empty;
+    const DEFINITION: &'static OperationDefinition = &DELETE_TAGS;
+}
+
+pub(crate) static DELETE_TAGS: OperationDefinition = OperationDefinition {
+    name: "DeleteTags",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DELETE_TAGS_REQUEST,
+    output: &wire::schema::plain::EMPTY,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteVpc;
+
+impl Operation for DeleteVpc {
+    type Input = crate::DeleteVpcRequest;
+    type Output = wire::Empty;
+    const DEFINITION: &'static OperationDefinition = &DELETE_VPC;
+}
+
+pub(crate) static DELETE_VPC: OperationDefinition = OperationDefinition {
+    name: "DeleteVpc",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DELETE_VPC_REQUEST,
     output: &wire::schema::plain::EMPTY,
     result_wrapper: "",
     errors: &[],
@@ -79,6 +421,44 @@ pub(crate) static DESCRIBE_AVAILABILITY_ZONES: OperationDefinition = OperationDe
 };
 
 #[derive(Debug, Clone, Copy)]
+pub struct DescribeInstanceStatus;
+
+impl Operation for DescribeInstanceStatus {
+    type Input = crate::DescribeInstanceStatusRequest;
+    type Output = crate::DescribeInstanceStatusResult;
+    const DEFINITION: &'static OperationDefinition = &DESCRIBE_INSTANCE_STATUS;
+}
+
+pub(crate) static DESCRIBE_INSTANCE_STATUS: OperationDefinition = OperationDefinition {
+    name: "DescribeInstanceStatus",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DESCRIBE_INSTANCE_STATUS_REQUEST,
+    output: &crate::schema::DESCRIBE_INSTANCE_STATUS_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct DescribeInstances;
+
+impl Operation for DescribeInstances {
+    type Input = crate::DescribeInstancesRequest;
+    type Output = crate::DescribeInstancesResult;
+    const DEFINITION: &'static OperationDefinition = &DESCRIBE_INSTANCES;
+}
+
+pub(crate) static DESCRIBE_INSTANCES: OperationDefinition = OperationDefinition {
+    name: "DescribeInstances",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DESCRIBE_INSTANCES_REQUEST,
+    output: &crate::schema::DESCRIBE_INSTANCES_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
 pub struct DescribeInternetGateways;
 
 impl Operation for DescribeInternetGateways {
@@ -93,6 +473,25 @@ pub(crate) static DESCRIBE_INTERNET_GATEWAYS: OperationDefinition = OperationDef
     http_uri: "/",
     input: &crate::schema::DESCRIBE_INTERNET_GATEWAYS_REQUEST,
     output: &crate::schema::DESCRIBE_INTERNET_GATEWAYS_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct DescribeNetworkInterfaceAttribute;
+
+impl Operation for DescribeNetworkInterfaceAttribute {
+    type Input = crate::DescribeNetworkInterfaceAttributeRequest;
+    type Output = crate::DescribeNetworkInterfaceAttributeResult;
+    const DEFINITION: &'static OperationDefinition = &DESCRIBE_NETWORK_INTERFACE_ATTRIBUTE;
+}
+
+pub(crate) static DESCRIBE_NETWORK_INTERFACE_ATTRIBUTE: OperationDefinition = OperationDefinition {
+    name: "DescribeNetworkInterfaceAttribute",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DESCRIBE_NETWORK_INTERFACE_ATTRIBUTE_REQUEST,
+    output: &crate::schema::DESCRIBE_NETWORK_INTERFACE_ATTRIBUTE_RESULT,
     result_wrapper: "",
     errors: &[],
 };
@@ -155,6 +554,44 @@ pub(crate) static DESCRIBE_ROUTE_TABLES: OperationDefinition = OperationDefiniti
 };
 
 #[derive(Debug, Clone, Copy)]
+pub struct DescribeSecurityGroupReferences;
+
+impl Operation for DescribeSecurityGroupReferences {
+    type Input = crate::DescribeSecurityGroupReferencesRequest;
+    type Output = crate::DescribeSecurityGroupReferencesResult;
+    const DEFINITION: &'static OperationDefinition = &DESCRIBE_SECURITY_GROUP_REFERENCES;
+}
+
+pub(crate) static DESCRIBE_SECURITY_GROUP_REFERENCES: OperationDefinition = OperationDefinition {
+    name: "DescribeSecurityGroupReferences",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DESCRIBE_SECURITY_GROUP_REFERENCES_REQUEST,
+    output: &crate::schema::DESCRIBE_SECURITY_GROUP_REFERENCES_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct DescribeSecurityGroupRules;
+
+impl Operation for DescribeSecurityGroupRules {
+    type Input = crate::DescribeSecurityGroupRulesRequest;
+    type Output = crate::DescribeSecurityGroupRulesResult;
+    const DEFINITION: &'static OperationDefinition = &DESCRIBE_SECURITY_GROUP_RULES;
+}
+
+pub(crate) static DESCRIBE_SECURITY_GROUP_RULES: OperationDefinition = OperationDefinition {
+    name: "DescribeSecurityGroupRules",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DESCRIBE_SECURITY_GROUP_RULES_REQUEST,
+    output: &crate::schema::DESCRIBE_SECURITY_GROUP_RULES_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
 pub struct DescribeSecurityGroups;
 
 impl Operation for DescribeSecurityGroups {
@@ -193,6 +630,44 @@ pub(crate) static DESCRIBE_SUBNETS: OperationDefinition = OperationDefinition {
 };
 
 #[derive(Debug, Clone, Copy)]
+pub struct DescribeTags;
+
+impl Operation for DescribeTags {
+    type Input = crate::DescribeTagsRequest;
+    type Output = crate::DescribeTagsResult;
+    const DEFINITION: &'static OperationDefinition = &DESCRIBE_TAGS;
+}
+
+pub(crate) static DESCRIBE_TAGS: OperationDefinition = OperationDefinition {
+    name: "DescribeTags",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DESCRIBE_TAGS_REQUEST,
+    output: &crate::schema::DESCRIBE_TAGS_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct DescribeVpcAttribute;
+
+impl Operation for DescribeVpcAttribute {
+    type Input = crate::DescribeVpcAttributeRequest;
+    type Output = crate::DescribeVpcAttributeResult;
+    const DEFINITION: &'static OperationDefinition = &DESCRIBE_VPC_ATTRIBUTE;
+}
+
+pub(crate) static DESCRIBE_VPC_ATTRIBUTE: OperationDefinition = OperationDefinition {
+    name: "DescribeVpcAttribute",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DESCRIBE_VPC_ATTRIBUTE_REQUEST,
+    output: &crate::schema::DESCRIBE_VPC_ATTRIBUTE_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
 pub struct DescribeVpcs;
 
 impl Operation for DescribeVpcs {
@@ -210,3 +685,251 @@ pub(crate) static DESCRIBE_VPCS: OperationDefinition = OperationDefinition {
     result_wrapper: "",
     errors: &[],
 };
+
+#[derive(Debug, Clone, Copy)]
+pub struct DetachInternetGateway;
+
+impl Operation for DetachInternetGateway {
+    type Input = crate::DetachInternetGatewayRequest;
+    type Output = wire::Empty;
+    const DEFINITION: &'static OperationDefinition = &DETACH_INTERNET_GATEWAY;
+}
+
+pub(crate) static DETACH_INTERNET_GATEWAY: OperationDefinition = OperationDefinition {
+    name: "DetachInternetGateway",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DETACH_INTERNET_GATEWAY_REQUEST,
+    output: &wire::schema::plain::EMPTY,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct DisassociateRouteTable;
+
+impl Operation for DisassociateRouteTable {
+    type Input = crate::DisassociateRouteTableRequest;
+    type Output = wire::Empty;
+    const DEFINITION: &'static OperationDefinition = &DISASSOCIATE_ROUTE_TABLE;
+}
+
+pub(crate) static DISASSOCIATE_ROUTE_TABLE: OperationDefinition = OperationDefinition {
+    name: "DisassociateRouteTable",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DISASSOCIATE_ROUTE_TABLE_REQUEST,
+    output: &wire::schema::plain::EMPTY,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct ModifyInstanceAttribute;
+
+impl Operation for ModifyInstanceAttribute {
+    type Input = crate::ModifyInstanceAttributeRequest;
+    type Output = wire::Empty;
+    const DEFINITION: &'static OperationDefinition = &MODIFY_INSTANCE_ATTRIBUTE;
+}
+
+pub(crate) static MODIFY_INSTANCE_ATTRIBUTE: OperationDefinition = OperationDefinition {
+    name: "ModifyInstanceAttribute",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::MODIFY_INSTANCE_ATTRIBUTE_REQUEST,
+    output: &wire::schema::plain::EMPTY,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct ModifyNetworkInterfaceAttribute;
+
+impl Operation for ModifyNetworkInterfaceAttribute {
+    type Input = crate::ModifyNetworkInterfaceAttributeRequest;
+    type Output = wire::Empty;
+    const DEFINITION: &'static OperationDefinition = &MODIFY_NETWORK_INTERFACE_ATTRIBUTE;
+}
+
+pub(crate) static MODIFY_NETWORK_INTERFACE_ATTRIBUTE: OperationDefinition = OperationDefinition {
+    name: "ModifyNetworkInterfaceAttribute",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::MODIFY_NETWORK_INTERFACE_ATTRIBUTE_REQUEST,
+    output: &wire::schema::plain::EMPTY,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct ModifySecurityGroupRules;
+
+impl Operation for ModifySecurityGroupRules {
+    type Input = crate::ModifySecurityGroupRulesRequest;
+    type Output = crate::ModifySecurityGroupRulesResult;
+    const DEFINITION: &'static OperationDefinition = &MODIFY_SECURITY_GROUP_RULES;
+}
+
+pub(crate) static MODIFY_SECURITY_GROUP_RULES: OperationDefinition = OperationDefinition {
+    name: "ModifySecurityGroupRules",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::MODIFY_SECURITY_GROUP_RULES_REQUEST,
+    output: &crate::schema::MODIFY_SECURITY_GROUP_RULES_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct ModifySubnetAttribute;
+
+impl Operation for ModifySubnetAttribute {
+    type Input = crate::ModifySubnetAttributeRequest;
+    type Output = wire::Empty;
+    const DEFINITION: &'static OperationDefinition = &MODIFY_SUBNET_ATTRIBUTE;
+}
+
+pub(crate) static MODIFY_SUBNET_ATTRIBUTE: OperationDefinition = OperationDefinition {
+    name: "ModifySubnetAttribute",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::MODIFY_SUBNET_ATTRIBUTE_REQUEST,
+    output: &wire::schema::plain::EMPTY,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct ModifyVpcAttribute;
+
+impl Operation for ModifyVpcAttribute {
+    type Input = crate::ModifyVpcAttributeRequest;
+    type Output = wire::Empty;
+    const DEFINITION: &'static OperationDefinition = &MODIFY_VPC_ATTRIBUTE;
+}
+
+pub(crate) static MODIFY_VPC_ATTRIBUTE: OperationDefinition = OperationDefinition {
+    name: "ModifyVpcAttribute",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::MODIFY_VPC_ATTRIBUTE_REQUEST,
+    output: &wire::schema::plain::EMPTY,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct ReplaceRoute;
+
+impl Operation for ReplaceRoute {
+    type Input = crate::ReplaceRouteRequest;
+    type Output = wire::Empty;
+    const DEFINITION: &'static OperationDefinition = &REPLACE_ROUTE;
+}
+
+pub(crate) static REPLACE_ROUTE: OperationDefinition = OperationDefinition {
+    name: "ReplaceRoute",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::REPLACE_ROUTE_REQUEST,
+    output: &wire::schema::plain::EMPTY,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct ReplaceRouteTableAssociation;
+
+impl Operation for ReplaceRouteTableAssociation {
+    type Input = crate::ReplaceRouteTableAssociationRequest;
+    type Output = crate::ReplaceRouteTableAssociationResult;
+    const DEFINITION: &'static OperationDefinition = &REPLACE_ROUTE_TABLE_ASSOCIATION;
+}
+
+pub(crate) static REPLACE_ROUTE_TABLE_ASSOCIATION: OperationDefinition = OperationDefinition {
+    name: "ReplaceRouteTableAssociation",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::REPLACE_ROUTE_TABLE_ASSOCIATION_REQUEST,
+    output: &crate::schema::REPLACE_ROUTE_TABLE_ASSOCIATION_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct RevokeSecurityGroupEgress;
+
+impl Operation for RevokeSecurityGroupEgress {
+    type Input = crate::RevokeSecurityGroupEgressRequest;
+    type Output = crate::RevokeSecurityGroupEgressResult;
+    const DEFINITION: &'static OperationDefinition = &REVOKE_SECURITY_GROUP_EGRESS;
+}
+
+pub(crate) static REVOKE_SECURITY_GROUP_EGRESS: OperationDefinition = OperationDefinition {
+    name: "RevokeSecurityGroupEgress",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::REVOKE_SECURITY_GROUP_EGRESS_REQUEST,
+    output: &crate::schema::REVOKE_SECURITY_GROUP_EGRESS_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct RevokeSecurityGroupIngress;
+
+impl Operation for RevokeSecurityGroupIngress {
+    type Input = crate::RevokeSecurityGroupIngressRequest;
+    type Output = crate::RevokeSecurityGroupIngressResult;
+    const DEFINITION: &'static OperationDefinition = &REVOKE_SECURITY_GROUP_INGRESS;
+}
+
+pub(crate) static REVOKE_SECURITY_GROUP_INGRESS: OperationDefinition = OperationDefinition {
+    name: "RevokeSecurityGroupIngress",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::REVOKE_SECURITY_GROUP_INGRESS_REQUEST,
+    output: &crate::schema::REVOKE_SECURITY_GROUP_INGRESS_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct UpdateSecurityGroupRuleDescriptionsEgress;
+
+impl Operation for UpdateSecurityGroupRuleDescriptionsEgress {
+    type Input = crate::UpdateSecurityGroupRuleDescriptionsEgressRequest;
+    type Output = crate::UpdateSecurityGroupRuleDescriptionsEgressResult;
+    const DEFINITION: &'static OperationDefinition = &UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS;
+}
+
+pub(crate) static UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS: OperationDefinition = OperationDefinition {
+    name: "UpdateSecurityGroupRuleDescriptionsEgress",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS_REQUEST,
+    output: &crate::schema::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct UpdateSecurityGroupRuleDescriptionsIngress;
+
+impl Operation for UpdateSecurityGroupRuleDescriptionsIngress {
+    type Input = crate::UpdateSecurityGroupRuleDescriptionsIngressRequest;
+    type Output = crate::UpdateSecurityGroupRuleDescriptionsIngressResult;
+    const DEFINITION: &'static OperationDefinition = &UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS;
+}
+
+pub(crate) static UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS: OperationDefinition =
+    OperationDefinition {
+        name: "UpdateSecurityGroupRuleDescriptionsIngress",
+        http_method: "POST",
+        http_uri: "/",
+        input: &crate::schema::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS_REQUEST,
+        output: &crate::schema::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS_RESULT,
+        result_wrapper: "",
+        errors: &[],
+    };

@@ -3,6 +3,83 @@
 use crate::schema;
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct PerformanceStatusSummary {
+    pub status: Option<String>,
+    pub impaired_since: Option<wire::Timestamp>,
+    pub remediation: Option<String>,
+}
+
+impl wire::Shape for PerformanceStatusSummary {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::PERFORMANCE_STATUS_SUMMARY
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.status),
+            1 => from.read(&mut self.impaired_since),
+            2 => from.read(&mut self.remediation),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.status);
+        to.write(1, &self.impaired_since);
+        to.write(2, &self.remediation);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Placement {
+    pub availability_zone_id: Option<String>,
+    pub affinity: Option<String>,
+    pub group_name: Option<String>,
+    pub partition_number: Option<i32>,
+    pub host_id: Option<String>,
+    pub tenancy: Option<String>,
+    pub spread_domain: Option<String>,
+    pub host_resource_group_arn: Option<String>,
+    pub group_id: Option<String>,
+    pub availability_zone: Option<String>,
+}
+
+impl wire::Shape for Placement {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::PLACEMENT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.availability_zone_id),
+            1 => from.read(&mut self.affinity),
+            2 => from.read(&mut self.group_name),
+            3 => from.read(&mut self.partition_number),
+            4 => from.read(&mut self.host_id),
+            5 => from.read(&mut self.tenancy),
+            6 => from.read(&mut self.spread_domain),
+            7 => from.read(&mut self.host_resource_group_arn),
+            8 => from.read(&mut self.group_id),
+            9 => from.read(&mut self.availability_zone),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.availability_zone_id);
+        to.write(1, &self.affinity);
+        to.write(2, &self.group_name);
+        to.write(3, &self.partition_number);
+        to.write(4, &self.host_id);
+        to.write(5, &self.tenancy);
+        to.write(6, &self.spread_domain);
+        to.write(7, &self.host_resource_group_arn);
+        to.write(8, &self.group_id);
+        to.write(9, &self.availability_zone);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct PrefixListId {
     pub description: Option<String>,
     pub prefix_list_id: Option<String>,
@@ -56,6 +133,34 @@ impl wire::Shape for PrivateDnsNameOptionsOnLaunch {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct PrivateDnsNameOptionsResponse {
+    pub hostname_type: Option<String>,
+    pub enable_resource_name_dns_a_record: Option<bool>,
+    pub enable_resource_name_dns_aaaa_record: Option<bool>,
+}
+
+impl wire::Shape for PrivateDnsNameOptionsResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::PRIVATE_DNS_NAME_OPTIONS_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.hostname_type),
+            1 => from.read(&mut self.enable_resource_name_dns_a_record),
+            2 => from.read(&mut self.enable_resource_name_dns_aaaa_record),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.hostname_type);
+        to.write(1, &self.enable_resource_name_dns_a_record);
+        to.write(2, &self.enable_resource_name_dns_aaaa_record);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct PrivateIpAddressSpecification {
     pub primary: Option<bool>,
     pub private_ip_address: Option<String>,
@@ -77,6 +182,31 @@ impl wire::Shape for PrivateIpAddressSpecification {
     fn write_members(&self, to: &mut wire::Sink<'_>) {
         to.write(0, &self.primary);
         to.write(1, &self.private_ip_address);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProductCode {
+    pub product_code_id: Option<String>,
+    pub product_code_type: Option<String>,
+}
+
+impl wire::Shape for ProductCode {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::PRODUCT_CODE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.product_code_id),
+            1 => from.read(&mut self.product_code_type),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.product_code_id);
+        to.write(1, &self.product_code_type);
     }
 }
 
@@ -134,9 +264,13 @@ impl wire::Shape for PublicIpDnsNameOptions {
 }
 
 wire::values!(
+    PerformanceStatusSummary,
+    Placement,
     PrefixListId,
     PrivateDnsNameOptionsOnLaunch,
+    PrivateDnsNameOptionsResponse,
     PrivateIpAddressSpecification,
+    ProductCode,
     PropagatingVgw,
     PublicIpDnsNameOptions
 );

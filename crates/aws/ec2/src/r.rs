@@ -3,6 +3,40 @@
 use crate::schema;
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReferencedSecurityGroup {
+    pub group_id: Option<String>,
+    pub peering_status: Option<String>,
+    pub user_id: Option<String>,
+    pub vpc_id: Option<String>,
+    pub vpc_peering_connection_id: Option<String>,
+}
+
+impl wire::Shape for ReferencedSecurityGroup {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::REFERENCED_SECURITY_GROUP
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.group_id),
+            1 => from.read(&mut self.peering_status),
+            2 => from.read(&mut self.user_id),
+            3 => from.read(&mut self.vpc_id),
+            4 => from.read(&mut self.vpc_peering_connection_id),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.group_id);
+        to.write(1, &self.peering_status);
+        to.write(2, &self.user_id);
+        to.write(3, &self.vpc_id);
+        to.write(4, &self.vpc_peering_connection_id);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Region {
     pub opt_in_status: Option<String>,
     pub geography: Option<Vec<crate::RegionGeography>>,
@@ -52,6 +86,375 @@ impl wire::Shape for RegionGeography {
 
     fn write_members(&self, to: &mut wire::Sink<'_>) {
         to.write(0, &self.name);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReplaceRouteRequest {
+    pub destination_prefix_list_id: Option<String>,
+    pub vpc_endpoint_id: Option<String>,
+    pub local_target: Option<bool>,
+    pub transit_gateway_id: Option<String>,
+    pub local_gateway_id: Option<String>,
+    pub carrier_gateway_id: Option<String>,
+    pub core_network_arn: Option<String>,
+    pub odb_network_arn: Option<String>,
+    pub dry_run: Option<bool>,
+    pub route_table_id: String,
+    pub destination_cidr_block: Option<String>,
+    pub gateway_id: Option<String>,
+    pub destination_ipv6_cidr_block: Option<String>,
+    pub egress_only_internet_gateway_id: Option<String>,
+    pub instance_id: Option<String>,
+    pub network_interface_id: Option<String>,
+    pub vpc_peering_connection_id: Option<String>,
+    pub nat_gateway_id: Option<String>,
+}
+
+impl wire::Shape for ReplaceRouteRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::REPLACE_ROUTE_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.destination_prefix_list_id),
+            1 => from.read(&mut self.vpc_endpoint_id),
+            2 => from.read(&mut self.local_target),
+            3 => from.read(&mut self.transit_gateway_id),
+            4 => from.read(&mut self.local_gateway_id),
+            5 => from.read(&mut self.carrier_gateway_id),
+            6 => from.read(&mut self.core_network_arn),
+            7 => from.read(&mut self.odb_network_arn),
+            8 => from.read(&mut self.dry_run),
+            9 => from.read(&mut self.route_table_id),
+            10 => from.read(&mut self.destination_cidr_block),
+            11 => from.read(&mut self.gateway_id),
+            12 => from.read(&mut self.destination_ipv6_cidr_block),
+            13 => from.read(&mut self.egress_only_internet_gateway_id),
+            14 => from.read(&mut self.instance_id),
+            15 => from.read(&mut self.network_interface_id),
+            16 => from.read(&mut self.vpc_peering_connection_id),
+            17 => from.read(&mut self.nat_gateway_id),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.destination_prefix_list_id);
+        to.write(1, &self.vpc_endpoint_id);
+        to.write(2, &self.local_target);
+        to.write(3, &self.transit_gateway_id);
+        to.write(4, &self.local_gateway_id);
+        to.write(5, &self.carrier_gateway_id);
+        to.write(6, &self.core_network_arn);
+        to.write(7, &self.odb_network_arn);
+        to.write(8, &self.dry_run);
+        to.write(9, &self.route_table_id);
+        to.write(10, &self.destination_cidr_block);
+        to.write(11, &self.gateway_id);
+        to.write(12, &self.destination_ipv6_cidr_block);
+        to.write(13, &self.egress_only_internet_gateway_id);
+        to.write(14, &self.instance_id);
+        to.write(15, &self.network_interface_id);
+        to.write(16, &self.vpc_peering_connection_id);
+        to.write(17, &self.nat_gateway_id);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReplaceRouteTableAssociationRequest {
+    pub dry_run: Option<bool>,
+    pub association_id: String,
+    pub route_table_id: String,
+}
+
+impl wire::Shape for ReplaceRouteTableAssociationRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::REPLACE_ROUTE_TABLE_ASSOCIATION_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.dry_run),
+            1 => from.read(&mut self.association_id),
+            2 => from.read(&mut self.route_table_id),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.dry_run);
+        to.write(1, &self.association_id);
+        to.write(2, &self.route_table_id);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReplaceRouteTableAssociationResult {
+    pub new_association_id: Option<String>,
+    pub association_state: Option<crate::RouteTableAssociationState>,
+}
+
+impl wire::Shape for ReplaceRouteTableAssociationResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::REPLACE_ROUTE_TABLE_ASSOCIATION_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.new_association_id),
+            1 => from.read(&mut self.association_state),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.new_association_id);
+        to.write(1, &self.association_state);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reservation {
+    pub reservation_id: Option<String>,
+    pub owner_id: Option<String>,
+    pub requester_id: Option<String>,
+    pub groups: Option<Vec<crate::GroupIdentifier>>,
+    pub instances: Option<Vec<crate::Instance>>,
+}
+
+impl wire::Shape for Reservation {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::RESERVATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.reservation_id),
+            1 => from.read(&mut self.owner_id),
+            2 => from.read(&mut self.requester_id),
+            3 => from.read(&mut self.groups),
+            4 => from.read(&mut self.instances),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.reservation_id);
+        to.write(1, &self.owner_id);
+        to.write(2, &self.requester_id);
+        to.write(3, &self.groups);
+        to.write(4, &self.instances);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RevokeSecurityGroupEgressRequest {
+    pub security_group_rule_ids: Option<Vec<String>>,
+    pub dry_run: Option<bool>,
+    pub group_id: String,
+    pub source_security_group_name: Option<String>,
+    pub source_security_group_owner_id: Option<String>,
+    pub ip_protocol: Option<String>,
+    pub from_port: Option<i32>,
+    pub to_port: Option<i32>,
+    pub cidr_ip: Option<String>,
+    pub ip_permissions: Option<Vec<crate::IpPermission>>,
+}
+
+impl wire::Shape for RevokeSecurityGroupEgressRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::REVOKE_SECURITY_GROUP_EGRESS_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.security_group_rule_ids),
+            1 => from.read(&mut self.dry_run),
+            2 => from.read(&mut self.group_id),
+            3 => from.read(&mut self.source_security_group_name),
+            4 => from.read(&mut self.source_security_group_owner_id),
+            5 => from.read(&mut self.ip_protocol),
+            6 => from.read(&mut self.from_port),
+            7 => from.read(&mut self.to_port),
+            8 => from.read(&mut self.cidr_ip),
+            9 => from.read(&mut self.ip_permissions),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.security_group_rule_ids);
+        to.write(1, &self.dry_run);
+        to.write(2, &self.group_id);
+        to.write(3, &self.source_security_group_name);
+        to.write(4, &self.source_security_group_owner_id);
+        to.write(5, &self.ip_protocol);
+        to.write(6, &self.from_port);
+        to.write(7, &self.to_port);
+        to.write(8, &self.cidr_ip);
+        to.write(9, &self.ip_permissions);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RevokeSecurityGroupEgressResult {
+    pub r#return: Option<bool>,
+    pub unknown_ip_permissions: Option<Vec<crate::IpPermission>>,
+    pub revoked_security_group_rules: Option<Vec<crate::RevokedSecurityGroupRule>>,
+}
+
+impl wire::Shape for RevokeSecurityGroupEgressResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::REVOKE_SECURITY_GROUP_EGRESS_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.r#return),
+            1 => from.read(&mut self.unknown_ip_permissions),
+            2 => from.read(&mut self.revoked_security_group_rules),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.r#return);
+        to.write(1, &self.unknown_ip_permissions);
+        to.write(2, &self.revoked_security_group_rules);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RevokeSecurityGroupIngressRequest {
+    pub cidr_ip: Option<String>,
+    pub from_port: Option<i32>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+    pub ip_permissions: Option<Vec<crate::IpPermission>>,
+    pub ip_protocol: Option<String>,
+    pub source_security_group_name: Option<String>,
+    pub source_security_group_owner_id: Option<String>,
+    pub to_port: Option<i32>,
+    pub security_group_rule_ids: Option<Vec<String>>,
+    pub dry_run: Option<bool>,
+}
+
+impl wire::Shape for RevokeSecurityGroupIngressRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::REVOKE_SECURITY_GROUP_INGRESS_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cidr_ip),
+            1 => from.read(&mut self.from_port),
+            2 => from.read(&mut self.group_id),
+            3 => from.read(&mut self.group_name),
+            4 => from.read(&mut self.ip_permissions),
+            5 => from.read(&mut self.ip_protocol),
+            6 => from.read(&mut self.source_security_group_name),
+            7 => from.read(&mut self.source_security_group_owner_id),
+            8 => from.read(&mut self.to_port),
+            9 => from.read(&mut self.security_group_rule_ids),
+            10 => from.read(&mut self.dry_run),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cidr_ip);
+        to.write(1, &self.from_port);
+        to.write(2, &self.group_id);
+        to.write(3, &self.group_name);
+        to.write(4, &self.ip_permissions);
+        to.write(5, &self.ip_protocol);
+        to.write(6, &self.source_security_group_name);
+        to.write(7, &self.source_security_group_owner_id);
+        to.write(8, &self.to_port);
+        to.write(9, &self.security_group_rule_ids);
+        to.write(10, &self.dry_run);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RevokeSecurityGroupIngressResult {
+    pub r#return: Option<bool>,
+    pub unknown_ip_permissions: Option<Vec<crate::IpPermission>>,
+    pub revoked_security_group_rules: Option<Vec<crate::RevokedSecurityGroupRule>>,
+}
+
+impl wire::Shape for RevokeSecurityGroupIngressResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::REVOKE_SECURITY_GROUP_INGRESS_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.r#return),
+            1 => from.read(&mut self.unknown_ip_permissions),
+            2 => from.read(&mut self.revoked_security_group_rules),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.r#return);
+        to.write(1, &self.unknown_ip_permissions);
+        to.write(2, &self.revoked_security_group_rules);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RevokedSecurityGroupRule {
+    pub security_group_rule_id: Option<String>,
+    pub group_id: Option<String>,
+    pub is_egress: Option<bool>,
+    pub ip_protocol: Option<String>,
+    pub from_port: Option<i32>,
+    pub to_port: Option<i32>,
+    pub cidr_ipv4: Option<String>,
+    pub cidr_ipv6: Option<String>,
+    pub prefix_list_id: Option<String>,
+    pub referenced_group_id: Option<String>,
+    pub description: Option<String>,
+}
+
+impl wire::Shape for RevokedSecurityGroupRule {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::REVOKED_SECURITY_GROUP_RULE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.security_group_rule_id),
+            1 => from.read(&mut self.group_id),
+            2 => from.read(&mut self.is_egress),
+            3 => from.read(&mut self.ip_protocol),
+            4 => from.read(&mut self.from_port),
+            5 => from.read(&mut self.to_port),
+            6 => from.read(&mut self.cidr_ipv4),
+            7 => from.read(&mut self.cidr_ipv6),
+            8 => from.read(&mut self.prefix_list_id),
+            9 => from.read(&mut self.referenced_group_id),
+            10 => from.read(&mut self.description),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.security_group_rule_id);
+        to.write(1, &self.group_id);
+        to.write(2, &self.is_egress);
+        to.write(3, &self.ip_protocol);
+        to.write(4, &self.from_port);
+        to.write(5, &self.to_port);
+        to.write(6, &self.cidr_ipv4);
+        to.write(7, &self.cidr_ipv6);
+        to.write(8, &self.prefix_list_id);
+        to.write(9, &self.referenced_group_id);
+        to.write(10, &self.description);
     }
 }
 
@@ -233,4 +636,21 @@ impl wire::Shape for RouteTableAssociationState {
     }
 }
 
-wire::values!(Region, RegionGeography, Route, RouteTable, RouteTableAssociation, RouteTableAssociationState);
+wire::values!(
+    ReferencedSecurityGroup,
+    Region,
+    RegionGeography,
+    ReplaceRouteRequest,
+    ReplaceRouteTableAssociationRequest,
+    ReplaceRouteTableAssociationResult,
+    Reservation,
+    RevokeSecurityGroupEgressRequest,
+    RevokeSecurityGroupEgressResult,
+    RevokeSecurityGroupIngressRequest,
+    RevokeSecurityGroupIngressResult,
+    RevokedSecurityGroupRule,
+    Route,
+    RouteTable,
+    RouteTableAssociation,
+    RouteTableAssociationState
+);

@@ -3,6 +3,28 @@
 use crate::schema;
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct SecureBlobAttributeValue {
+    pub value: Option<Vec<u8>>,
+}
+
+impl wire::Shape for SecureBlobAttributeValue {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SECURE_BLOB_ATTRIBUTE_VALUE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.value),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.value);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SecurityGroup {
     pub group_id: Option<String>,
     pub ip_permissions_egress: Option<Vec<crate::IpPermission>>,
@@ -45,6 +67,216 @@ impl wire::Shape for SecurityGroup {
         to.write(6, &self.group_name);
         to.write(7, &self.description);
         to.write(8, &self.ip_permissions);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SecurityGroupReference {
+    pub group_id: Option<String>,
+    pub referencing_vpc_id: Option<String>,
+    pub vpc_peering_connection_id: Option<String>,
+    pub transit_gateway_id: Option<String>,
+}
+
+impl wire::Shape for SecurityGroupReference {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SECURITY_GROUP_REFERENCE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.group_id),
+            1 => from.read(&mut self.referencing_vpc_id),
+            2 => from.read(&mut self.vpc_peering_connection_id),
+            3 => from.read(&mut self.transit_gateway_id),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.group_id);
+        to.write(1, &self.referencing_vpc_id);
+        to.write(2, &self.vpc_peering_connection_id);
+        to.write(3, &self.transit_gateway_id);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SecurityGroupRule {
+    pub security_group_rule_id: Option<String>,
+    pub group_id: Option<String>,
+    pub group_owner_id: Option<String>,
+    pub is_egress: Option<bool>,
+    pub ip_protocol: Option<String>,
+    pub from_port: Option<i32>,
+    pub to_port: Option<i32>,
+    pub cidr_ipv4: Option<String>,
+    pub cidr_ipv6: Option<String>,
+    pub prefix_list_id: Option<String>,
+    pub referenced_group_info: Option<crate::ReferencedSecurityGroup>,
+    pub description: Option<String>,
+    pub tags: Option<Vec<crate::Tag>>,
+    pub security_group_rule_arn: Option<String>,
+}
+
+impl wire::Shape for SecurityGroupRule {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SECURITY_GROUP_RULE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.security_group_rule_id),
+            1 => from.read(&mut self.group_id),
+            2 => from.read(&mut self.group_owner_id),
+            3 => from.read(&mut self.is_egress),
+            4 => from.read(&mut self.ip_protocol),
+            5 => from.read(&mut self.from_port),
+            6 => from.read(&mut self.to_port),
+            7 => from.read(&mut self.cidr_ipv4),
+            8 => from.read(&mut self.cidr_ipv6),
+            9 => from.read(&mut self.prefix_list_id),
+            10 => from.read(&mut self.referenced_group_info),
+            11 => from.read(&mut self.description),
+            12 => from.read(&mut self.tags),
+            13 => from.read(&mut self.security_group_rule_arn),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.security_group_rule_id);
+        to.write(1, &self.group_id);
+        to.write(2, &self.group_owner_id);
+        to.write(3, &self.is_egress);
+        to.write(4, &self.ip_protocol);
+        to.write(5, &self.from_port);
+        to.write(6, &self.to_port);
+        to.write(7, &self.cidr_ipv4);
+        to.write(8, &self.cidr_ipv6);
+        to.write(9, &self.prefix_list_id);
+        to.write(10, &self.referenced_group_info);
+        to.write(11, &self.description);
+        to.write(12, &self.tags);
+        to.write(13, &self.security_group_rule_arn);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SecurityGroupRuleDescription {
+    pub security_group_rule_id: Option<String>,
+    pub description: Option<String>,
+}
+
+impl wire::Shape for SecurityGroupRuleDescription {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SECURITY_GROUP_RULE_DESCRIPTION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.security_group_rule_id),
+            1 => from.read(&mut self.description),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.security_group_rule_id);
+        to.write(1, &self.description);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SecurityGroupRuleRequest {
+    pub ip_protocol: Option<String>,
+    pub from_port: Option<i32>,
+    pub to_port: Option<i32>,
+    pub cidr_ipv4: Option<String>,
+    pub cidr_ipv6: Option<String>,
+    pub prefix_list_id: Option<String>,
+    pub referenced_group_id: Option<String>,
+    pub description: Option<String>,
+}
+
+impl wire::Shape for SecurityGroupRuleRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SECURITY_GROUP_RULE_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.ip_protocol),
+            1 => from.read(&mut self.from_port),
+            2 => from.read(&mut self.to_port),
+            3 => from.read(&mut self.cidr_ipv4),
+            4 => from.read(&mut self.cidr_ipv6),
+            5 => from.read(&mut self.prefix_list_id),
+            6 => from.read(&mut self.referenced_group_id),
+            7 => from.read(&mut self.description),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.ip_protocol);
+        to.write(1, &self.from_port);
+        to.write(2, &self.to_port);
+        to.write(3, &self.cidr_ipv4);
+        to.write(4, &self.cidr_ipv6);
+        to.write(5, &self.prefix_list_id);
+        to.write(6, &self.referenced_group_id);
+        to.write(7, &self.description);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SecurityGroupRuleUpdate {
+    pub security_group_rule_id: String,
+    pub security_group_rule: Option<crate::SecurityGroupRuleRequest>,
+}
+
+impl wire::Shape for SecurityGroupRuleUpdate {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SECURITY_GROUP_RULE_UPDATE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.security_group_rule_id),
+            1 => from.read(&mut self.security_group_rule),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.security_group_rule_id);
+        to.write(1, &self.security_group_rule);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StateReason {
+    pub code: Option<String>,
+    pub message: Option<String>,
+}
+
+impl wire::Shape for StateReason {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::STATE_REASON
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.code),
+            1 => from.read(&mut self.message),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.code);
+        to.write(1, &self.message);
     }
 }
 
@@ -195,4 +427,16 @@ impl wire::Shape for SubnetIpv6CidrBlockAssociation {
     }
 }
 
-wire::values!(SecurityGroup, Subnet, SubnetCidrBlockState, SubnetIpv6CidrBlockAssociation);
+wire::values!(
+    SecureBlobAttributeValue,
+    SecurityGroup,
+    SecurityGroupReference,
+    SecurityGroupRule,
+    SecurityGroupRuleDescription,
+    SecurityGroupRuleRequest,
+    SecurityGroupRuleUpdate,
+    StateReason,
+    Subnet,
+    SubnetCidrBlockState,
+    SubnetIpv6CidrBlockAssociation
+);

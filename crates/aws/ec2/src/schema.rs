@@ -38,9 +38,50 @@ pub static ACCOUNT_ATTRIBUTE_VALUE_LIST: Schema = Schema::new(
     Kind::List(&Member::new("member", &ACCOUNT_ATTRIBUTE_VALUE).wire("item").query("Item")),
 );
 
+pub static APPLICATION_STATUS_SUMMARY: Schema = Schema::new(
+    "ApplicationStatusSummary",
+    Kind::Structure(&[
+        Member::new("Status", &plain::STRING).wire("status").query("Status"),
+        Member::new("ImpairedSince", &plain::TIMESTAMP).wire("impairedSince").query("ImpairedSince"),
+    ]),
+);
+
+pub static ASSOCIATE_ROUTE_TABLE_REQUEST: Schema = Schema::new(
+    "AssociateRouteTableRequest",
+    Kind::Structure(&[
+        Member::new("GatewayId", &plain::STRING),
+        Member::new("PublicIpv4Pool", &plain::STRING),
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("SubnetId", &plain::STRING).wire("subnetId").query("SubnetId"),
+        Member::new("RouteTableId", &plain::STRING).wire("routeTableId").query("RouteTableId").required(),
+    ]),
+);
+
+pub static ASSOCIATE_ROUTE_TABLE_RESULT: Schema = Schema::new(
+    "AssociateRouteTableResult",
+    Kind::Structure(&[
+        Member::new("AssociationId", &plain::STRING).wire("associationId").query("AssociationId"),
+        Member::new("AssociationState", &ROUTE_TABLE_ASSOCIATION_STATE)
+            .wire("associationState")
+            .query("AssociationState"),
+    ]),
+);
+
 pub static ASSOCIATED_SUBNET_LIST: Schema = Schema::new(
     "AssociatedSubnetList",
     Kind::List(&Member::new("member", &plain::STRING).wire("item").query("Item")),
+);
+
+pub static ATTACH_INTERNET_GATEWAY_REQUEST: Schema = Schema::new(
+    "AttachInternetGatewayRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("InternetGatewayId", &plain::STRING)
+            .wire("internetGatewayId")
+            .query("InternetGatewayId")
+            .required(),
+        Member::new("VpcId", &plain::STRING).wire("vpcId").query("VpcId").required(),
+    ]),
 );
 
 pub static ATTACHMENT_ENA_SRD_SPECIFICATION: Schema = Schema::new(
@@ -58,6 +99,73 @@ pub static ATTACHMENT_ENA_SRD_UDP_SPECIFICATION: Schema = Schema::new(
     Kind::Structure(&[Member::new("EnaSrdUdpEnabled", &plain::BOOLEAN)
         .wire("enaSrdUdpEnabled")
         .query("EnaSrdUdpEnabled")]),
+);
+
+pub static ATTRIBUTE_BOOLEAN_VALUE: Schema = Schema::new(
+    "AttributeBooleanValue",
+    Kind::Structure(&[Member::new("Value", &plain::BOOLEAN).wire("value").query("Value")]),
+);
+
+pub static ATTRIBUTE_VALUE: Schema = Schema::new(
+    "AttributeValue",
+    Kind::Structure(&[Member::new("Value", &plain::STRING).wire("value").query("Value")]),
+);
+
+pub static AUTHORIZE_SECURITY_GROUP_EGRESS_REQUEST: Schema = Schema::new(
+    "AuthorizeSecurityGroupEgressRequest",
+    Kind::Structure(&[
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST).wire("TagSpecification"),
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("GroupId", &plain::STRING).wire("groupId").query("GroupId").required(),
+        Member::new("SourceSecurityGroupName", &plain::STRING)
+            .wire("sourceSecurityGroupName")
+            .query("SourceSecurityGroupName"),
+        Member::new("SourceSecurityGroupOwnerId", &plain::STRING)
+            .wire("sourceSecurityGroupOwnerId")
+            .query("SourceSecurityGroupOwnerId"),
+        Member::new("IpProtocol", &plain::STRING).wire("ipProtocol").query("IpProtocol"),
+        Member::new("FromPort", &plain::INTEGER).wire("fromPort").query("FromPort"),
+        Member::new("ToPort", &plain::INTEGER).wire("toPort").query("ToPort"),
+        Member::new("CidrIp", &plain::STRING).wire("cidrIp").query("CidrIp"),
+        Member::new("IpPermissions", &IP_PERMISSION_LIST).wire("ipPermissions").query("IpPermissions"),
+    ]),
+);
+
+pub static AUTHORIZE_SECURITY_GROUP_EGRESS_RESULT: Schema = Schema::new(
+    "AuthorizeSecurityGroupEgressResult",
+    Kind::Structure(&[
+        Member::new("Return", &plain::BOOLEAN).wire("return").query("Return"),
+        Member::new("SecurityGroupRules", &SECURITY_GROUP_RULE_LIST)
+            .wire("securityGroupRuleSet")
+            .query("SecurityGroupRuleSet"),
+    ]),
+);
+
+pub static AUTHORIZE_SECURITY_GROUP_INGRESS_REQUEST: Schema = Schema::new(
+    "AuthorizeSecurityGroupIngressRequest",
+    Kind::Structure(&[
+        Member::new("CidrIp", &plain::STRING),
+        Member::new("FromPort", &plain::INTEGER),
+        Member::new("GroupId", &plain::STRING),
+        Member::new("GroupName", &plain::STRING),
+        Member::new("IpPermissions", &IP_PERMISSION_LIST),
+        Member::new("IpProtocol", &plain::STRING),
+        Member::new("SourceSecurityGroupName", &plain::STRING),
+        Member::new("SourceSecurityGroupOwnerId", &plain::STRING),
+        Member::new("ToPort", &plain::INTEGER),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST).wire("TagSpecification"),
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+    ]),
+);
+
+pub static AUTHORIZE_SECURITY_GROUP_INGRESS_RESULT: Schema = Schema::new(
+    "AuthorizeSecurityGroupIngressResult",
+    Kind::Structure(&[
+        Member::new("Return", &plain::BOOLEAN).wire("return").query("Return"),
+        Member::new("SecurityGroupRules", &SECURITY_GROUP_RULE_LIST)
+            .wire("securityGroupRuleSet")
+            .query("SecurityGroupRuleSet"),
+    ]),
 );
 
 pub static AVAILABILITY_ZONE: Schema = Schema::new(
@@ -128,6 +236,30 @@ pub static BLOCK_PUBLIC_ACCESS_STATES: Schema = Schema::new(
         .query("InternetGatewayBlockMode")]),
 );
 
+pub static CAPACITY_RESERVATION_SPECIFICATION_RESPONSE: Schema = Schema::new(
+    "CapacityReservationSpecificationResponse",
+    Kind::Structure(&[
+        Member::new("CapacityReservationPreference", &plain::STRING)
+            .wire("capacityReservationPreference")
+            .query("CapacityReservationPreference"),
+        Member::new("CapacityReservationTarget", &CAPACITY_RESERVATION_TARGET_RESPONSE)
+            .wire("capacityReservationTarget")
+            .query("CapacityReservationTarget"),
+    ]),
+);
+
+pub static CAPACITY_RESERVATION_TARGET_RESPONSE: Schema = Schema::new(
+    "CapacityReservationTargetResponse",
+    Kind::Structure(&[
+        Member::new("CapacityReservationId", &plain::STRING)
+            .wire("capacityReservationId")
+            .query("CapacityReservationId"),
+        Member::new("CapacityReservationResourceGroupArn", &plain::STRING)
+            .wire("capacityReservationResourceGroupArn")
+            .query("CapacityReservationResourceGroupArn"),
+    ]),
+);
+
 pub static CONNECTION_TRACKING_CONFIGURATION: Schema = Schema::new(
     "ConnectionTrackingConfiguration",
     Kind::Structure(&[
@@ -146,6 +278,44 @@ pub static CONNECTION_TRACKING_SPECIFICATION_REQUEST: Schema = Schema::new(
         Member::new("UdpStreamTimeout", &plain::INTEGER),
         Member::new("UdpTimeout", &plain::INTEGER),
     ]),
+);
+
+pub static CONNECTION_TRACKING_SPECIFICATION_RESPONSE: Schema = Schema::new(
+    "ConnectionTrackingSpecificationResponse",
+    Kind::Structure(&[
+        Member::new("TcpEstablishedTimeout", &plain::INTEGER)
+            .wire("tcpEstablishedTimeout")
+            .query("TcpEstablishedTimeout"),
+        Member::new("UdpStreamTimeout", &plain::INTEGER).wire("udpStreamTimeout").query("UdpStreamTimeout"),
+        Member::new("UdpTimeout", &plain::INTEGER).wire("udpTimeout").query("UdpTimeout"),
+    ]),
+);
+
+pub static CPU_OPTIONS: Schema = Schema::new(
+    "CpuOptions",
+    Kind::Structure(&[
+        Member::new("CoreCount", &plain::INTEGER).wire("coreCount").query("CoreCount"),
+        Member::new("ThreadsPerCore", &plain::INTEGER).wire("threadsPerCore").query("ThreadsPerCore"),
+        Member::new("AmdSevSnp", &plain::STRING).wire("amdSevSnp").query("AmdSevSnp"),
+        Member::new("NestedVirtualization", &plain::STRING)
+            .wire("nestedVirtualization")
+            .query("NestedVirtualization"),
+    ]),
+);
+
+pub static CREATE_INTERNET_GATEWAY_REQUEST: Schema = Schema::new(
+    "CreateInternetGatewayRequest",
+    Kind::Structure(&[
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST).wire("TagSpecification"),
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+    ]),
+);
+
+pub static CREATE_INTERNET_GATEWAY_RESULT: Schema = Schema::new(
+    "CreateInternetGatewayResult",
+    Kind::Structure(&[Member::new("InternetGateway", &INTERNET_GATEWAY)
+        .wire("internetGateway")
+        .query("InternetGateway")]),
 );
 
 pub static CREATE_NETWORK_INTERFACE_REQUEST: Schema = Schema::new(
@@ -189,6 +359,150 @@ pub static CREATE_NETWORK_INTERFACE_RESULT: Schema = Schema::new(
     ]),
 );
 
+pub static CREATE_ROUTE_REQUEST: Schema = Schema::new(
+    "CreateRouteRequest",
+    Kind::Structure(&[
+        Member::new("DestinationPrefixListId", &plain::STRING),
+        Member::new("VpcEndpointId", &plain::STRING),
+        Member::new("TransitGatewayId", &plain::STRING),
+        Member::new("LocalGatewayId", &plain::STRING),
+        Member::new("CarrierGatewayId", &plain::STRING),
+        Member::new("CoreNetworkArn", &plain::STRING),
+        Member::new("OdbNetworkArn", &plain::STRING),
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("RouteTableId", &plain::STRING).wire("routeTableId").query("RouteTableId").required(),
+        Member::new("DestinationCidrBlock", &plain::STRING)
+            .wire("destinationCidrBlock")
+            .query("DestinationCidrBlock"),
+        Member::new("GatewayId", &plain::STRING).wire("gatewayId").query("GatewayId"),
+        Member::new("DestinationIpv6CidrBlock", &plain::STRING)
+            .wire("destinationIpv6CidrBlock")
+            .query("DestinationIpv6CidrBlock"),
+        Member::new("EgressOnlyInternetGatewayId", &plain::STRING)
+            .wire("egressOnlyInternetGatewayId")
+            .query("EgressOnlyInternetGatewayId"),
+        Member::new("InstanceId", &plain::STRING).wire("instanceId").query("InstanceId"),
+        Member::new("NetworkInterfaceId", &plain::STRING)
+            .wire("networkInterfaceId")
+            .query("NetworkInterfaceId"),
+        Member::new("VpcPeeringConnectionId", &plain::STRING)
+            .wire("vpcPeeringConnectionId")
+            .query("VpcPeeringConnectionId"),
+        Member::new("NatGatewayId", &plain::STRING).wire("natGatewayId").query("NatGatewayId"),
+    ]),
+);
+
+pub static CREATE_ROUTE_RESULT: Schema = Schema::new(
+    "CreateRouteResult",
+    Kind::Structure(&[Member::new("Return", &plain::BOOLEAN).wire("return").query("Return")]),
+);
+
+pub static CREATE_ROUTE_TABLE_REQUEST: Schema = Schema::new(
+    "CreateRouteTableRequest",
+    Kind::Structure(&[
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST).wire("TagSpecification"),
+        Member::new("ClientToken", &plain::STRING),
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("VpcId", &plain::STRING).wire("vpcId").query("VpcId").required(),
+    ]),
+);
+
+pub static CREATE_ROUTE_TABLE_RESULT: Schema = Schema::new(
+    "CreateRouteTableResult",
+    Kind::Structure(&[
+        Member::new("RouteTable", &ROUTE_TABLE).wire("routeTable").query("RouteTable"),
+        Member::new("ClientToken", &plain::STRING).wire("clientToken").query("ClientToken"),
+    ]),
+);
+
+pub static CREATE_SECURITY_GROUP_REQUEST: Schema = Schema::new(
+    "CreateSecurityGroupRequest",
+    Kind::Structure(&[
+        Member::new("Description", &plain::STRING).wire("GroupDescription").required(),
+        Member::new("GroupName", &plain::STRING).required(),
+        Member::new("VpcId", &plain::STRING),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST).wire("TagSpecification"),
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+    ]),
+);
+
+pub static CREATE_SECURITY_GROUP_RESULT: Schema = Schema::new(
+    "CreateSecurityGroupResult",
+    Kind::Structure(&[
+        Member::new("GroupId", &plain::STRING).wire("groupId").query("GroupId"),
+        Member::new("Tags", &TAG_LIST).wire("tagSet").query("TagSet"),
+        Member::new("SecurityGroupArn", &plain::STRING).wire("securityGroupArn").query("SecurityGroupArn"),
+    ]),
+);
+
+pub static CREATE_SUBNET_REQUEST: Schema = Schema::new(
+    "CreateSubnetRequest",
+    Kind::Structure(&[
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST).wire("TagSpecification"),
+        Member::new("AvailabilityZone", &plain::STRING),
+        Member::new("AvailabilityZoneId", &plain::STRING),
+        Member::new("CidrBlock", &plain::STRING),
+        Member::new("Ipv6CidrBlock", &plain::STRING),
+        Member::new("OutpostArn", &plain::STRING),
+        Member::new("VpcId", &plain::STRING).required(),
+        Member::new("Ipv6Native", &plain::BOOLEAN),
+        Member::new("Ipv4IpamPoolId", &plain::STRING),
+        Member::new("Ipv4NetmaskLength", &plain::INTEGER),
+        Member::new("Ipv6IpamPoolId", &plain::STRING),
+        Member::new("Ipv6NetmaskLength", &plain::INTEGER),
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+    ]),
+);
+
+pub static CREATE_SUBNET_RESULT: Schema = Schema::new(
+    "CreateSubnetResult",
+    Kind::Structure(&[Member::new("Subnet", &SUBNET).wire("subnet").query("Subnet")]),
+);
+
+pub static CREATE_TAGS_REQUEST: Schema = Schema::new(
+    "CreateTagsRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("Resources", &RESOURCE_ID_LIST).wire("ResourceId").required(),
+        Member::new("Tags", &TAG_LIST).wire("Tag").required(),
+    ]),
+);
+
+pub static CREATE_VPC_REQUEST: Schema = Schema::new(
+    "CreateVpcRequest",
+    Kind::Structure(&[
+        Member::new("CidrBlock", &plain::STRING),
+        Member::new("Ipv6Pool", &plain::STRING),
+        Member::new("Ipv6CidrBlock", &plain::STRING),
+        Member::new("Ipv4IpamPoolId", &plain::STRING),
+        Member::new("Ipv4NetmaskLength", &plain::INTEGER),
+        Member::new("Ipv6IpamPoolId", &plain::STRING),
+        Member::new("Ipv6NetmaskLength", &plain::INTEGER),
+        Member::new("Ipv6CidrBlockNetworkBorderGroup", &plain::STRING),
+        Member::new("VpcEncryptionControl", &VPC_ENCRYPTION_CONTROL_CONFIGURATION),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST).wire("TagSpecification"),
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("InstanceTenancy", &TENANCY).wire("instanceTenancy").query("InstanceTenancy"),
+        Member::new("AmazonProvidedIpv6CidrBlock", &plain::BOOLEAN)
+            .wire("amazonProvidedIpv6CidrBlock")
+            .query("AmazonProvidedIpv6CidrBlock"),
+    ]),
+);
+
+pub static CREATE_VPC_RESULT: Schema =
+    Schema::new("CreateVpcResult", Kind::Structure(&[Member::new("Vpc", &VPC).wire("vpc").query("Vpc")]));
+
+pub static DELETE_INTERNET_GATEWAY_REQUEST: Schema = Schema::new(
+    "DeleteInternetGatewayRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("InternetGatewayId", &plain::STRING)
+            .wire("internetGatewayId")
+            .query("InternetGatewayId")
+            .required(),
+    ]),
+);
+
 pub static DELETE_NETWORK_INTERFACE_REQUEST: Schema = Schema::new(
     "DeleteNetworkInterfaceRequest",
     Kind::Structure(&[
@@ -197,6 +511,71 @@ pub static DELETE_NETWORK_INTERFACE_REQUEST: Schema = Schema::new(
             .wire("networkInterfaceId")
             .query("NetworkInterfaceId")
             .required(),
+    ]),
+);
+
+pub static DELETE_ROUTE_REQUEST: Schema = Schema::new(
+    "DeleteRouteRequest",
+    Kind::Structure(&[
+        Member::new("DestinationPrefixListId", &plain::STRING),
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("RouteTableId", &plain::STRING).wire("routeTableId").query("RouteTableId").required(),
+        Member::new("DestinationCidrBlock", &plain::STRING)
+            .wire("destinationCidrBlock")
+            .query("DestinationCidrBlock"),
+        Member::new("DestinationIpv6CidrBlock", &plain::STRING)
+            .wire("destinationIpv6CidrBlock")
+            .query("DestinationIpv6CidrBlock"),
+    ]),
+);
+
+pub static DELETE_ROUTE_TABLE_REQUEST: Schema = Schema::new(
+    "DeleteRouteTableRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("RouteTableId", &plain::STRING).wire("routeTableId").query("RouteTableId").required(),
+    ]),
+);
+
+pub static DELETE_SECURITY_GROUP_REQUEST: Schema = Schema::new(
+    "DeleteSecurityGroupRequest",
+    Kind::Structure(&[
+        Member::new("GroupId", &plain::STRING),
+        Member::new("GroupName", &plain::STRING),
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+    ]),
+);
+
+pub static DELETE_SECURITY_GROUP_RESULT: Schema = Schema::new(
+    "DeleteSecurityGroupResult",
+    Kind::Structure(&[
+        Member::new("Return", &plain::BOOLEAN).wire("return").query("Return"),
+        Member::new("GroupId", &plain::STRING).wire("groupId").query("GroupId"),
+    ]),
+);
+
+pub static DELETE_SUBNET_REQUEST: Schema = Schema::new(
+    "DeleteSubnetRequest",
+    Kind::Structure(&[
+        Member::new("SubnetId", &plain::STRING).required(),
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+    ]),
+);
+
+pub static DELETE_TAGS_REQUEST: Schema = Schema::new(
+    "DeleteTagsRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("Resources", &RESOURCE_ID_LIST).wire("resourceId").query("ResourceId").required(),
+        Member::new("Tags", &TAG_LIST).wire("tag").query("Tag"),
+    ]),
+);
+
+pub static DELETE_VPC_REQUEST: Schema = Schema::new(
+    "DeleteVpcRequest",
+    Kind::Structure(&[
+        Member::new("VpcId", &plain::STRING).required(),
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
     ]),
 );
 
@@ -235,6 +614,51 @@ pub static DESCRIBE_AVAILABILITY_ZONES_RESULT: Schema = Schema::new(
         .query("AvailabilityZoneInfo")]),
 );
 
+pub static DESCRIBE_INSTANCE_STATUS_REQUEST: Schema = Schema::new(
+    "DescribeInstanceStatusRequest",
+    Kind::Structure(&[
+        Member::new("InstanceIds", &INSTANCE_ID_STRING_LIST).wire("InstanceId"),
+        Member::new("MaxResults", &plain::INTEGER),
+        Member::new("NextToken", &plain::STRING),
+        Member::new("IncludeManagedResources", &plain::BOOLEAN),
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("Filters", &FILTER_LIST).wire("Filter"),
+        Member::new("IncludeAllInstances", &plain::BOOLEAN)
+            .wire("includeAllInstances")
+            .query("IncludeAllInstances"),
+    ]),
+);
+
+pub static DESCRIBE_INSTANCE_STATUS_RESULT: Schema = Schema::new(
+    "DescribeInstanceStatusResult",
+    Kind::Structure(&[
+        Member::new("InstanceStatuses", &INSTANCE_STATUS_LIST)
+            .wire("instanceStatusSet")
+            .query("InstanceStatusSet"),
+        Member::new("NextToken", &plain::STRING).wire("nextToken").query("NextToken"),
+    ]),
+);
+
+pub static DESCRIBE_INSTANCES_REQUEST: Schema = Schema::new(
+    "DescribeInstancesRequest",
+    Kind::Structure(&[
+        Member::new("InstanceIds", &INSTANCE_ID_STRING_LIST).wire("InstanceId"),
+        Member::new("IncludeManagedResources", &plain::BOOLEAN),
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("Filters", &FILTER_LIST).wire("Filter"),
+        Member::new("NextToken", &plain::STRING).wire("nextToken").query("NextToken"),
+        Member::new("MaxResults", &plain::INTEGER).wire("maxResults").query("MaxResults"),
+    ]),
+);
+
+pub static DESCRIBE_INSTANCES_RESULT: Schema = Schema::new(
+    "DescribeInstancesResult",
+    Kind::Structure(&[
+        Member::new("NextToken", &plain::STRING).wire("nextToken").query("NextToken"),
+        Member::new("Reservations", &RESERVATION_LIST).wire("reservationSet").query("ReservationSet"),
+    ]),
+);
+
 pub static DESCRIBE_INTERNET_GATEWAYS_MAX_RESULTS: Schema =
     Schema::new("DescribeInternetGatewaysMaxResults", Kind::Integer).min(5).max(1000);
 
@@ -258,6 +682,36 @@ pub static DESCRIBE_INTERNET_GATEWAYS_RESULT: Schema = Schema::new(
             .wire("internetGatewaySet")
             .query("InternetGatewaySet"),
         Member::new("NextToken", &plain::STRING).wire("nextToken").query("NextToken"),
+    ]),
+);
+
+pub static DESCRIBE_NETWORK_INTERFACE_ATTRIBUTE_REQUEST: Schema = Schema::new(
+    "DescribeNetworkInterfaceAttributeRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("NetworkInterfaceId", &plain::STRING)
+            .wire("networkInterfaceId")
+            .query("NetworkInterfaceId")
+            .required(),
+        Member::new("Attribute", &NETWORK_INTERFACE_ATTRIBUTE).wire("attribute").query("Attribute"),
+    ]),
+);
+
+pub static DESCRIBE_NETWORK_INTERFACE_ATTRIBUTE_RESULT: Schema = Schema::new(
+    "DescribeNetworkInterfaceAttributeResult",
+    Kind::Structure(&[
+        Member::new("Attachment", &NETWORK_INTERFACE_ATTACHMENT).wire("attachment").query("Attachment"),
+        Member::new("Description", &ATTRIBUTE_VALUE).wire("description").query("Description"),
+        Member::new("Groups", &GROUP_IDENTIFIER_LIST).wire("groupSet").query("GroupSet"),
+        Member::new("NetworkInterfaceId", &plain::STRING)
+            .wire("networkInterfaceId")
+            .query("NetworkInterfaceId"),
+        Member::new("SourceDestCheck", &ATTRIBUTE_BOOLEAN_VALUE)
+            .wire("sourceDestCheck")
+            .query("SourceDestCheck"),
+        Member::new("AssociatePublicIpAddress", &plain::BOOLEAN)
+            .wire("associatePublicIpAddress")
+            .query("AssociatePublicIpAddress"),
     ]),
 );
 
@@ -323,6 +777,42 @@ pub static DESCRIBE_ROUTE_TABLES_RESULT: Schema = Schema::new(
     ]),
 );
 
+pub static DESCRIBE_SECURITY_GROUP_REFERENCES_REQUEST: Schema = Schema::new(
+    "DescribeSecurityGroupReferencesRequest",
+    Kind::Structure(&[Member::new("DryRun", &plain::BOOLEAN), Member::new("GroupId", &GROUP_IDS).required()]),
+);
+
+pub static DESCRIBE_SECURITY_GROUP_REFERENCES_RESULT: Schema = Schema::new(
+    "DescribeSecurityGroupReferencesResult",
+    Kind::Structure(&[Member::new("SecurityGroupReferenceSet", &SECURITY_GROUP_REFERENCES)
+        .wire("securityGroupReferenceSet")
+        .query("SecurityGroupReferenceSet")]),
+);
+
+pub static DESCRIBE_SECURITY_GROUP_RULES_MAX_RESULTS: Schema =
+    Schema::new("DescribeSecurityGroupRulesMaxResults", Kind::Integer).min(5).max(1000);
+
+pub static DESCRIBE_SECURITY_GROUP_RULES_REQUEST: Schema = Schema::new(
+    "DescribeSecurityGroupRulesRequest",
+    Kind::Structure(&[
+        Member::new("Filters", &FILTER_LIST).wire("Filter"),
+        Member::new("SecurityGroupRuleIds", &SECURITY_GROUP_RULE_ID_LIST).wire("SecurityGroupRuleId"),
+        Member::new("DryRun", &plain::BOOLEAN),
+        Member::new("NextToken", &plain::STRING),
+        Member::new("MaxResults", &DESCRIBE_SECURITY_GROUP_RULES_MAX_RESULTS),
+    ]),
+);
+
+pub static DESCRIBE_SECURITY_GROUP_RULES_RESULT: Schema = Schema::new(
+    "DescribeSecurityGroupRulesResult",
+    Kind::Structure(&[
+        Member::new("SecurityGroupRules", &SECURITY_GROUP_RULE_LIST)
+            .wire("securityGroupRuleSet")
+            .query("SecurityGroupRuleSet"),
+        Member::new("NextToken", &plain::STRING).wire("nextToken").query("NextToken"),
+    ]),
+);
+
 pub static DESCRIBE_SECURITY_GROUPS_MAX_RESULTS: Schema =
     Schema::new("DescribeSecurityGroupsMaxResults", Kind::Integer).min(5).max(1000);
 
@@ -370,6 +860,49 @@ pub static DESCRIBE_SUBNETS_RESULT: Schema = Schema::new(
     ]),
 );
 
+pub static DESCRIBE_TAGS_REQUEST: Schema = Schema::new(
+    "DescribeTagsRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("Filters", &FILTER_LIST).wire("Filter"),
+        Member::new("MaxResults", &plain::INTEGER).wire("maxResults").query("MaxResults"),
+        Member::new("NextToken", &plain::STRING).wire("nextToken").query("NextToken"),
+    ]),
+);
+
+pub static DESCRIBE_TAGS_RESULT: Schema = Schema::new(
+    "DescribeTagsResult",
+    Kind::Structure(&[
+        Member::new("NextToken", &plain::STRING).wire("nextToken").query("NextToken"),
+        Member::new("Tags", &TAG_DESCRIPTION_LIST).wire("tagSet").query("TagSet"),
+    ]),
+);
+
+pub static DESCRIBE_VPC_ATTRIBUTE_REQUEST: Schema = Schema::new(
+    "DescribeVpcAttributeRequest",
+    Kind::Structure(&[
+        Member::new("Attribute", &VPC_ATTRIBUTE_NAME).required(),
+        Member::new("VpcId", &plain::STRING).required(),
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+    ]),
+);
+
+pub static DESCRIBE_VPC_ATTRIBUTE_RESULT: Schema = Schema::new(
+    "DescribeVpcAttributeResult",
+    Kind::Structure(&[
+        Member::new("EnableDnsHostnames", &ATTRIBUTE_BOOLEAN_VALUE)
+            .wire("enableDnsHostnames")
+            .query("EnableDnsHostnames"),
+        Member::new("EnableDnsSupport", &ATTRIBUTE_BOOLEAN_VALUE)
+            .wire("enableDnsSupport")
+            .query("EnableDnsSupport"),
+        Member::new("EnableNetworkAddressUsageMetrics", &ATTRIBUTE_BOOLEAN_VALUE)
+            .wire("enableNetworkAddressUsageMetrics")
+            .query("EnableNetworkAddressUsageMetrics"),
+        Member::new("VpcId", &plain::STRING).wire("vpcId").query("VpcId"),
+    ]),
+);
+
 pub static DESCRIBE_VPCS_MAX_RESULTS: Schema =
     Schema::new("DescribeVpcsMaxResults", Kind::Integer).min(5).max(1000);
 
@@ -391,6 +924,141 @@ pub static DESCRIBE_VPCS_RESULT: Schema = Schema::new(
         Member::new("Vpcs", &VPC_LIST).wire("vpcSet").query("VpcSet"),
     ]),
 );
+
+pub static DETACH_INTERNET_GATEWAY_REQUEST: Schema = Schema::new(
+    "DetachInternetGatewayRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("InternetGatewayId", &plain::STRING)
+            .wire("internetGatewayId")
+            .query("InternetGatewayId")
+            .required(),
+        Member::new("VpcId", &plain::STRING).wire("vpcId").query("VpcId").required(),
+    ]),
+);
+
+pub static DISASSOCIATE_ROUTE_TABLE_REQUEST: Schema = Schema::new(
+    "DisassociateRouteTableRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("AssociationId", &plain::STRING).wire("associationId").query("AssociationId").required(),
+    ]),
+);
+
+pub static EBS_INSTANCE_BLOCK_DEVICE: Schema = Schema::new(
+    "EbsInstanceBlockDevice",
+    Kind::Structure(&[
+        Member::new("AttachTime", &plain::TIMESTAMP).wire("attachTime").query("AttachTime"),
+        Member::new("DeleteOnTermination", &plain::BOOLEAN)
+            .wire("deleteOnTermination")
+            .query("DeleteOnTermination"),
+        Member::new("Status", &plain::STRING).wire("status").query("Status"),
+        Member::new("VolumeId", &plain::STRING).wire("volumeId").query("VolumeId"),
+        Member::new("AssociatedResource", &plain::STRING)
+            .wire("associatedResource")
+            .query("AssociatedResource"),
+        Member::new("VolumeOwnerId", &plain::STRING).wire("volumeOwnerId").query("VolumeOwnerId"),
+        Member::new("Operator", &OPERATOR_RESPONSE).wire("operator").query("Operator"),
+        Member::new("EbsCardIndex", &plain::INTEGER).wire("ebsCardIndex").query("EbsCardIndex"),
+    ]),
+);
+
+pub static EBS_INSTANCE_BLOCK_DEVICE_SPECIFICATION: Schema = Schema::new(
+    "EbsInstanceBlockDeviceSpecification",
+    Kind::Structure(&[
+        Member::new("VolumeId", &plain::STRING).wire("volumeId").query("VolumeId"),
+        Member::new("DeleteOnTermination", &plain::BOOLEAN)
+            .wire("deleteOnTermination")
+            .query("DeleteOnTermination"),
+    ]),
+);
+
+pub static EBS_STATUS_DETAILS: Schema = Schema::new(
+    "EbsStatusDetails",
+    Kind::Structure(&[
+        Member::new("ImpairedSince", &plain::TIMESTAMP).wire("impairedSince").query("ImpairedSince"),
+        Member::new("Name", &plain::STRING).wire("name").query("Name"),
+        Member::new("Status", &plain::STRING).wire("status").query("Status"),
+    ]),
+);
+
+pub static EBS_STATUS_DETAILS_LIST: Schema = Schema::new(
+    "EbsStatusDetailsList",
+    Kind::List(&Member::new("member", &EBS_STATUS_DETAILS).wire("item").query("Item")),
+);
+
+pub static EBS_STATUS_SUMMARY: Schema = Schema::new(
+    "EbsStatusSummary",
+    Kind::Structure(&[
+        Member::new("Details", &EBS_STATUS_DETAILS_LIST).wire("details").query("Details"),
+        Member::new("Status", &plain::STRING).wire("status").query("Status"),
+    ]),
+);
+
+pub static ELASTIC_GPU_ASSOCIATION: Schema = Schema::new(
+    "ElasticGpuAssociation",
+    Kind::Structure(&[
+        Member::new("ElasticGpuId", &plain::STRING).wire("elasticGpuId").query("ElasticGpuId"),
+        Member::new("ElasticGpuAssociationId", &plain::STRING)
+            .wire("elasticGpuAssociationId")
+            .query("ElasticGpuAssociationId"),
+        Member::new("ElasticGpuAssociationState", &plain::STRING)
+            .wire("elasticGpuAssociationState")
+            .query("ElasticGpuAssociationState"),
+        Member::new("ElasticGpuAssociationTime", &plain::STRING)
+            .wire("elasticGpuAssociationTime")
+            .query("ElasticGpuAssociationTime"),
+    ]),
+);
+
+pub static ELASTIC_GPU_ASSOCIATION_LIST: Schema = Schema::new(
+    "ElasticGpuAssociationList",
+    Kind::List(&Member::new("member", &ELASTIC_GPU_ASSOCIATION).wire("item").query("Item")),
+);
+
+pub static ELASTIC_INFERENCE_ACCELERATOR_ASSOCIATION: Schema = Schema::new(
+    "ElasticInferenceAcceleratorAssociation",
+    Kind::Structure(&[
+        Member::new("ElasticInferenceAcceleratorArn", &plain::STRING)
+            .wire("elasticInferenceAcceleratorArn")
+            .query("ElasticInferenceAcceleratorArn"),
+        Member::new("ElasticInferenceAcceleratorAssociationId", &plain::STRING)
+            .wire("elasticInferenceAcceleratorAssociationId")
+            .query("ElasticInferenceAcceleratorAssociationId"),
+        Member::new("ElasticInferenceAcceleratorAssociationState", &plain::STRING)
+            .wire("elasticInferenceAcceleratorAssociationState")
+            .query("ElasticInferenceAcceleratorAssociationState"),
+        Member::new("ElasticInferenceAcceleratorAssociationTime", &plain::TIMESTAMP)
+            .wire("elasticInferenceAcceleratorAssociationTime")
+            .query("ElasticInferenceAcceleratorAssociationTime"),
+    ]),
+);
+
+pub static ELASTIC_INFERENCE_ACCELERATOR_ASSOCIATION_LIST: Schema = Schema::new(
+    "ElasticInferenceAcceleratorAssociationList",
+    Kind::List(&Member::new("member", &ELASTIC_INFERENCE_ACCELERATOR_ASSOCIATION).wire("item").query("Item")),
+);
+
+pub static ENA_SRD_SPECIFICATION: Schema = Schema::new(
+    "EnaSrdSpecification",
+    Kind::Structure(&[
+        Member::new("EnaSrdEnabled", &plain::BOOLEAN),
+        Member::new("EnaSrdUdpSpecification", &ENA_SRD_UDP_SPECIFICATION),
+    ]),
+);
+
+pub static ENA_SRD_UDP_SPECIFICATION: Schema = Schema::new(
+    "EnaSrdUdpSpecification",
+    Kind::Structure(&[Member::new("EnaSrdUdpEnabled", &plain::BOOLEAN)]),
+);
+
+pub static ENCLAVE_OPTIONS: Schema = Schema::new(
+    "EnclaveOptions",
+    Kind::Structure(&[Member::new("Enabled", &plain::BOOLEAN).wire("enabled").query("Enabled")]),
+);
+
+pub static ENCLAVE_OPTIONS_REQUEST: Schema =
+    Schema::new("EnclaveOptionsRequest", Kind::Structure(&[Member::new("Enabled", &plain::BOOLEAN)]));
 
 pub static FILTER: Schema = Schema::new(
     "Filter",
@@ -421,8 +1089,212 @@ pub static GROUP_IDENTIFIER_LIST: Schema = Schema::new(
     Kind::List(&Member::new("member", &GROUP_IDENTIFIER).wire("item").query("Item")),
 );
 
+pub static GROUP_IDS: Schema =
+    Schema::new("GroupIds", Kind::List(&Member::new("member", &plain::STRING).wire("item").query("Item")));
+
 pub static GROUP_NAME_STRING_LIST: Schema =
     Schema::new("GroupNameStringList", Kind::List(&Member::new("member", &plain::STRING).wire("GroupName")));
+
+pub static HIBERNATION_OPTIONS: Schema = Schema::new(
+    "HibernationOptions",
+    Kind::Structure(&[Member::new("Configured", &plain::BOOLEAN).wire("configured").query("Configured")]),
+);
+
+pub static HOSTNAME_TYPE: Schema =
+    Schema::new("HostnameType", Kind::String).values(&["ip-name", "resource-name"]);
+
+pub static IAM_INSTANCE_PROFILE: Schema = Schema::new(
+    "IamInstanceProfile",
+    Kind::Structure(&[
+        Member::new("Arn", &plain::STRING).wire("arn").query("Arn"),
+        Member::new("Id", &plain::STRING).wire("id").query("Id"),
+    ]),
+);
+
+pub static INSTANCE: Schema = Schema::new(
+    "Instance",
+    Kind::Structure(&[
+        Member::new("Architecture", &plain::STRING).wire("architecture").query("Architecture"),
+        Member::new("BlockDeviceMappings", &INSTANCE_BLOCK_DEVICE_MAPPING_LIST)
+            .wire("blockDeviceMapping")
+            .query("BlockDeviceMapping"),
+        Member::new("ClientToken", &plain::STRING).wire("clientToken").query("ClientToken"),
+        Member::new("EbsOptimized", &plain::BOOLEAN).wire("ebsOptimized").query("EbsOptimized"),
+        Member::new("EnaSupport", &plain::BOOLEAN).wire("enaSupport").query("EnaSupport"),
+        Member::new("Hypervisor", &plain::STRING).wire("hypervisor").query("Hypervisor"),
+        Member::new("IamInstanceProfile", &IAM_INSTANCE_PROFILE)
+            .wire("iamInstanceProfile")
+            .query("IamInstanceProfile"),
+        Member::new("InstanceLifecycle", &plain::STRING).wire("instanceLifecycle").query("InstanceLifecycle"),
+        Member::new("ElasticGpuAssociations", &ELASTIC_GPU_ASSOCIATION_LIST)
+            .wire("elasticGpuAssociationSet")
+            .query("ElasticGpuAssociationSet"),
+        Member::new(
+            "ElasticInferenceAcceleratorAssociations",
+            &ELASTIC_INFERENCE_ACCELERATOR_ASSOCIATION_LIST,
+        )
+        .wire("elasticInferenceAcceleratorAssociationSet")
+        .query("ElasticInferenceAcceleratorAssociationSet"),
+        Member::new("NetworkInterfaces", &INSTANCE_NETWORK_INTERFACE_LIST)
+            .wire("networkInterfaceSet")
+            .query("NetworkInterfaceSet"),
+        Member::new("OutpostArn", &plain::STRING).wire("outpostArn").query("OutpostArn"),
+        Member::new("RootDeviceName", &plain::STRING).wire("rootDeviceName").query("RootDeviceName"),
+        Member::new("RootDeviceType", &plain::STRING).wire("rootDeviceType").query("RootDeviceType"),
+        Member::new("SecurityGroups", &GROUP_IDENTIFIER_LIST).wire("groupSet").query("GroupSet"),
+        Member::new("SourceDestCheck", &plain::BOOLEAN).wire("sourceDestCheck").query("SourceDestCheck"),
+        Member::new("SpotInstanceRequestId", &plain::STRING)
+            .wire("spotInstanceRequestId")
+            .query("SpotInstanceRequestId"),
+        Member::new("SriovNetSupport", &plain::STRING).wire("sriovNetSupport").query("SriovNetSupport"),
+        Member::new("StateReason", &STATE_REASON).wire("stateReason").query("StateReason"),
+        Member::new("Tags", &TAG_LIST).wire("tagSet").query("TagSet"),
+        Member::new("VirtualizationType", &plain::STRING)
+            .wire("virtualizationType")
+            .query("VirtualizationType"),
+        Member::new("CpuOptions", &CPU_OPTIONS).wire("cpuOptions").query("CpuOptions"),
+        Member::new("CapacityBlockId", &plain::STRING).wire("capacityBlockId").query("CapacityBlockId"),
+        Member::new("CapacityReservationId", &plain::STRING)
+            .wire("capacityReservationId")
+            .query("CapacityReservationId"),
+        Member::new("CapacityReservationSpecification", &CAPACITY_RESERVATION_SPECIFICATION_RESPONSE)
+            .wire("capacityReservationSpecification")
+            .query("CapacityReservationSpecification"),
+        Member::new("HibernationOptions", &HIBERNATION_OPTIONS)
+            .wire("hibernationOptions")
+            .query("HibernationOptions"),
+        Member::new("Licenses", &LICENSE_LIST).wire("licenseSet").query("LicenseSet"),
+        Member::new("MetadataOptions", &INSTANCE_METADATA_OPTIONS_RESPONSE)
+            .wire("metadataOptions")
+            .query("MetadataOptions"),
+        Member::new("EnclaveOptions", &ENCLAVE_OPTIONS).wire("enclaveOptions").query("EnclaveOptions"),
+        Member::new("BootMode", &plain::STRING).wire("bootMode").query("BootMode"),
+        Member::new("PlatformDetails", &plain::STRING).wire("platformDetails").query("PlatformDetails"),
+        Member::new("UsageOperation", &plain::STRING).wire("usageOperation").query("UsageOperation"),
+        Member::new("UsageOperationUpdateTime", &plain::TIMESTAMP)
+            .wire("usageOperationUpdateTime")
+            .query("UsageOperationUpdateTime"),
+        Member::new("PrivateDnsNameOptions", &PRIVATE_DNS_NAME_OPTIONS_RESPONSE)
+            .wire("privateDnsNameOptions")
+            .query("PrivateDnsNameOptions"),
+        Member::new("Ipv6Address", &plain::STRING).wire("ipv6Address").query("Ipv6Address"),
+        Member::new("TpmSupport", &plain::STRING).wire("tpmSupport").query("TpmSupport"),
+        Member::new("MaintenanceOptions", &INSTANCE_MAINTENANCE_OPTIONS)
+            .wire("maintenanceOptions")
+            .query("MaintenanceOptions"),
+        Member::new("CurrentInstanceBootMode", &plain::STRING)
+            .wire("currentInstanceBootMode")
+            .query("CurrentInstanceBootMode"),
+        Member::new("NetworkPerformanceOptions", &INSTANCE_NETWORK_PERFORMANCE_OPTIONS)
+            .wire("networkPerformanceOptions")
+            .query("NetworkPerformanceOptions"),
+        Member::new("Operator", &OPERATOR_RESPONSE).wire("operator").query("Operator"),
+        Member::new("SecondaryInterfaces", &INSTANCE_SECONDARY_INTERFACE_LIST)
+            .wire("secondaryInterfaceSet")
+            .query("SecondaryInterfaceSet"),
+        Member::new("InstanceId", &plain::STRING).wire("instanceId").query("InstanceId"),
+        Member::new("ImageId", &plain::STRING).wire("imageId").query("ImageId"),
+        Member::new("State", &INSTANCE_STATE).wire("instanceState").query("InstanceState"),
+        Member::new("PrivateDnsName", &plain::STRING).wire("privateDnsName").query("PrivateDnsName"),
+        Member::new("PublicDnsName", &plain::STRING).wire("dnsName").query("DnsName"),
+        Member::new("StateTransitionReason", &plain::STRING).wire("reason").query("Reason"),
+        Member::new("KeyName", &plain::STRING).wire("keyName").query("KeyName"),
+        Member::new("AmiLaunchIndex", &plain::INTEGER).wire("amiLaunchIndex").query("AmiLaunchIndex"),
+        Member::new("ProductCodes", &PRODUCT_CODE_LIST).wire("productCodes").query("ProductCodes"),
+        Member::new("InstanceType", &plain::STRING).wire("instanceType").query("InstanceType"),
+        Member::new("LaunchTime", &plain::TIMESTAMP).wire("launchTime").query("LaunchTime"),
+        Member::new("Placement", &PLACEMENT).wire("placement").query("Placement"),
+        Member::new("KernelId", &plain::STRING).wire("kernelId").query("KernelId"),
+        Member::new("RamdiskId", &plain::STRING).wire("ramdiskId").query("RamdiskId"),
+        Member::new("Platform", &plain::STRING).wire("platform").query("Platform"),
+        Member::new("Monitoring", &MONITORING).wire("monitoring").query("Monitoring"),
+        Member::new("SubnetId", &plain::STRING).wire("subnetId").query("SubnetId"),
+        Member::new("VpcId", &plain::STRING).wire("vpcId").query("VpcId"),
+        Member::new("PrivateIpAddress", &plain::STRING).wire("privateIpAddress").query("PrivateIpAddress"),
+        Member::new("PublicIpAddress", &plain::STRING).wire("ipAddress").query("IpAddress"),
+    ]),
+);
+
+pub static INSTANCE_ATTACHMENT_ENA_SRD_SPECIFICATION: Schema = Schema::new(
+    "InstanceAttachmentEnaSrdSpecification",
+    Kind::Structure(&[
+        Member::new("EnaSrdEnabled", &plain::BOOLEAN).wire("enaSrdEnabled").query("EnaSrdEnabled"),
+        Member::new("EnaSrdUdpSpecification", &INSTANCE_ATTACHMENT_ENA_SRD_UDP_SPECIFICATION)
+            .wire("enaSrdUdpSpecification")
+            .query("EnaSrdUdpSpecification"),
+    ]),
+);
+
+pub static INSTANCE_ATTACHMENT_ENA_SRD_UDP_SPECIFICATION: Schema = Schema::new(
+    "InstanceAttachmentEnaSrdUdpSpecification",
+    Kind::Structure(&[Member::new("EnaSrdUdpEnabled", &plain::BOOLEAN)
+        .wire("enaSrdUdpEnabled")
+        .query("EnaSrdUdpEnabled")]),
+);
+
+pub static INSTANCE_ATTRIBUTE_NAME: Schema = Schema::new("InstanceAttributeName", Kind::String).values(&[
+    "instanceType",
+    "kernel",
+    "ramdisk",
+    "userData",
+    "disableApiTermination",
+    "instanceInitiatedShutdownBehavior",
+    "rootDeviceName",
+    "blockDeviceMapping",
+    "productCodes",
+    "sourceDestCheck",
+    "groupSet",
+    "ebsOptimized",
+    "sriovNetSupport",
+    "enaSupport",
+    "enclaveOptions",
+    "disableApiStop",
+]);
+
+pub static INSTANCE_BLOCK_DEVICE_MAPPING: Schema = Schema::new(
+    "InstanceBlockDeviceMapping",
+    Kind::Structure(&[
+        Member::new("DeviceName", &plain::STRING).wire("deviceName").query("DeviceName"),
+        Member::new("Ebs", &EBS_INSTANCE_BLOCK_DEVICE).wire("ebs").query("Ebs"),
+    ]),
+);
+
+pub static INSTANCE_BLOCK_DEVICE_MAPPING_LIST: Schema = Schema::new(
+    "InstanceBlockDeviceMappingList",
+    Kind::List(&Member::new("member", &INSTANCE_BLOCK_DEVICE_MAPPING).wire("item").query("Item")),
+);
+
+pub static INSTANCE_BLOCK_DEVICE_MAPPING_SPECIFICATION: Schema = Schema::new(
+    "InstanceBlockDeviceMappingSpecification",
+    Kind::Structure(&[
+        Member::new("DeviceName", &plain::STRING).wire("deviceName").query("DeviceName"),
+        Member::new("Ebs", &EBS_INSTANCE_BLOCK_DEVICE_SPECIFICATION).wire("ebs").query("Ebs"),
+        Member::new("VirtualName", &plain::STRING).wire("virtualName").query("VirtualName"),
+        Member::new("NoDevice", &plain::STRING).wire("noDevice").query("NoDevice"),
+    ]),
+);
+
+pub static INSTANCE_BLOCK_DEVICE_MAPPING_SPECIFICATION_LIST: Schema = Schema::new(
+    "InstanceBlockDeviceMappingSpecificationList",
+    Kind::List(
+        &Member::new("member", &INSTANCE_BLOCK_DEVICE_MAPPING_SPECIFICATION).wire("item").query("Item"),
+    ),
+);
+
+pub static INSTANCE_ID_STRING_LIST: Schema = Schema::new(
+    "InstanceIdStringList",
+    Kind::List(&Member::new("member", &plain::STRING).wire("InstanceId")),
+);
+
+pub static INSTANCE_IPV4_PREFIX: Schema = Schema::new(
+    "InstanceIpv4Prefix",
+    Kind::Structure(&[Member::new("Ipv4Prefix", &plain::STRING).wire("ipv4Prefix").query("Ipv4Prefix")]),
+);
+
+pub static INSTANCE_IPV4_PREFIX_LIST: Schema = Schema::new(
+    "InstanceIpv4PrefixList",
+    Kind::List(&Member::new("member", &INSTANCE_IPV4_PREFIX).wire("item").query("Item")),
+);
 
 pub static INSTANCE_IPV6_ADDRESS: Schema = Schema::new(
     "InstanceIpv6Address",
@@ -435,6 +1307,278 @@ pub static INSTANCE_IPV6_ADDRESS: Schema = Schema::new(
 pub static INSTANCE_IPV6_ADDRESS_LIST: Schema = Schema::new(
     "InstanceIpv6AddressList",
     Kind::List(&Member::new("member", &INSTANCE_IPV6_ADDRESS).wire("item").query("Item")),
+);
+
+pub static INSTANCE_IPV6_PREFIX: Schema = Schema::new(
+    "InstanceIpv6Prefix",
+    Kind::Structure(&[Member::new("Ipv6Prefix", &plain::STRING).wire("ipv6Prefix").query("Ipv6Prefix")]),
+);
+
+pub static INSTANCE_IPV6_PREFIX_LIST: Schema = Schema::new(
+    "InstanceIpv6PrefixList",
+    Kind::List(&Member::new("member", &INSTANCE_IPV6_PREFIX).wire("item").query("Item")),
+);
+
+pub static INSTANCE_LIST: Schema =
+    Schema::new("InstanceList", Kind::List(&Member::new("member", &INSTANCE).wire("item").query("Item")));
+
+pub static INSTANCE_MAINTENANCE_OPTIONS: Schema = Schema::new(
+    "InstanceMaintenanceOptions",
+    Kind::Structure(&[
+        Member::new("AutoRecovery", &plain::STRING).wire("autoRecovery").query("AutoRecovery"),
+        Member::new("RebootMigration", &plain::STRING).wire("rebootMigration").query("RebootMigration"),
+    ]),
+);
+
+pub static INSTANCE_METADATA_OPTIONS_RESPONSE: Schema = Schema::new(
+    "InstanceMetadataOptionsResponse",
+    Kind::Structure(&[
+        Member::new("State", &plain::STRING).wire("state").query("State"),
+        Member::new("HttpTokens", &plain::STRING).wire("httpTokens").query("HttpTokens"),
+        Member::new("HttpPutResponseHopLimit", &plain::INTEGER)
+            .wire("httpPutResponseHopLimit")
+            .query("HttpPutResponseHopLimit"),
+        Member::new("HttpEndpoint", &plain::STRING).wire("httpEndpoint").query("HttpEndpoint"),
+        Member::new("HttpProtocolIpv6", &plain::STRING).wire("httpProtocolIpv6").query("HttpProtocolIpv6"),
+        Member::new("InstanceMetadataTags", &plain::STRING)
+            .wire("instanceMetadataTags")
+            .query("InstanceMetadataTags"),
+    ]),
+);
+
+pub static INSTANCE_NETWORK_INTERFACE: Schema = Schema::new(
+    "InstanceNetworkInterface",
+    Kind::Structure(&[
+        Member::new("Association", &INSTANCE_NETWORK_INTERFACE_ASSOCIATION)
+            .wire("association")
+            .query("Association"),
+        Member::new("Attachment", &INSTANCE_NETWORK_INTERFACE_ATTACHMENT)
+            .wire("attachment")
+            .query("Attachment"),
+        Member::new("Description", &plain::STRING).wire("description").query("Description"),
+        Member::new("Groups", &GROUP_IDENTIFIER_LIST).wire("groupSet").query("GroupSet"),
+        Member::new("Ipv6Addresses", &INSTANCE_IPV6_ADDRESS_LIST)
+            .wire("ipv6AddressesSet")
+            .query("Ipv6AddressesSet"),
+        Member::new("MacAddress", &plain::STRING).wire("macAddress").query("MacAddress"),
+        Member::new("NetworkInterfaceId", &plain::STRING)
+            .wire("networkInterfaceId")
+            .query("NetworkInterfaceId"),
+        Member::new("OwnerId", &plain::STRING).wire("ownerId").query("OwnerId"),
+        Member::new("PrivateDnsName", &plain::STRING).wire("privateDnsName").query("PrivateDnsName"),
+        Member::new("PrivateIpAddress", &plain::STRING).wire("privateIpAddress").query("PrivateIpAddress"),
+        Member::new("PrivateIpAddresses", &INSTANCE_PRIVATE_IP_ADDRESS_LIST)
+            .wire("privateIpAddressesSet")
+            .query("PrivateIpAddressesSet"),
+        Member::new("SourceDestCheck", &plain::BOOLEAN).wire("sourceDestCheck").query("SourceDestCheck"),
+        Member::new("Status", &plain::STRING).wire("status").query("Status"),
+        Member::new("SubnetId", &plain::STRING).wire("subnetId").query("SubnetId"),
+        Member::new("VpcId", &plain::STRING).wire("vpcId").query("VpcId"),
+        Member::new("InterfaceType", &plain::STRING).wire("interfaceType").query("InterfaceType"),
+        Member::new("Ipv4Prefixes", &INSTANCE_IPV4_PREFIX_LIST).wire("ipv4PrefixSet").query("Ipv4PrefixSet"),
+        Member::new("Ipv6Prefixes", &INSTANCE_IPV6_PREFIX_LIST).wire("ipv6PrefixSet").query("Ipv6PrefixSet"),
+        Member::new("ConnectionTrackingConfiguration", &CONNECTION_TRACKING_SPECIFICATION_RESPONSE)
+            .wire("connectionTrackingConfiguration")
+            .query("ConnectionTrackingConfiguration"),
+        Member::new("Operator", &OPERATOR_RESPONSE).wire("operator").query("Operator"),
+    ]),
+);
+
+pub static INSTANCE_NETWORK_INTERFACE_ASSOCIATION: Schema = Schema::new(
+    "InstanceNetworkInterfaceAssociation",
+    Kind::Structure(&[
+        Member::new("CarrierIp", &plain::STRING).wire("carrierIp").query("CarrierIp"),
+        Member::new("CustomerOwnedIp", &plain::STRING).wire("customerOwnedIp").query("CustomerOwnedIp"),
+        Member::new("IpOwnerId", &plain::STRING).wire("ipOwnerId").query("IpOwnerId"),
+        Member::new("PublicDnsName", &plain::STRING).wire("publicDnsName").query("PublicDnsName"),
+        Member::new("PublicIp", &plain::STRING).wire("publicIp").query("PublicIp"),
+    ]),
+);
+
+pub static INSTANCE_NETWORK_INTERFACE_ATTACHMENT: Schema = Schema::new(
+    "InstanceNetworkInterfaceAttachment",
+    Kind::Structure(&[
+        Member::new("AttachTime", &plain::TIMESTAMP).wire("attachTime").query("AttachTime"),
+        Member::new("AttachmentId", &plain::STRING).wire("attachmentId").query("AttachmentId"),
+        Member::new("DeleteOnTermination", &plain::BOOLEAN)
+            .wire("deleteOnTermination")
+            .query("DeleteOnTermination"),
+        Member::new("DeviceIndex", &plain::INTEGER).wire("deviceIndex").query("DeviceIndex"),
+        Member::new("Status", &plain::STRING).wire("status").query("Status"),
+        Member::new("NetworkCardIndex", &plain::INTEGER).wire("networkCardIndex").query("NetworkCardIndex"),
+        Member::new("EnaSrdSpecification", &INSTANCE_ATTACHMENT_ENA_SRD_SPECIFICATION)
+            .wire("enaSrdSpecification")
+            .query("EnaSrdSpecification"),
+        Member::new("EnaQueueCount", &plain::INTEGER).wire("enaQueueCount").query("EnaQueueCount"),
+    ]),
+);
+
+pub static INSTANCE_NETWORK_INTERFACE_LIST: Schema = Schema::new(
+    "InstanceNetworkInterfaceList",
+    Kind::List(&Member::new("member", &INSTANCE_NETWORK_INTERFACE).wire("item").query("Item")),
+);
+
+pub static INSTANCE_NETWORK_PERFORMANCE_OPTIONS: Schema = Schema::new(
+    "InstanceNetworkPerformanceOptions",
+    Kind::Structure(&[Member::new("BandwidthWeighting", &plain::STRING)
+        .wire("bandwidthWeighting")
+        .query("BandwidthWeighting")]),
+);
+
+pub static INSTANCE_PRIVATE_IP_ADDRESS: Schema = Schema::new(
+    "InstancePrivateIpAddress",
+    Kind::Structure(&[
+        Member::new("Association", &INSTANCE_NETWORK_INTERFACE_ASSOCIATION)
+            .wire("association")
+            .query("Association"),
+        Member::new("Primary", &plain::BOOLEAN).wire("primary").query("Primary"),
+        Member::new("PrivateDnsName", &plain::STRING).wire("privateDnsName").query("PrivateDnsName"),
+        Member::new("PrivateIpAddress", &plain::STRING).wire("privateIpAddress").query("PrivateIpAddress"),
+    ]),
+);
+
+pub static INSTANCE_PRIVATE_IP_ADDRESS_LIST: Schema = Schema::new(
+    "InstancePrivateIpAddressList",
+    Kind::List(&Member::new("member", &INSTANCE_PRIVATE_IP_ADDRESS).wire("item").query("Item")),
+);
+
+pub static INSTANCE_SECONDARY_INTERFACE: Schema = Schema::new(
+    "InstanceSecondaryInterface",
+    Kind::Structure(&[
+        Member::new("Attachment", &INSTANCE_SECONDARY_INTERFACE_ATTACHMENT)
+            .wire("attachment")
+            .query("Attachment"),
+        Member::new("MacAddress", &plain::STRING).wire("macAddress").query("MacAddress"),
+        Member::new("SecondaryInterfaceId", &plain::STRING)
+            .wire("secondaryInterfaceId")
+            .query("SecondaryInterfaceId"),
+        Member::new("OwnerId", &plain::STRING).wire("ownerId").query("OwnerId"),
+        Member::new("PrivateIpAddresses", &INSTANCE_SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_LIST)
+            .wire("privateIpAddressSet")
+            .query("PrivateIpAddressSet"),
+        Member::new("SourceDestCheck", &plain::BOOLEAN).wire("sourceDestCheck").query("SourceDestCheck"),
+        Member::new("Status", &plain::STRING).wire("status").query("Status"),
+        Member::new("SecondarySubnetId", &plain::STRING).wire("secondarySubnetId").query("SecondarySubnetId"),
+        Member::new("SecondaryNetworkId", &plain::STRING)
+            .wire("secondaryNetworkId")
+            .query("SecondaryNetworkId"),
+        Member::new("InterfaceType", &plain::STRING).wire("interfaceType").query("InterfaceType"),
+    ]),
+);
+
+pub static INSTANCE_SECONDARY_INTERFACE_ATTACHMENT: Schema = Schema::new(
+    "InstanceSecondaryInterfaceAttachment",
+    Kind::Structure(&[
+        Member::new("AttachTime", &plain::TIMESTAMP).wire("attachTime").query("AttachTime"),
+        Member::new("AttachmentId", &plain::STRING).wire("attachmentId").query("AttachmentId"),
+        Member::new("DeleteOnTermination", &plain::BOOLEAN)
+            .wire("deleteOnTermination")
+            .query("DeleteOnTermination"),
+        Member::new("DeviceIndex", &plain::INTEGER).wire("deviceIndex").query("DeviceIndex"),
+        Member::new("Status", &plain::STRING).wire("status").query("Status"),
+        Member::new("NetworkCardIndex", &plain::INTEGER).wire("networkCardIndex").query("NetworkCardIndex"),
+    ]),
+);
+
+pub static INSTANCE_SECONDARY_INTERFACE_LIST: Schema = Schema::new(
+    "InstanceSecondaryInterfaceList",
+    Kind::List(&Member::new("member", &INSTANCE_SECONDARY_INTERFACE).wire("item").query("Item")),
+);
+
+pub static INSTANCE_SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS: Schema = Schema::new(
+    "InstanceSecondaryInterfacePrivateIpAddress",
+    Kind::Structure(&[Member::new("PrivateIpAddress", &plain::STRING)
+        .wire("privateIpAddress")
+        .query("PrivateIpAddress")]),
+);
+
+pub static INSTANCE_SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS_LIST: Schema = Schema::new(
+    "InstanceSecondaryInterfacePrivateIpAddressList",
+    Kind::List(
+        &Member::new("member", &INSTANCE_SECONDARY_INTERFACE_PRIVATE_IP_ADDRESS).wire("item").query("Item"),
+    ),
+);
+
+pub static INSTANCE_STATE: Schema = Schema::new(
+    "InstanceState",
+    Kind::Structure(&[
+        Member::new("Code", &plain::INTEGER).wire("code").query("Code"),
+        Member::new("Name", &plain::STRING).wire("name").query("Name"),
+    ]),
+);
+
+pub static INSTANCE_STATUS: Schema = Schema::new(
+    "InstanceStatus",
+    Kind::Structure(&[
+        Member::new("AvailabilityZone", &plain::STRING).wire("availabilityZone").query("AvailabilityZone"),
+        Member::new("AvailabilityZoneId", &plain::STRING)
+            .wire("availabilityZoneId")
+            .query("AvailabilityZoneId"),
+        Member::new("OutpostArn", &plain::STRING).wire("outpostArn").query("OutpostArn"),
+        Member::new("Operator", &OPERATOR_RESPONSE).wire("operator").query("Operator"),
+        Member::new("Events", &INSTANCE_STATUS_EVENT_LIST).wire("eventsSet").query("EventsSet"),
+        Member::new("InstanceId", &plain::STRING).wire("instanceId").query("InstanceId"),
+        Member::new("InstanceState", &INSTANCE_STATE).wire("instanceState").query("InstanceState"),
+        Member::new("InstanceStatus", &INSTANCE_STATUS_SUMMARY)
+            .wire("instanceStatus")
+            .query("InstanceStatus"),
+        Member::new("SystemStatus", &INSTANCE_STATUS_SUMMARY).wire("systemStatus").query("SystemStatus"),
+        Member::new("AttachedEbsStatus", &EBS_STATUS_SUMMARY)
+            .wire("attachedEbsStatus")
+            .query("AttachedEbsStatus"),
+        Member::new("ApplicationStatus", &APPLICATION_STATUS_SUMMARY)
+            .wire("applicationStatus")
+            .query("ApplicationStatus"),
+        Member::new("PerformanceStatus", &PERFORMANCE_STATUS_SUMMARY)
+            .wire("performanceStatus")
+            .query("PerformanceStatus"),
+    ]),
+);
+
+pub static INSTANCE_STATUS_DETAILS: Schema = Schema::new(
+    "InstanceStatusDetails",
+    Kind::Structure(&[
+        Member::new("ImpairedSince", &plain::TIMESTAMP).wire("impairedSince").query("ImpairedSince"),
+        Member::new("Name", &plain::STRING).wire("name").query("Name"),
+        Member::new("Status", &plain::STRING).wire("status").query("Status"),
+    ]),
+);
+
+pub static INSTANCE_STATUS_DETAILS_LIST: Schema = Schema::new(
+    "InstanceStatusDetailsList",
+    Kind::List(&Member::new("member", &INSTANCE_STATUS_DETAILS).wire("item").query("Item")),
+);
+
+pub static INSTANCE_STATUS_EVENT: Schema = Schema::new(
+    "InstanceStatusEvent",
+    Kind::Structure(&[
+        Member::new("InstanceEventId", &plain::STRING).wire("instanceEventId").query("InstanceEventId"),
+        Member::new("Code", &plain::STRING).wire("code").query("Code"),
+        Member::new("Description", &plain::STRING).wire("description").query("Description"),
+        Member::new("NotAfter", &plain::TIMESTAMP).wire("notAfter").query("NotAfter"),
+        Member::new("NotBefore", &plain::TIMESTAMP).wire("notBefore").query("NotBefore"),
+        Member::new("NotBeforeDeadline", &plain::TIMESTAMP)
+            .wire("notBeforeDeadline")
+            .query("NotBeforeDeadline"),
+    ]),
+);
+
+pub static INSTANCE_STATUS_EVENT_LIST: Schema = Schema::new(
+    "InstanceStatusEventList",
+    Kind::List(&Member::new("member", &INSTANCE_STATUS_EVENT).wire("item").query("Item")),
+);
+
+pub static INSTANCE_STATUS_LIST: Schema = Schema::new(
+    "InstanceStatusList",
+    Kind::List(&Member::new("member", &INSTANCE_STATUS).wire("item").query("Item")),
+);
+
+pub static INSTANCE_STATUS_SUMMARY: Schema = Schema::new(
+    "InstanceStatusSummary",
+    Kind::Structure(&[
+        Member::new("Details", &INSTANCE_STATUS_DETAILS_LIST).wire("details").query("Details"),
+        Member::new("Status", &plain::STRING).wire("status").query("Status"),
+    ]),
 );
 
 pub static INTERNET_GATEWAY: Schema = Schema::new(
@@ -552,6 +1696,130 @@ pub static IPV6_RANGE: Schema = Schema::new(
 pub static IPV6_RANGE_LIST: Schema =
     Schema::new("Ipv6RangeList", Kind::List(&Member::new("member", &IPV6_RANGE).wire("item").query("Item")));
 
+pub static LICENSE_CONFIGURATION: Schema = Schema::new(
+    "LicenseConfiguration",
+    Kind::Structure(&[Member::new("LicenseConfigurationArn", &plain::STRING)
+        .wire("licenseConfigurationArn")
+        .query("LicenseConfigurationArn")]),
+);
+
+pub static LICENSE_LIST: Schema = Schema::new(
+    "LicenseList",
+    Kind::List(&Member::new("member", &LICENSE_CONFIGURATION).wire("item").query("Item")),
+);
+
+pub static METRIC_CATEGORY_ID_LIST: Schema = Schema::new(
+    "MetricCategoryIdList",
+    Kind::List(&Member::new("member", &plain::STRING).wire("item").query("Item")),
+);
+
+pub static MODIFY_INSTANCE_ATTRIBUTE_REQUEST: Schema = Schema::new(
+    "ModifyInstanceAttributeRequest",
+    Kind::Structure(&[
+        Member::new("SourceDestCheck", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("EnclaveOptions", &ENCLAVE_OPTIONS_REQUEST),
+        Member::new("DisableApiStop", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("InstanceId", &plain::STRING).wire("instanceId").query("InstanceId").required(),
+        Member::new("Attribute", &INSTANCE_ATTRIBUTE_NAME).wire("attribute").query("Attribute"),
+        Member::new("Value", &plain::STRING).wire("value").query("Value"),
+        Member::new("BlockDeviceMappings", &INSTANCE_BLOCK_DEVICE_MAPPING_SPECIFICATION_LIST)
+            .wire("blockDeviceMapping")
+            .query("BlockDeviceMapping"),
+        Member::new("DisableApiTermination", &ATTRIBUTE_BOOLEAN_VALUE)
+            .wire("disableApiTermination")
+            .query("DisableApiTermination"),
+        Member::new("InstanceType", &ATTRIBUTE_VALUE).wire("instanceType").query("InstanceType"),
+        Member::new("Kernel", &ATTRIBUTE_VALUE).wire("kernel").query("Kernel"),
+        Member::new("Ramdisk", &ATTRIBUTE_VALUE).wire("ramdisk").query("Ramdisk"),
+        Member::new("UserData", &SECURE_BLOB_ATTRIBUTE_VALUE).wire("userData").query("UserData"),
+        Member::new("InstanceInitiatedShutdownBehavior", &ATTRIBUTE_VALUE)
+            .wire("instanceInitiatedShutdownBehavior")
+            .query("InstanceInitiatedShutdownBehavior"),
+        Member::new("Groups", &GROUP_ID_STRING_LIST).wire("GroupId"),
+        Member::new("EbsOptimized", &ATTRIBUTE_BOOLEAN_VALUE).wire("ebsOptimized").query("EbsOptimized"),
+        Member::new("SriovNetSupport", &ATTRIBUTE_VALUE).wire("sriovNetSupport").query("SriovNetSupport"),
+        Member::new("EnaSupport", &ATTRIBUTE_BOOLEAN_VALUE).wire("enaSupport").query("EnaSupport"),
+    ]),
+);
+
+pub static MODIFY_NETWORK_INTERFACE_ATTRIBUTE_REQUEST: Schema = Schema::new(
+    "ModifyNetworkInterfaceAttributeRequest",
+    Kind::Structure(&[
+        Member::new("EnaSrdSpecification", &ENA_SRD_SPECIFICATION),
+        Member::new("EnablePrimaryIpv6", &plain::BOOLEAN),
+        Member::new("ConnectionTrackingSpecification", &CONNECTION_TRACKING_SPECIFICATION_REQUEST),
+        Member::new("AssociatePublicIpAddress", &plain::BOOLEAN),
+        Member::new("AssociatedSubnetIds", &SUBNET_ID_LIST).wire("AssociatedSubnetId"),
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("NetworkInterfaceId", &plain::STRING)
+            .wire("networkInterfaceId")
+            .query("NetworkInterfaceId")
+            .required(),
+        Member::new("Description", &ATTRIBUTE_VALUE).wire("description").query("Description"),
+        Member::new("SourceDestCheck", &ATTRIBUTE_BOOLEAN_VALUE)
+            .wire("sourceDestCheck")
+            .query("SourceDestCheck"),
+        Member::new("Groups", &SECURITY_GROUP_ID_STRING_LIST).wire("SecurityGroupId"),
+        Member::new("Attachment", &NETWORK_INTERFACE_ATTACHMENT_CHANGES)
+            .wire("attachment")
+            .query("Attachment"),
+    ]),
+);
+
+pub static MODIFY_SECURITY_GROUP_RULES_REQUEST: Schema = Schema::new(
+    "ModifySecurityGroupRulesRequest",
+    Kind::Structure(&[
+        Member::new("GroupId", &plain::STRING).required(),
+        Member::new("SecurityGroupRules", &SECURITY_GROUP_RULE_UPDATE_LIST)
+            .wire("SecurityGroupRule")
+            .required(),
+        Member::new("DryRun", &plain::BOOLEAN),
+    ]),
+);
+
+pub static MODIFY_SECURITY_GROUP_RULES_RESULT: Schema = Schema::new(
+    "ModifySecurityGroupRulesResult",
+    Kind::Structure(&[Member::new("Return", &plain::BOOLEAN).wire("return").query("Return")]),
+);
+
+pub static MODIFY_SUBNET_ATTRIBUTE_REQUEST: Schema = Schema::new(
+    "ModifySubnetAttributeRequest",
+    Kind::Structure(&[
+        Member::new("AssignIpv6AddressOnCreation", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("MapPublicIpOnLaunch", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("SubnetId", &plain::STRING).wire("subnetId").query("SubnetId").required(),
+        Member::new("MapCustomerOwnedIpOnLaunch", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("CustomerOwnedIpv4Pool", &plain::STRING),
+        Member::new("EnableDns64", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("PrivateDnsHostnameTypeOnLaunch", &HOSTNAME_TYPE),
+        Member::new("EnableResourceNameDnsARecordOnLaunch", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("EnableResourceNameDnsAAAARecordOnLaunch", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("EnableLniAtDeviceIndex", &plain::INTEGER),
+        Member::new("DisableLniAtDeviceIndex", &ATTRIBUTE_BOOLEAN_VALUE),
+    ]),
+);
+
+pub static MODIFY_VPC_ATTRIBUTE_REQUEST: Schema = Schema::new(
+    "ModifyVpcAttributeRequest",
+    Kind::Structure(&[
+        Member::new("EnableDnsHostnames", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("EnableDnsSupport", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("VpcId", &plain::STRING).wire("vpcId").query("VpcId").required(),
+        Member::new("EnableNetworkAddressUsageMetrics", &ATTRIBUTE_BOOLEAN_VALUE),
+    ]),
+);
+
+pub static MONITORING: Schema = Schema::new(
+    "Monitoring",
+    Kind::Structure(&[
+        Member::new("MetricCategoryIds", &METRIC_CATEGORY_ID_LIST)
+            .wire("metricCategoryIdSet")
+            .query("MetricCategoryIdSet"),
+        Member::new("State", &plain::STRING).wire("state").query("State"),
+    ]),
+);
+
 pub static NETWORK_INTERFACE: Schema = Schema::new(
     "NetworkInterface",
     Kind::Structure(&[
@@ -639,6 +1907,21 @@ pub static NETWORK_INTERFACE_ATTACHMENT: Schema = Schema::new(
     ]),
 );
 
+pub static NETWORK_INTERFACE_ATTACHMENT_CHANGES: Schema = Schema::new(
+    "NetworkInterfaceAttachmentChanges",
+    Kind::Structure(&[
+        Member::new("DefaultEnaQueueCount", &plain::BOOLEAN),
+        Member::new("EnaQueueCount", &plain::INTEGER),
+        Member::new("AttachmentId", &plain::STRING).wire("attachmentId").query("AttachmentId"),
+        Member::new("DeleteOnTermination", &plain::BOOLEAN)
+            .wire("deleteOnTermination")
+            .query("DeleteOnTermination"),
+    ]),
+);
+
+pub static NETWORK_INTERFACE_ATTRIBUTE: Schema = Schema::new("NetworkInterfaceAttribute", Kind::String)
+    .values(&["description", "groupSet", "sourceDestCheck", "attachment", "associatePublicIpAddress"]);
+
 pub static NETWORK_INTERFACE_CREATION_TYPE: Schema =
     Schema::new("NetworkInterfaceCreationType", Kind::String).values(&["efa", "efa-only", "branch", "trunk"]);
 
@@ -693,6 +1976,35 @@ pub static OPERATOR_RESPONSE: Schema = Schema::new(
     ]),
 );
 
+pub static PERFORMANCE_STATUS_SUMMARY: Schema = Schema::new(
+    "PerformanceStatusSummary",
+    Kind::Structure(&[
+        Member::new("Status", &plain::STRING).wire("status").query("Status"),
+        Member::new("ImpairedSince", &plain::TIMESTAMP).wire("impairedSince").query("ImpairedSince"),
+        Member::new("Remediation", &plain::STRING).wire("remediation").query("Remediation"),
+    ]),
+);
+
+pub static PLACEMENT: Schema = Schema::new(
+    "Placement",
+    Kind::Structure(&[
+        Member::new("AvailabilityZoneId", &plain::STRING)
+            .wire("availabilityZoneId")
+            .query("AvailabilityZoneId"),
+        Member::new("Affinity", &plain::STRING).wire("affinity").query("Affinity"),
+        Member::new("GroupName", &plain::STRING).wire("groupName").query("GroupName"),
+        Member::new("PartitionNumber", &plain::INTEGER).wire("partitionNumber").query("PartitionNumber"),
+        Member::new("HostId", &plain::STRING).wire("hostId").query("HostId"),
+        Member::new("Tenancy", &TENANCY).wire("tenancy").query("Tenancy"),
+        Member::new("SpreadDomain", &plain::STRING).wire("spreadDomain").query("SpreadDomain"),
+        Member::new("HostResourceGroupArn", &plain::STRING)
+            .wire("hostResourceGroupArn")
+            .query("HostResourceGroupArn"),
+        Member::new("GroupId", &plain::STRING).wire("groupId").query("GroupId"),
+        Member::new("AvailabilityZone", &plain::STRING).wire("availabilityZone").query("AvailabilityZone"),
+    ]),
+);
+
 pub static PREFIX_LIST_ID: Schema = Schema::new(
     "PrefixListId",
     Kind::Structure(&[
@@ -709,7 +2021,20 @@ pub static PREFIX_LIST_ID_LIST: Schema = Schema::new(
 pub static PRIVATE_DNS_NAME_OPTIONS_ON_LAUNCH: Schema = Schema::new(
     "PrivateDnsNameOptionsOnLaunch",
     Kind::Structure(&[
-        Member::new("HostnameType", &plain::STRING).wire("hostnameType").query("HostnameType"),
+        Member::new("HostnameType", &HOSTNAME_TYPE).wire("hostnameType").query("HostnameType"),
+        Member::new("EnableResourceNameDnsARecord", &plain::BOOLEAN)
+            .wire("enableResourceNameDnsARecord")
+            .query("EnableResourceNameDnsARecord"),
+        Member::new("EnableResourceNameDnsAAAARecord", &plain::BOOLEAN)
+            .wire("enableResourceNameDnsAAAARecord")
+            .query("EnableResourceNameDnsAAAARecord"),
+    ]),
+);
+
+pub static PRIVATE_DNS_NAME_OPTIONS_RESPONSE: Schema = Schema::new(
+    "PrivateDnsNameOptionsResponse",
+    Kind::Structure(&[
+        Member::new("HostnameType", &HOSTNAME_TYPE).wire("hostnameType").query("HostnameType"),
         Member::new("EnableResourceNameDnsARecord", &plain::BOOLEAN)
             .wire("enableResourceNameDnsARecord")
             .query("EnableResourceNameDnsARecord"),
@@ -732,6 +2057,19 @@ pub static PRIVATE_IP_ADDRESS_SPECIFICATION_LIST: Schema = Schema::new(
     Kind::List(&Member::new("member", &PRIVATE_IP_ADDRESS_SPECIFICATION).wire("item").query("Item")),
 );
 
+pub static PRODUCT_CODE: Schema = Schema::new(
+    "ProductCode",
+    Kind::Structure(&[
+        Member::new("ProductCodeId", &plain::STRING).wire("productCode").query("ProductCode"),
+        Member::new("ProductCodeType", &plain::STRING).wire("type").query("Type"),
+    ]),
+);
+
+pub static PRODUCT_CODE_LIST: Schema = Schema::new(
+    "ProductCodeList",
+    Kind::List(&Member::new("member", &PRODUCT_CODE).wire("item").query("Item")),
+);
+
 pub static PROPAGATING_VGW: Schema = Schema::new(
     "PropagatingVgw",
     Kind::Structure(&[Member::new("GatewayId", &plain::STRING).wire("gatewayId").query("GatewayId")]),
@@ -751,6 +2089,19 @@ pub static PUBLIC_IP_DNS_NAME_OPTIONS: Schema = Schema::new(
         Member::new("PublicDualStackDnsName", &plain::STRING)
             .wire("publicDualStackDnsName")
             .query("PublicDualStackDnsName"),
+    ]),
+);
+
+pub static REFERENCED_SECURITY_GROUP: Schema = Schema::new(
+    "ReferencedSecurityGroup",
+    Kind::Structure(&[
+        Member::new("GroupId", &plain::STRING).wire("groupId").query("GroupId"),
+        Member::new("PeeringStatus", &plain::STRING).wire("peeringStatus").query("PeeringStatus"),
+        Member::new("UserId", &plain::STRING).wire("userId").query("UserId"),
+        Member::new("VpcId", &plain::STRING).wire("vpcId").query("VpcId"),
+        Member::new("VpcPeeringConnectionId", &plain::STRING)
+            .wire("vpcPeeringConnectionId")
+            .query("VpcPeeringConnectionId"),
     ]),
 );
 
@@ -781,6 +2132,78 @@ pub static REGION_NAME_STRING_LIST: Schema = Schema::new(
     "RegionNameStringList",
     Kind::List(&Member::new("member", &plain::STRING).wire("RegionName")),
 );
+
+pub static REPLACE_ROUTE_REQUEST: Schema = Schema::new(
+    "ReplaceRouteRequest",
+    Kind::Structure(&[
+        Member::new("DestinationPrefixListId", &plain::STRING),
+        Member::new("VpcEndpointId", &plain::STRING),
+        Member::new("LocalTarget", &plain::BOOLEAN),
+        Member::new("TransitGatewayId", &plain::STRING),
+        Member::new("LocalGatewayId", &plain::STRING),
+        Member::new("CarrierGatewayId", &plain::STRING),
+        Member::new("CoreNetworkArn", &plain::STRING),
+        Member::new("OdbNetworkArn", &plain::STRING),
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("RouteTableId", &plain::STRING).wire("routeTableId").query("RouteTableId").required(),
+        Member::new("DestinationCidrBlock", &plain::STRING)
+            .wire("destinationCidrBlock")
+            .query("DestinationCidrBlock"),
+        Member::new("GatewayId", &plain::STRING).wire("gatewayId").query("GatewayId"),
+        Member::new("DestinationIpv6CidrBlock", &plain::STRING)
+            .wire("destinationIpv6CidrBlock")
+            .query("DestinationIpv6CidrBlock"),
+        Member::new("EgressOnlyInternetGatewayId", &plain::STRING)
+            .wire("egressOnlyInternetGatewayId")
+            .query("EgressOnlyInternetGatewayId"),
+        Member::new("InstanceId", &plain::STRING).wire("instanceId").query("InstanceId"),
+        Member::new("NetworkInterfaceId", &plain::STRING)
+            .wire("networkInterfaceId")
+            .query("NetworkInterfaceId"),
+        Member::new("VpcPeeringConnectionId", &plain::STRING)
+            .wire("vpcPeeringConnectionId")
+            .query("VpcPeeringConnectionId"),
+        Member::new("NatGatewayId", &plain::STRING).wire("natGatewayId").query("NatGatewayId"),
+    ]),
+);
+
+pub static REPLACE_ROUTE_TABLE_ASSOCIATION_REQUEST: Schema = Schema::new(
+    "ReplaceRouteTableAssociationRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("AssociationId", &plain::STRING).wire("associationId").query("AssociationId").required(),
+        Member::new("RouteTableId", &plain::STRING).wire("routeTableId").query("RouteTableId").required(),
+    ]),
+);
+
+pub static REPLACE_ROUTE_TABLE_ASSOCIATION_RESULT: Schema = Schema::new(
+    "ReplaceRouteTableAssociationResult",
+    Kind::Structure(&[
+        Member::new("NewAssociationId", &plain::STRING).wire("newAssociationId").query("NewAssociationId"),
+        Member::new("AssociationState", &ROUTE_TABLE_ASSOCIATION_STATE)
+            .wire("associationState")
+            .query("AssociationState"),
+    ]),
+);
+
+pub static RESERVATION: Schema = Schema::new(
+    "Reservation",
+    Kind::Structure(&[
+        Member::new("ReservationId", &plain::STRING).wire("reservationId").query("ReservationId"),
+        Member::new("OwnerId", &plain::STRING).wire("ownerId").query("OwnerId"),
+        Member::new("RequesterId", &plain::STRING).wire("requesterId").query("RequesterId"),
+        Member::new("Groups", &GROUP_IDENTIFIER_LIST).wire("groupSet").query("GroupSet"),
+        Member::new("Instances", &INSTANCE_LIST).wire("instancesSet").query("InstancesSet"),
+    ]),
+);
+
+pub static RESERVATION_LIST: Schema = Schema::new(
+    "ReservationList",
+    Kind::List(&Member::new("member", &RESERVATION).wire("item").query("Item")),
+);
+
+pub static RESOURCE_ID_LIST: Schema =
+    Schema::new("ResourceIdList", Kind::List(&Member::new("member", &plain::STRING).query("Member")));
 
 pub static RESOURCE_TYPE: Schema = Schema::new("ResourceType", Kind::String).values(&[
     "capacity-reservation",
@@ -899,6 +2322,93 @@ pub static RESOURCE_TYPE: Schema = Schema::new("ResourceType", Kind::String).val
     "metric-category",
 ]);
 
+pub static REVOKE_SECURITY_GROUP_EGRESS_REQUEST: Schema = Schema::new(
+    "RevokeSecurityGroupEgressRequest",
+    Kind::Structure(&[
+        Member::new("SecurityGroupRuleIds", &SECURITY_GROUP_RULE_ID_LIST).wire("SecurityGroupRuleId"),
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("GroupId", &plain::STRING).wire("groupId").query("GroupId").required(),
+        Member::new("SourceSecurityGroupName", &plain::STRING)
+            .wire("sourceSecurityGroupName")
+            .query("SourceSecurityGroupName"),
+        Member::new("SourceSecurityGroupOwnerId", &plain::STRING)
+            .wire("sourceSecurityGroupOwnerId")
+            .query("SourceSecurityGroupOwnerId"),
+        Member::new("IpProtocol", &plain::STRING).wire("ipProtocol").query("IpProtocol"),
+        Member::new("FromPort", &plain::INTEGER).wire("fromPort").query("FromPort"),
+        Member::new("ToPort", &plain::INTEGER).wire("toPort").query("ToPort"),
+        Member::new("CidrIp", &plain::STRING).wire("cidrIp").query("CidrIp"),
+        Member::new("IpPermissions", &IP_PERMISSION_LIST).wire("ipPermissions").query("IpPermissions"),
+    ]),
+);
+
+pub static REVOKE_SECURITY_GROUP_EGRESS_RESULT: Schema = Schema::new(
+    "RevokeSecurityGroupEgressResult",
+    Kind::Structure(&[
+        Member::new("Return", &plain::BOOLEAN).wire("return").query("Return"),
+        Member::new("UnknownIpPermissions", &IP_PERMISSION_LIST)
+            .wire("unknownIpPermissionSet")
+            .query("UnknownIpPermissionSet"),
+        Member::new("RevokedSecurityGroupRules", &REVOKED_SECURITY_GROUP_RULE_LIST)
+            .wire("revokedSecurityGroupRuleSet")
+            .query("RevokedSecurityGroupRuleSet"),
+    ]),
+);
+
+pub static REVOKE_SECURITY_GROUP_INGRESS_REQUEST: Schema = Schema::new(
+    "RevokeSecurityGroupIngressRequest",
+    Kind::Structure(&[
+        Member::new("CidrIp", &plain::STRING),
+        Member::new("FromPort", &plain::INTEGER),
+        Member::new("GroupId", &plain::STRING),
+        Member::new("GroupName", &plain::STRING),
+        Member::new("IpPermissions", &IP_PERMISSION_LIST),
+        Member::new("IpProtocol", &plain::STRING),
+        Member::new("SourceSecurityGroupName", &plain::STRING),
+        Member::new("SourceSecurityGroupOwnerId", &plain::STRING),
+        Member::new("ToPort", &plain::INTEGER),
+        Member::new("SecurityGroupRuleIds", &SECURITY_GROUP_RULE_ID_LIST).wire("SecurityGroupRuleId"),
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+    ]),
+);
+
+pub static REVOKE_SECURITY_GROUP_INGRESS_RESULT: Schema = Schema::new(
+    "RevokeSecurityGroupIngressResult",
+    Kind::Structure(&[
+        Member::new("Return", &plain::BOOLEAN).wire("return").query("Return"),
+        Member::new("UnknownIpPermissions", &IP_PERMISSION_LIST)
+            .wire("unknownIpPermissionSet")
+            .query("UnknownIpPermissionSet"),
+        Member::new("RevokedSecurityGroupRules", &REVOKED_SECURITY_GROUP_RULE_LIST)
+            .wire("revokedSecurityGroupRuleSet")
+            .query("RevokedSecurityGroupRuleSet"),
+    ]),
+);
+
+pub static REVOKED_SECURITY_GROUP_RULE: Schema = Schema::new(
+    "RevokedSecurityGroupRule",
+    Kind::Structure(&[
+        Member::new("SecurityGroupRuleId", &plain::STRING)
+            .wire("securityGroupRuleId")
+            .query("SecurityGroupRuleId"),
+        Member::new("GroupId", &plain::STRING).wire("groupId").query("GroupId"),
+        Member::new("IsEgress", &plain::BOOLEAN).wire("isEgress").query("IsEgress"),
+        Member::new("IpProtocol", &plain::STRING).wire("ipProtocol").query("IpProtocol"),
+        Member::new("FromPort", &plain::INTEGER).wire("fromPort").query("FromPort"),
+        Member::new("ToPort", &plain::INTEGER).wire("toPort").query("ToPort"),
+        Member::new("CidrIpv4", &plain::STRING).wire("cidrIpv4").query("CidrIpv4"),
+        Member::new("CidrIpv6", &plain::STRING).wire("cidrIpv6").query("CidrIpv6"),
+        Member::new("PrefixListId", &plain::STRING).wire("prefixListId").query("PrefixListId"),
+        Member::new("ReferencedGroupId", &plain::STRING).wire("referencedGroupId").query("ReferencedGroupId"),
+        Member::new("Description", &plain::STRING).wire("description").query("Description"),
+    ]),
+);
+
+pub static REVOKED_SECURITY_GROUP_RULE_LIST: Schema = Schema::new(
+    "RevokedSecurityGroupRuleList",
+    Kind::List(&Member::new("member", &REVOKED_SECURITY_GROUP_RULE).wire("item").query("Item")),
+);
+
 pub static ROUTE: Schema = Schema::new(
     "Route",
     Kind::Structure(&[
@@ -995,6 +2505,11 @@ pub static ROUTE_TABLE_LIST: Schema = Schema::new(
     Kind::List(&Member::new("member", &ROUTE_TABLE).wire("item").query("Item")),
 );
 
+pub static SECURE_BLOB_ATTRIBUTE_VALUE: Schema = Schema::new(
+    "SecureBlobAttributeValue",
+    Kind::Structure(&[Member::new("Value", &plain::BLOB).wire("value").query("Value")]),
+);
+
 pub static SECURITY_GROUP: Schema = Schema::new(
     "SecurityGroup",
     Kind::Structure(&[
@@ -1020,6 +2535,107 @@ pub static SECURITY_GROUP_ID_STRING_LIST: Schema = Schema::new(
 pub static SECURITY_GROUP_LIST: Schema = Schema::new(
     "SecurityGroupList",
     Kind::List(&Member::new("member", &SECURITY_GROUP).wire("item").query("Item")),
+);
+
+pub static SECURITY_GROUP_REFERENCE: Schema = Schema::new(
+    "SecurityGroupReference",
+    Kind::Structure(&[
+        Member::new("GroupId", &plain::STRING).wire("groupId").query("GroupId"),
+        Member::new("ReferencingVpcId", &plain::STRING).wire("referencingVpcId").query("ReferencingVpcId"),
+        Member::new("VpcPeeringConnectionId", &plain::STRING)
+            .wire("vpcPeeringConnectionId")
+            .query("VpcPeeringConnectionId"),
+        Member::new("TransitGatewayId", &plain::STRING).wire("transitGatewayId").query("TransitGatewayId"),
+    ]),
+);
+
+pub static SECURITY_GROUP_REFERENCES: Schema = Schema::new(
+    "SecurityGroupReferences",
+    Kind::List(&Member::new("member", &SECURITY_GROUP_REFERENCE).wire("item").query("Item")),
+);
+
+pub static SECURITY_GROUP_RULE: Schema = Schema::new(
+    "SecurityGroupRule",
+    Kind::Structure(&[
+        Member::new("SecurityGroupRuleId", &plain::STRING)
+            .wire("securityGroupRuleId")
+            .query("SecurityGroupRuleId"),
+        Member::new("GroupId", &plain::STRING).wire("groupId").query("GroupId"),
+        Member::new("GroupOwnerId", &plain::STRING).wire("groupOwnerId").query("GroupOwnerId"),
+        Member::new("IsEgress", &plain::BOOLEAN).wire("isEgress").query("IsEgress"),
+        Member::new("IpProtocol", &plain::STRING).wire("ipProtocol").query("IpProtocol"),
+        Member::new("FromPort", &plain::INTEGER).wire("fromPort").query("FromPort"),
+        Member::new("ToPort", &plain::INTEGER).wire("toPort").query("ToPort"),
+        Member::new("CidrIpv4", &plain::STRING).wire("cidrIpv4").query("CidrIpv4"),
+        Member::new("CidrIpv6", &plain::STRING).wire("cidrIpv6").query("CidrIpv6"),
+        Member::new("PrefixListId", &plain::STRING).wire("prefixListId").query("PrefixListId"),
+        Member::new("ReferencedGroupInfo", &REFERENCED_SECURITY_GROUP)
+            .wire("referencedGroupInfo")
+            .query("ReferencedGroupInfo"),
+        Member::new("Description", &plain::STRING).wire("description").query("Description"),
+        Member::new("Tags", &TAG_LIST).wire("tagSet").query("TagSet"),
+        Member::new("SecurityGroupRuleArn", &plain::STRING)
+            .wire("securityGroupRuleArn")
+            .query("SecurityGroupRuleArn"),
+    ]),
+);
+
+pub static SECURITY_GROUP_RULE_DESCRIPTION: Schema = Schema::new(
+    "SecurityGroupRuleDescription",
+    Kind::Structure(&[
+        Member::new("SecurityGroupRuleId", &plain::STRING),
+        Member::new("Description", &plain::STRING),
+    ]),
+);
+
+pub static SECURITY_GROUP_RULE_DESCRIPTION_LIST: Schema = Schema::new(
+    "SecurityGroupRuleDescriptionList",
+    Kind::List(&Member::new("member", &SECURITY_GROUP_RULE_DESCRIPTION).wire("item").query("Item")),
+);
+
+pub static SECURITY_GROUP_RULE_ID_LIST: Schema = Schema::new(
+    "SecurityGroupRuleIdList",
+    Kind::List(&Member::new("member", &plain::STRING).wire("item").query("Item")),
+);
+
+pub static SECURITY_GROUP_RULE_LIST: Schema = Schema::new(
+    "SecurityGroupRuleList",
+    Kind::List(&Member::new("member", &SECURITY_GROUP_RULE).wire("item").query("Item")),
+);
+
+pub static SECURITY_GROUP_RULE_REQUEST: Schema = Schema::new(
+    "SecurityGroupRuleRequest",
+    Kind::Structure(&[
+        Member::new("IpProtocol", &plain::STRING),
+        Member::new("FromPort", &plain::INTEGER),
+        Member::new("ToPort", &plain::INTEGER),
+        Member::new("CidrIpv4", &plain::STRING),
+        Member::new("CidrIpv6", &plain::STRING),
+        Member::new("PrefixListId", &plain::STRING),
+        Member::new("ReferencedGroupId", &plain::STRING),
+        Member::new("Description", &plain::STRING),
+    ]),
+);
+
+pub static SECURITY_GROUP_RULE_UPDATE: Schema = Schema::new(
+    "SecurityGroupRuleUpdate",
+    Kind::Structure(&[
+        Member::new("SecurityGroupRuleId", &plain::STRING).required(),
+        Member::new("SecurityGroupRule", &SECURITY_GROUP_RULE_REQUEST),
+    ]),
+);
+
+pub static SECURITY_GROUP_RULE_UPDATE_LIST: Schema = Schema::new(
+    "SecurityGroupRuleUpdateList",
+    Kind::List(&Member::new("member", &SECURITY_GROUP_RULE_UPDATE).wire("item").query("Item")),
+);
+
+pub static STATE_REASON: Schema = Schema::new(
+    "StateReason",
+    Kind::Structure(&[
+        Member::new("Code", &plain::STRING).wire("code").query("Code"),
+        Member::new("Message", &plain::STRING).wire("message").query("Message"),
+    ]),
 );
 
 pub static SUBNET: Schema = Schema::new(
@@ -1079,6 +2695,11 @@ pub static SUBNET_CIDR_BLOCK_STATE: Schema = Schema::new(
     ]),
 );
 
+pub static SUBNET_ID_LIST: Schema = Schema::new(
+    "SubnetIdList",
+    Kind::List(&Member::new("member", &plain::STRING).wire("AssociatedSubnetId")),
+);
+
 pub static SUBNET_ID_STRING_LIST: Schema =
     Schema::new("SubnetIdStringList", Kind::List(&Member::new("member", &plain::STRING).wire("SubnetId")));
 
@@ -1113,6 +2734,21 @@ pub static TAG: Schema = Schema::new(
     ]),
 );
 
+pub static TAG_DESCRIPTION: Schema = Schema::new(
+    "TagDescription",
+    Kind::Structure(&[
+        Member::new("Key", &plain::STRING).wire("key").query("Key"),
+        Member::new("ResourceId", &plain::STRING).wire("resourceId").query("ResourceId"),
+        Member::new("ResourceType", &RESOURCE_TYPE).wire("resourceType").query("ResourceType"),
+        Member::new("Value", &plain::STRING).wire("value").query("Value"),
+    ]),
+);
+
+pub static TAG_DESCRIPTION_LIST: Schema = Schema::new(
+    "TagDescriptionList",
+    Kind::List(&Member::new("member", &TAG_DESCRIPTION).wire("item").query("Item")),
+);
+
 pub static TAG_LIST: Schema =
     Schema::new("TagList", Kind::List(&Member::new("member", &TAG).wire("item").query("Item")));
 
@@ -1127,6 +2763,42 @@ pub static TAG_SPECIFICATION: Schema = Schema::new(
 pub static TAG_SPECIFICATION_LIST: Schema = Schema::new(
     "TagSpecificationList",
     Kind::List(&Member::new("member", &TAG_SPECIFICATION).wire("item").query("Item")),
+);
+
+pub static TENANCY: Schema = Schema::new("Tenancy", Kind::String).values(&["default", "dedicated", "host"]);
+
+pub static UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS_REQUEST: Schema = Schema::new(
+    "UpdateSecurityGroupRuleDescriptionsEgressRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", &plain::BOOLEAN),
+        Member::new("GroupId", &plain::STRING),
+        Member::new("GroupName", &plain::STRING),
+        Member::new("IpPermissions", &IP_PERMISSION_LIST),
+        Member::new("SecurityGroupRuleDescriptions", &SECURITY_GROUP_RULE_DESCRIPTION_LIST)
+            .wire("SecurityGroupRuleDescription"),
+    ]),
+);
+
+pub static UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS_RESULT: Schema = Schema::new(
+    "UpdateSecurityGroupRuleDescriptionsEgressResult",
+    Kind::Structure(&[Member::new("Return", &plain::BOOLEAN).wire("return").query("Return")]),
+);
+
+pub static UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS_REQUEST: Schema = Schema::new(
+    "UpdateSecurityGroupRuleDescriptionsIngressRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", &plain::BOOLEAN),
+        Member::new("GroupId", &plain::STRING),
+        Member::new("GroupName", &plain::STRING),
+        Member::new("IpPermissions", &IP_PERMISSION_LIST),
+        Member::new("SecurityGroupRuleDescriptions", &SECURITY_GROUP_RULE_DESCRIPTION_LIST)
+            .wire("SecurityGroupRuleDescription"),
+    ]),
+);
+
+pub static UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS_RESULT: Schema = Schema::new(
+    "UpdateSecurityGroupRuleDescriptionsIngressResult",
+    Kind::Structure(&[Member::new("Return", &plain::BOOLEAN).wire("return").query("Return")]),
 );
 
 pub static USER_ID_GROUP_PAIR: Schema = Schema::new(
@@ -1158,7 +2830,7 @@ pub static VPC: Schema = Schema::new(
     "Vpc",
     Kind::Structure(&[
         Member::new("OwnerId", &plain::STRING).wire("ownerId").query("OwnerId"),
-        Member::new("InstanceTenancy", &plain::STRING).wire("instanceTenancy").query("InstanceTenancy"),
+        Member::new("InstanceTenancy", &TENANCY).wire("instanceTenancy").query("InstanceTenancy"),
         Member::new("Ipv6CidrBlockAssociationSet", &VPC_IPV6_CIDR_BLOCK_ASSOCIATION_SET)
             .wire("ipv6CidrBlockAssociationSet")
             .query("Ipv6CidrBlockAssociationSet"),
@@ -1179,6 +2851,12 @@ pub static VPC: Schema = Schema::new(
         Member::new("DhcpOptionsId", &plain::STRING).wire("dhcpOptionsId").query("DhcpOptionsId"),
     ]),
 );
+
+pub static VPC_ATTRIBUTE_NAME: Schema = Schema::new("VpcAttributeName", Kind::String).values(&[
+    "enableDnsSupport",
+    "enableDnsHostnames",
+    "enableNetworkAddressUsageMetrics",
+]);
 
 pub static VPC_CIDR_BLOCK_ASSOCIATION: Schema = Schema::new(
     "VpcCidrBlockAssociation",
@@ -1209,13 +2887,30 @@ pub static VPC_ENCRYPTION_CONTROL: Schema = Schema::new(
         Member::new("VpcEncryptionControlId", &plain::STRING)
             .wire("vpcEncryptionControlId")
             .query("VpcEncryptionControlId"),
-        Member::new("Mode", &plain::STRING).wire("mode").query("Mode"),
+        Member::new("Mode", &VPC_ENCRYPTION_CONTROL_MODE).wire("mode").query("Mode"),
         Member::new("State", &plain::STRING).wire("state").query("State"),
         Member::new("StateMessage", &plain::STRING).wire("stateMessage").query("StateMessage"),
         Member::new("ResourceExclusions", &VPC_ENCRYPTION_CONTROL_EXCLUSIONS)
             .wire("resourceExclusions")
             .query("ResourceExclusions"),
         Member::new("Tags", &TAG_LIST).wire("tagSet").query("TagSet"),
+    ]),
+);
+
+pub static VPC_ENCRYPTION_CONTROL_CONFIGURATION: Schema = Schema::new(
+    "VpcEncryptionControlConfiguration",
+    Kind::Structure(&[
+        Member::new("Mode", &VPC_ENCRYPTION_CONTROL_MODE).required(),
+        Member::new("InternetGatewayExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new("EgressOnlyInternetGatewayExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new("NatGatewayExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new("VirtualPrivateGatewayExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new("VpcPeeringExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new("LambdaExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new("VpcLatticeExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new("ElasticFileSystemExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new("GlobalAcceleratorExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new("ApiGatewayV2Exclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
     ]),
 );
 
@@ -1226,6 +2921,9 @@ pub static VPC_ENCRYPTION_CONTROL_EXCLUSION: Schema = Schema::new(
         Member::new("StateMessage", &plain::STRING).wire("stateMessage").query("StateMessage"),
     ]),
 );
+
+pub static VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT: Schema =
+    Schema::new("VpcEncryptionControlExclusionStateInput", Kind::String).values(&["enable", "disable"]);
 
 pub static VPC_ENCRYPTION_CONTROL_EXCLUSIONS: Schema = Schema::new(
     "VpcEncryptionControlExclusions",
@@ -1254,6 +2952,9 @@ pub static VPC_ENCRYPTION_CONTROL_EXCLUSIONS: Schema = Schema::new(
             .query("ApiGatewayV2"),
     ]),
 );
+
+pub static VPC_ENCRYPTION_CONTROL_MODE: Schema =
+    Schema::new("VpcEncryptionControlMode", Kind::String).values(&["monitor", "enforce"]);
 
 pub static VPC_ID_STRING_LIST: Schema =
     Schema::new("VpcIdStringList", Kind::List(&Member::new("member", &plain::STRING).wire("VpcId")));

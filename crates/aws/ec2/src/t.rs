@@ -28,6 +28,37 @@ impl wire::Shape for Tag {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct TagDescription {
+    pub key: Option<String>,
+    pub resource_id: Option<String>,
+    pub resource_type: Option<String>,
+    pub value: Option<String>,
+}
+
+impl wire::Shape for TagDescription {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::TAG_DESCRIPTION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.key),
+            1 => from.read(&mut self.resource_id),
+            2 => from.read(&mut self.resource_type),
+            3 => from.read(&mut self.value),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.key);
+        to.write(1, &self.resource_id);
+        to.write(2, &self.resource_type);
+        to.write(3, &self.value);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct TagSpecification {
     pub resource_type: Option<String>,
     pub tags: Option<Vec<crate::Tag>>,
@@ -52,4 +83,4 @@ impl wire::Shape for TagSpecification {
     }
 }
 
-wire::values!(Tag, TagSpecification);
+wire::values!(Tag, TagDescription, TagSpecification);

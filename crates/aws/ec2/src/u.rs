@@ -3,6 +3,118 @@
 use crate::schema;
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateSecurityGroupRuleDescriptionsEgressRequest {
+    pub dry_run: Option<bool>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+    pub ip_permissions: Option<Vec<crate::IpPermission>>,
+    pub security_group_rule_descriptions: Option<Vec<crate::SecurityGroupRuleDescription>>,
+}
+
+impl wire::Shape for UpdateSecurityGroupRuleDescriptionsEgressRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.dry_run),
+            1 => from.read(&mut self.group_id),
+            2 => from.read(&mut self.group_name),
+            3 => from.read(&mut self.ip_permissions),
+            4 => from.read(&mut self.security_group_rule_descriptions),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.dry_run);
+        to.write(1, &self.group_id);
+        to.write(2, &self.group_name);
+        to.write(3, &self.ip_permissions);
+        to.write(4, &self.security_group_rule_descriptions);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateSecurityGroupRuleDescriptionsEgressResult {
+    pub r#return: Option<bool>,
+}
+
+impl wire::Shape for UpdateSecurityGroupRuleDescriptionsEgressResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.r#return),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.r#return);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateSecurityGroupRuleDescriptionsIngressRequest {
+    pub dry_run: Option<bool>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+    pub ip_permissions: Option<Vec<crate::IpPermission>>,
+    pub security_group_rule_descriptions: Option<Vec<crate::SecurityGroupRuleDescription>>,
+}
+
+impl wire::Shape for UpdateSecurityGroupRuleDescriptionsIngressRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.dry_run),
+            1 => from.read(&mut self.group_id),
+            2 => from.read(&mut self.group_name),
+            3 => from.read(&mut self.ip_permissions),
+            4 => from.read(&mut self.security_group_rule_descriptions),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.dry_run);
+        to.write(1, &self.group_id);
+        to.write(2, &self.group_name);
+        to.write(3, &self.ip_permissions);
+        to.write(4, &self.security_group_rule_descriptions);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateSecurityGroupRuleDescriptionsIngressResult {
+    pub r#return: Option<bool>,
+}
+
+impl wire::Shape for UpdateSecurityGroupRuleDescriptionsIngressResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.r#return),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.r#return);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct UserIdGroupPair {
     pub description: Option<String>,
     pub user_id: Option<String>,
@@ -42,4 +154,10 @@ impl wire::Shape for UserIdGroupPair {
     }
 }
 
-wire::values!(UserIdGroupPair);
+wire::values!(
+    UpdateSecurityGroupRuleDescriptionsEgressRequest,
+    UpdateSecurityGroupRuleDescriptionsEgressResult,
+    UpdateSecurityGroupRuleDescriptionsIngressRequest,
+    UpdateSecurityGroupRuleDescriptionsIngressResult,
+    UserIdGroupPair
+);

@@ -151,6 +151,58 @@ impl wire::Shape for VpcEncryptionControl {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct VpcEncryptionControlConfiguration {
+    pub mode: String,
+    pub internet_gateway_exclusion: Option<String>,
+    pub egress_only_internet_gateway_exclusion: Option<String>,
+    pub nat_gateway_exclusion: Option<String>,
+    pub virtual_private_gateway_exclusion: Option<String>,
+    pub vpc_peering_exclusion: Option<String>,
+    pub lambda_exclusion: Option<String>,
+    pub vpc_lattice_exclusion: Option<String>,
+    pub elastic_file_system_exclusion: Option<String>,
+    pub global_accelerator_exclusion: Option<String>,
+    pub api_gateway_v2_exclusion: Option<String>,
+}
+
+impl wire::Shape for VpcEncryptionControlConfiguration {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::VPC_ENCRYPTION_CONTROL_CONFIGURATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.mode),
+            1 => from.read(&mut self.internet_gateway_exclusion),
+            2 => from.read(&mut self.egress_only_internet_gateway_exclusion),
+            3 => from.read(&mut self.nat_gateway_exclusion),
+            4 => from.read(&mut self.virtual_private_gateway_exclusion),
+            5 => from.read(&mut self.vpc_peering_exclusion),
+            6 => from.read(&mut self.lambda_exclusion),
+            7 => from.read(&mut self.vpc_lattice_exclusion),
+            8 => from.read(&mut self.elastic_file_system_exclusion),
+            9 => from.read(&mut self.global_accelerator_exclusion),
+            10 => from.read(&mut self.api_gateway_v2_exclusion),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.mode);
+        to.write(1, &self.internet_gateway_exclusion);
+        to.write(2, &self.egress_only_internet_gateway_exclusion);
+        to.write(3, &self.nat_gateway_exclusion);
+        to.write(4, &self.virtual_private_gateway_exclusion);
+        to.write(5, &self.vpc_peering_exclusion);
+        to.write(6, &self.lambda_exclusion);
+        to.write(7, &self.vpc_lattice_exclusion);
+        to.write(8, &self.elastic_file_system_exclusion);
+        to.write(9, &self.global_accelerator_exclusion);
+        to.write(10, &self.api_gateway_v2_exclusion);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct VpcEncryptionControlExclusion {
     pub state: Option<String>,
     pub state_message: Option<String>,
@@ -269,6 +321,7 @@ wire::values!(
     VpcCidrBlockAssociation,
     VpcCidrBlockState,
     VpcEncryptionControl,
+    VpcEncryptionControlConfiguration,
     VpcEncryptionControlExclusion,
     VpcEncryptionControlExclusions,
     VpcIpv6CidrBlockAssociation

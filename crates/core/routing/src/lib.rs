@@ -1,0 +1,18 @@
+//! What a load balancer does with a connection and a request: pure decisions over plain tables.
+//!
+//! Owns the tables that a proxy is fed with ([`Balancer`]), and every decision over them: which rule
+//! fits, which target serves, what a probe's outcome makes of a target, what is wrong with a
+//! request's head. Invariant: equal tables, requests, instants and chance give equal decisions.
+//!
+//! Deliberately ignores sockets, records and AWS's shapes.
+
+mod health;
+mod table;
+
+pub use health::{HealthReport, Reason, State, TargetKey};
+pub use table::{
+    Action, Affinity, Algorithm, Attributes, Balancer, Certificate, Condition, Desync, ForwardedFor,
+    GroupCheck, GroupKind, HeaderRules, Kind, Listener, Matcher, MinimumHealthy, Node, Pattern, Placed,
+    Protocol, QueryPair, Redirect, Rewrite, RewriteKind, Rule, Scheme, Stickiness, Target, TargetGroup,
+    Version, WeightedGroup,
+};
