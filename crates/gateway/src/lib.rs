@@ -1,7 +1,7 @@
 //! The front door: one port for every API, the registry, the operator's endpoints and the page.
 //!
 //! The path of a request: accept → who is it (the socket's owner, or the task whose interface it
-//! came from) → host and origin checks → route → signature → decode → authorize → run → encode.
+//! came from) → for whom is it (a load balancer takes its connections whole) → host and origin checks → route → signature → decode → authorize → run → encode.
 //!
 //! Invariant: in open mode nobody gets past [`admit`] but the user who started Boxship, root, and
 //! the platform's own tasks. Invariant: every answer carries a request id. Invariant: whatever a
@@ -12,14 +12,18 @@
 mod accept;
 mod admit;
 mod api;
+mod balancers;
 mod body;
+mod first;
 mod guests;
 mod peer;
 mod route;
 mod serve;
+mod stream;
 
 pub use accept::{Accepted, accept, stopped};
 pub use admit::{Admission, Auth};
+pub use balancers::{Balancers, Named};
 pub use body::{Body, bytes, empty, text};
 pub use guests::{Guest, Guests};
 pub use route::{Endpoint, Peer, Routes};

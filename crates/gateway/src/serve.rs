@@ -18,10 +18,13 @@ use tokio::task::JoinSet;
 use crate::accept::{accept, stopped};
 use crate::admit::{Admission, Refusal};
 use crate::api::Apis;
+use crate::balancers::{Balancers, named};
 use crate::body::{Body, text};
+use crate::first::{self, For};
 use crate::guests::Guests;
 use crate::peer;
 use crate::route::{Peer, Routes};
+use crate::stream::Begun;
 
 /// Bounds on what clients may cost.
 #[derive(Debug, Clone)]
@@ -68,6 +71,7 @@ struct Inner {
     slots: Arc<Semaphore>,
     /// Slots of connections that are answered with a refusal.
     strangers: Arc<Semaphore>,
+    balancers: Option<Arc<dyn Balancers>>,
 }
 
 /// Who may come in over a listener.
@@ -95,11 +99,18 @@ struct Visitor {
 }
 
 impl Gateway {
-    pub fn new(platform: Platform, routes: Routes, admission: Admission, options: GatewayOptions) -> Self {
+    /// `balancers` carry what comes in under their names.
+    pub fn new(
+        platform: Platform,
+        routes: Routes,
+        balancers: Option<Arc<dyn Balancers>>,
+        admission: Admission,
+        options: GatewayOptions,
+    ) -> Self {
         let slots = Arc::new(Semaphore::new(options.connections));
         let strangers = Arc::new(Semaphore::new(STRANGERS));
         let apis = Apis::new(platform, options.body_limit, options.body_timeout);
-        Gateway { inner: Arc::new(Inner { apis, routes, admission, options, slots, strangers }) }
+        Gateway { inner: Arc::new(Inner { apis, routes, admission, options, slots, strangers, balancers }) }
     }
 
     /// Serves the operator's side until `stop` turns true, then lets requests under way finish.
@@ -204,8 +215,29 @@ impl Gateway {
         }
     }
 
-    async fn connection(&self, stream: TcpStream, visitor: Visitor, mut stop: watch::Receiver<bool>) {
+    /// Looks at who is meant, and gives the connection to them.
+    async fn connection(&self, mut stream: TcpStream, visitor: Visitor, mut stop: watch::Receiver<bool>) {
         let _ = stream.set_nodelay(true);
+        if visitor.refusal.is_some() {
+            return self.http(Begun::new(stream, Vec::new()), visitor, stop).await;
+        }
+        let balancers = self.inner.balancers.as_deref();
+        let patience = self.inner.options.header_timeout;
+        let (to, read) = first::read(&mut stream, balancers, patience, &mut stop).await;
+        match (to, &self.inner.balancers) {
+            (For::Nobody, _) => {}
+            (For::Balancer(named), Some(balancers)) => match (named.port, stream.into_std()) {
+                (Some(port), Ok(stream)) => balancers.adopt(stream, read, &named.balancer, port),
+                (_, Err(error)) => tracing::debug!(%error, "a connection broke"),
+                (None, Ok(_)) => {}
+            },
+            (For::Tls | For::Http | For::Balancer(_), _) => {
+                self.http(Begun::new(stream, read), visitor, stop).await;
+            }
+        }
+    }
+
+    async fn http(&self, stream: Begun, visitor: Visitor, mut stop: watch::Receiver<bool>) {
         let visitor = &visitor;
         let service = service_fn(move |request| async move {
             let is_proven = visitor.may_prove && self.inner.apis.is_borne(&request);
@@ -255,6 +287,9 @@ impl Gateway {
         {
             return text(StatusCode::FORBIDDEN, refusal.text());
         }
+        if let Some(response) = self.misdirected(&request) {
+            return response;
+        }
         // AWS: newer clients sign the upgrade to a session, too; no operation is one.
         let upgrade = request.headers().get(http::header::UPGRADE);
         let is_web_socket = upgrade.is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
@@ -264,5 +299,25 @@ impl Gateway {
             return endpoint.handle(request, peer).await;
         }
         self.inner.apis.answer(request, peer).await
+    }
+
+    /// The answer to a request for a balancer on a connection that is not the balancer's: where an
+    /// earlier request was for somebody else, or the balancer has no such listener.
+    fn misdirected(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
+        let balancers = self.inner.balancers.as_deref()?;
+        let host = request.headers().get(http::header::HOST)?.to_str().ok()?;
+        let mut response = match named(balancers, host, false)?.port {
+            Some(_) => text(
+                StatusCode::MISDIRECTED_REQUEST,
+                "Misdirected: a load balancer is asked on a connection of its own\n",
+            ),
+            None => text(
+                StatusCode::NOT_FOUND,
+                "Not found: this load balancer has no listener that the name means\n",
+            ),
+        };
+        let close = http::header::HeaderValue::from_static("close");
+        response.headers_mut().insert(http::header::CONNECTION, close);
+        Some(response)
     }
 }

@@ -274,7 +274,7 @@ async fn serve(
         .with("/v2/", Arc::new(registry::Registry::new(platform.clone(), &data.ecr)))
         .with("/", Arc::new(Page::new(admin.clone())))
         .with("/_boxship/", admin);
-    let gateway = Gateway::new(platform.clone(), routes, admission(options), GatewayOptions::default());
+    let gateway = Gateway::new(platform.clone(), routes, None, admission(options), GatewayOptions::default());
     host.serve(&gateway);
     let sweeper = tokio::spawn(sweep::run(platform.clone(), data.logs.clone(), data.blobs));
     let run = RunFile {

@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::Write;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base::clock::Clock;
-use gateway::{Admission, Auth, Body, Endpoint, Gateway, GatewayOptions, Peer, Routes, text};
+use gateway::{
+    Admission, Auth, Balancers, Body, Endpoint, Gateway, GatewayOptions, Named, Peer, Routes, text,
+};
 use service::PlatformBuilder;
 use store::{Memory, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,7 +40,30 @@ async fn gateway_for(user: u32, options: GatewayOptions) -> (TcpListener, Gatewa
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let listen = listener.local_addr().unwrap();
     let admission = Admission { auth: Auth::Open, users: vec![user], is_open_to_all: false, listen };
-    (listener, Gateway::new(platform, Routes::default().with("/", Arc::new(Page)), admission, options))
+    let routes = Routes::default().with("/", Arc::new(Page));
+    (listener, Gateway::new(platform, routes, Some(Arc::new(Echo)), admission, options))
+}
+
+/// A balancer with a listener at port 80 that says what came.
+struct Echo;
+
+impl Balancers for Echo {
+    fn find(&self, host: &str, is_tls: bool) -> Option<Named> {
+        let port = match host {
+            "web-1.us-east-1.elb.localhost" => Some(80),
+            "p81.web-1.us-east-1.elb.localhost" => None,
+            _ => return None,
+        };
+        Some(Named { balancer: "web".into(), port: port.filter(|_| !is_tls) })
+    }
+
+    fn adopt(&self, mut stream: std::net::TcpStream, read: Vec<u8>, balancer: &str, port: u16) {
+        std::thread::spawn(move || {
+            stream.set_nonblocking(false).unwrap();
+            stream.write_all(&read).unwrap();
+        });
+        assert_eq!((balancer, port), ("web", 80));
+    }
 }
 
 /// What answers where no API does.
@@ -248,4 +274,37 @@ async fn on_the_hosts_network_a_stranger_needs_a_key_of_ours() {
             call(shared, "GetCallerIdentity", &key, &format!("{token}origin: http://evil.example\r\n")).await;
         assert!(answer.contains("Forbidden: web pages"), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn a_balancers_connection_goes_to_it_with_every_byte() {
+    for head in [
+        "GET /a HTTP/1.1\r\nHost: web-1.us-east-1.elb.localhost:4566\r\nOrigin: http://evil.example\r\n\r\nbody",
+        "GET /a HTTP/1.1\r\nhost: WEB-1.us-east-1.elb.localhost.\r\n\r\n",
+    ] {
+        assert_eq!(exchange(GatewayOptions::default(), head.as_bytes()).await, head);
+    }
+}
+
+#[tokio::test]
+async fn a_balancer_gets_no_connection_that_was_somebody_elses() {
+    let first = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let then = "GET / HTTP/1.1\r\nhost: web-1.us-east-1.elb.localhost\r\n\r\n";
+    let answers = exchange(GatewayOptions::default(), format!("{first}{then}").as_bytes()).await;
+    assert!(answers.starts_with("HTTP/1.1 200") && answers.contains("HTTP/1.1 421"), "{answers}");
+    let none = "GET / HTTP/1.1\r\nhost: p81.web-1.us-east-1.elb.localhost\r\n\r\n";
+    assert!(exchange(GatewayOptions::default(), none.as_bytes()).await.starts_with("HTTP/1.1 404"));
+}
+
+#[tokio::test]
+async fn a_stranger_reaches_no_balancer() {
+    let (listener, gateway) = gateway_for(u32::MAX, GatewayOptions::default()).await;
+    let at = listener.local_addr().unwrap();
+    let (_stop, stopped) = watch::channel(false);
+    tokio::spawn(async move { gateway.serve(listener, stopped).await });
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: web-1.us-east-1.elb.localhost\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
 }

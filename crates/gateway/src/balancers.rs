@@ -1,0 +1,37 @@
+//! Load balancers that are reached through the one port by their names.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+
+/// What a host name says about load balancers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The balancer's ARN.
+    pub balancer: Arc<str>,
+    /// The port of the listener that is meant; `None`: the balancer has none of that kind.
+    pub port: Option<u16>,
+}
+
+/// Whoever carries the balancers' traffic.
+pub trait Balancers: Send + Sync {
+    /// The listener that `host` names (lower case, without port and final dot), of those that speak
+    /// TLS or of those that do not; `None`: it is no balancer's name.
+    fn find(&self, host: &str, is_tls: bool) -> Option<Named>;
+
+    /// Takes over a connection of which `read` has been read. From here on it is the balancer's.
+    fn adopt(&self, stream: TcpStream, read: Vec<u8>, balancer: &str, port: u16);
+}
+
+/// Which balancer a `Host` header or a server name means. Costs next to nothing for other names.
+pub(crate) fn named(balancers: &dyn Balancers, host: &str, is_tls: bool) -> Option<Named> {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    // Every balancer's name has it, in whatever region.
+    if !name.contains(".elb.") {
+        return None;
+    }
+    balancers.find(&name, is_tls)
+}
