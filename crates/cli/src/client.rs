@@ -15,7 +15,8 @@ use wire::{Api, Operation, ResponseError};
 use crate::http;
 
 /// The APIs that commands use.
-static APIS: [&Api; 5] = [&aws_ecs::API, &aws_ecr::API, &aws_logs::API, &aws_iam::API, &aws_ec2::API];
+static APIS: [&Api; 6] =
+    [&aws_ecs::API, &aws_ecr::API, &aws_logs::API, &aws_iam::API, &aws_ec2::API, &aws_elbv2::API];
 
 /// The service's refusal, for callers that look at its code.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod balancers;
 mod env;
 mod exec;
 pub(crate) mod find;
@@ -38,6 +39,8 @@ pub enum Command {
     Logs(logs::LogsArgs),
     /// Stop tasks, and wait until they have stopped
     Stop(stop::StopArgs),
+    /// List load balancers, how to reach them, and how their targets are
+    Balancers(balancers::BalancersArgs),
     /// Print everything that the API says of a task
     Inspect(inspect::InspectArgs),
     /// Show what containers use; q ends it
@@ -63,6 +66,7 @@ pub async fn run(command: Command, place: &Place) -> Result<ExitCode> {
         Command::Ps(args) => ps::run(&client, &args).await,
         Command::Logs(args) => logs::run(&client, &args).await,
         Command::Stop(args) => stop::run(&client, &args).await,
+        Command::Balancers(args) => balancers::run(&client, &args).await,
         Command::Inspect(args) => inspect::run(&client, &args).await,
         Command::Stats(args) => stats::run(&client, &args).await,
         Command::Image(command) => image::run(&client, command).await,
