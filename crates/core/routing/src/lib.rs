@@ -6,10 +6,16 @@
 //!
 //! Deliberately ignores sockets, records and AWS's shapes.
 
+pub mod desync;
+mod head;
 mod health;
+pub mod limits;
+mod policies;
 mod table;
 
+pub use head::{FieldSpan, Fields, Form, Head, Span};
 pub use health::{HealthReport, Reason, State, TargetKey};
+pub use policies::{DEFAULT_SSL_POLICY, SSL_POLICIES, SslPolicy, TlsVersion, ssl_policy};
 pub use table::{
     Action, Affinity, Algorithm, Attributes, Balancer, Certificate, Condition, Desync, ForwardedFor,
     GroupCheck, GroupKind, HeaderRules, Kind, Listener, Matcher, MinimumHealthy, Node, Pattern, Placed,

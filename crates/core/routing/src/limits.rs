@@ -1,0 +1,31 @@
+//! How large things may be, with the page that says so.
+//!
+//! AWS: "Quotas for your Application Load Balancers" (HTTP headers) and "Troubleshoot your
+//! Application Load Balancers" (413, 414, 502) in the ELB user guide.
+
+/// `METHOD target HTTP/1.1`, without its line end; a longer one is answered 414.
+pub const REQUEST_LINE_BYTES: usize = 16 * 1024;
+/// One header line of a request, name and value; a longer one is answered 400.
+pub const REQUEST_HEADER_BYTES: usize = 16 * 1024;
+/// All header lines of a request; more are answered 400.
+pub const REQUEST_HEADERS_BYTES: usize = 64 * 1024;
+/// All header lines of a target's answer; more become 502.
+pub const RESPONSE_HEADERS_BYTES: usize = 32 * 1024;
+/// How many header lines are looked at. A bound of our own: 64 KiB of the shortest lines would be
+/// 13,000, and no client in earnest sends 200.
+pub const HEADER_LINES: usize = 256;
+/// AWS: more addresses than these in `X-Forwarded-For` are answered 463.
+pub const FORWARDED_ADDRESSES: usize = 30;
+/// AWS: a longer method is answered 405.
+pub const METHOD_BYTES: usize = 127;
+/// Bytes of an answer that a fixed response may have.
+pub const FIXED_BODY_BYTES: usize = 1024;
+/// A condition's value.
+pub const CONDITION_VALUE_CHARS: usize = 128;
+/// HTTP/2 streams that a client may have open at once on one connection.
+pub const CLIENT_STREAMS: u32 = 128;
+/// Requests on one client connection, HTTP/1.1 (the HTTP/2 bound is the same).
+pub const REQUESTS_PER_CONNECTION: u32 = 10_000;
+/// How long a client may take for the head of a request, the TLS handshake not included, in seconds.
+/// AWS: "Clients must send the complete head within 60 seconds", else 408.
+pub const HEAD_SECONDS: u64 = 60;
