@@ -1,1 +1,22 @@
 //! The data plane of load balancers.
+//!
+//! Owns the threads, sockets and connections that serve [`core_routing::Balancer`] tables: every
+//! decision is that crate's, every byte is this one's. Reading order: [`Plane`] takes tables in and
+//! hands them to workers; a worker accepts connections; `h1` and `h2` read requests; `exchange` runs
+//! each of them against a target.
+//!
+//! Invariants: a table change drops no request; a request keeps the table that it began with; no
+//! lock is shared on a request's path; everything that a peer can make grow has a bound.
+//!
+//! Deliberately ignores where tables come from, and records.
+
+mod arrival;
+mod exchange;
+mod plane;
+mod sockets;
+mod table;
+pub mod tls;
+mod worker;
+
+pub use plane::{ApplyError, Config, Plane};
+pub use sockets::{Loopback, Opening, Sockets, listen_shared};

@@ -1,0 +1,34 @@
+//! A connection that arrived: what is known of it whatever it speaks.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+
+use crate::table::Here;
+use crate::tls;
+use crate::worker::{Slot, Worker};
+
+/// Cheap to clone; lives on the worker that accepted the connection.
+#[derive(Clone)]
+pub struct Arrival {
+    pub worker: Rc<Worker>,
+    pub(crate) slot: Rc<Slot>,
+    /// The listener's port, as the user named it.
+    pub port: u16,
+    /// The node whose address it came to; `None` at the alias and through the one port.
+    pub node: Option<Ipv4Addr>,
+    pub peer: SocketAddr,
+    /// `None`: in the clear.
+    pub tls: Option<Rc<tls::Facts>>,
+}
+
+impl Arrival {
+    /// The newest table. A request keeps the one that it began with.
+    pub fn table(&self) -> Rc<Here> {
+        self.slot.table()
+    }
+
+    /// An IPv4 address in IPv6's clothes is an IPv4 address.
+    pub fn peer_ip(&self) -> IpAddr {
+        self.peer.ip().to_canonical()
+    }
+}
