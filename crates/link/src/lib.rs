@@ -1,4 +1,5 @@
-//! Control plane ↔ host: desired state down, observed state up, by generation.
+//! Control plane ↔ host: desired state down, observed state up, by generation; and control plane ↔
+//! proxy, where balancers are served by a process of their own.
 //!
 //! Invariant: generations only grow; a host refuses an order older than the newest that it has
 //! seen for the task. Either direction may lose or repeat a message: receivers know a repetition
@@ -7,10 +8,16 @@
 //!
 //! Deliberately ignores what an assignment means.
 
+mod balancers;
+mod channel;
+
 use std::sync::Arc;
 
 use core_lifecycle::{Assignment, Observation};
 use serde::{Deserialize, Serialize};
+
+pub use balancers::{Down, PROXY_VERSION, Spot, Up};
+pub use channel::{Channel, DESCRIPTORS};
 
 /// A host's name, unique within a control plane.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

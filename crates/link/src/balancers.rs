@@ -1,0 +1,76 @@
+//! Control plane ↔ a proxy in a process of its own: tables, certificates and sockets down, health up.
+//!
+//! Invariant: the control plane begins every connection with everything that is wanted, then says
+//! [`Down::Synced`]; what the proxy has beyond that is wanted no more. Until the next connection
+//! the proxy goes on with what it was told last.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use base::Secret;
+use core_routing::{Balancer, Certificate, HealthReport};
+use serde::{Deserialize, Serialize};
+
+/// Of the messages below. Ends that differ part again.
+pub const PROXY_VERSION: u32 = 1;
+
+/// Where a listening socket is open.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Spot {
+    /// `account/region/vpc-id`; `None`: on the host.
+    pub vpc: Option<Arc<str>>,
+    pub address: Ipv4Addr,
+    pub port: u16,
+}
+
+/// To a proxy.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Down {
+    /// First of all. `run_dir`: where namespaces lie; `pid`: the server's.
+    Hello {
+        version: u32,
+        run_dir: String,
+        pid: u32,
+    },
+    /// The listening sockets of a spot, which come with it: one for each of the proxy's workers.
+    Sockets(Spot),
+    /// Nobody listens there any more.
+    Closed(Spot),
+    /// A balancer's table. Its sockets have come before.
+    Table(Box<Balancer>),
+    /// A balancer that is gone, by its ARN.
+    Gone(Arc<str>),
+    Certificate {
+        arn: Arc<str>,
+        chain: String,
+        key: Secret,
+    },
+    /// What is wanted has been told.
+    Synced,
+    /// A client's connection, which comes with it, and what was read of it.
+    Adopt {
+        balancer: Arc<str>,
+        port: u16,
+        read: Vec<u8>,
+    },
+}
+
+/// From a proxy.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Up {
+    /// First of all. `workers`: how many sockets each spot needs.
+    Hello {
+        version: u32,
+        pid: u32,
+        workers: usize,
+    },
+    Health(Vec<HealthReport>),
+    /// What cannot be served, one line each; the newest replace the older ones.
+    Warnings(Vec<String>),
+}
+
+impl From<Certificate> for Down {
+    fn from(one: Certificate) -> Self {
+        Down::Certificate { arn: one.arn, chain: one.chain, key: one.key }
+    }
+}
