@@ -9,6 +9,7 @@
 use std::net::Ipv4Addr;
 
 use core_addresses::Cidr;
+use serde::{Deserialize, Serialize};
 
 /// The groups of one VPC, and which of its addresses are in which.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -35,7 +36,7 @@ pub struct Rule {
     pub peer: Peer,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Traffic {
     All,
     /// Inclusive.
