@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// A range of addresses with a common prefix, `172.31.0.0/20`.
 /// Invariant: the bits after the prefix are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -105,5 +107,19 @@ impl FromStr for Cidr {
             prefix.parse::<u8>().ok().filter(|n| is_number && *n <= 32).ok_or(CidrError::Malformed)?;
         let range = Cidr::new(address, prefix);
         if range.base == address { Ok(range) } else { Err(CidrError::HostBits) }
+    }
+}
+
+/// As its text.
+impl Serialize for Cidr {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cidr {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }

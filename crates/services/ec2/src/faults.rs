@@ -11,42 +11,75 @@ pub fn dry_run() -> Fault {
 
 /// What kind of thing an id names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resource {
+pub enum Kind {
     Vpc,
     Subnet,
     SecurityGroup,
+    SecurityGroupRule,
     NetworkInterface,
     RouteTable,
     InternetGateway,
+    Instance,
 }
 
-impl Resource {
+impl Kind {
+    pub const ALL: [Kind; 8] = [
+        Kind::Vpc,
+        Kind::Subnet,
+        Kind::SecurityGroup,
+        Kind::SecurityGroupRule,
+        Kind::NetworkInterface,
+        Kind::RouteTable,
+        Kind::InternetGateway,
+        Kind::Instance,
+    ];
+
     /// What its ids begin with.
     pub fn prefix(self) -> &'static str {
         match self {
-            Resource::Vpc => "vpc-",
-            Resource::Subnet => "subnet-",
-            Resource::SecurityGroup => "sg-",
-            Resource::NetworkInterface => "eni-",
-            Resource::RouteTable => "rtb-",
-            Resource::InternetGateway => "igw-",
+            Kind::Vpc => "vpc-",
+            Kind::Subnet => "subnet-",
+            Kind::SecurityGroup => "sg-",
+            Kind::SecurityGroupRule => "sgr-",
+            Kind::NetworkInterface => "eni-",
+            Kind::RouteTable => "rtb-",
+            Kind::InternetGateway => "igw-",
+            Kind::Instance => "i-",
+        }
+    }
+
+    /// AWS: its name in tag specifications and in lists of tags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Vpc => "vpc",
+            Kind::Subnet => "subnet",
+            Kind::SecurityGroup => "security-group",
+            Kind::SecurityGroupRule => "security-group-rule",
+            Kind::NetworkInterface => "network-interface",
+            Kind::RouteTable => "route-table",
+            Kind::InternetGateway => "internet-gateway",
+            Kind::Instance => "instance",
         }
     }
 }
 
 /// AWS: several missing ids are named together.
-pub fn not_found(resource: Resource, ids: &[&str]) -> Fault {
-    let (code, one, many) = match resource {
-        Resource::Vpc => ("InvalidVpcID.NotFound", "vpc ID", "vpc IDs"),
-        Resource::Subnet => ("InvalidSubnetID.NotFound", "subnet ID", "subnet IDs"),
-        Resource::SecurityGroup => ("InvalidGroup.NotFound", "security group", "security groups"),
-        Resource::NetworkInterface => {
+pub fn not_found(kind: Kind, ids: &[&str]) -> Fault {
+    let (code, one, many) = match kind {
+        Kind::Vpc => ("InvalidVpcID.NotFound", "vpc ID", "vpc IDs"),
+        Kind::Subnet => ("InvalidSubnetID.NotFound", "subnet ID", "subnet IDs"),
+        Kind::SecurityGroup => ("InvalidGroup.NotFound", "security group", "security groups"),
+        Kind::SecurityGroupRule => {
+            ("InvalidSecurityGroupRuleId.NotFound", "security group rule ID", "security group rule IDs")
+        }
+        Kind::NetworkInterface => {
             ("InvalidNetworkInterfaceID.NotFound", "networkInterface ID", "networkInterface IDs")
         }
-        Resource::RouteTable => ("InvalidRouteTableID.NotFound", "routeTable ID", "routeTable IDs"),
-        Resource::InternetGateway => {
+        Kind::RouteTable => ("InvalidRouteTableID.NotFound", "routeTable ID", "routeTable IDs"),
+        Kind::InternetGateway => {
             ("InvalidInternetGatewayID.NotFound", "internetGateway ID", "internetGateway IDs")
         }
+        Kind::Instance => ("InvalidInstanceID.NotFound", "instance ID", "instance IDs"),
     };
     let list = ids.join(", ");
     match ids.len() {
@@ -56,16 +89,18 @@ pub fn not_found(resource: Resource, ids: &[&str]) -> Fault {
 }
 
 /// An id that no resource of the kind could have.
-pub fn malformed(resource: Resource, id: &str) -> Fault {
-    let code = match resource {
-        Resource::Vpc => "InvalidVpcID.Malformed",
-        Resource::Subnet => "InvalidSubnetID.Malformed",
-        Resource::SecurityGroup => "InvalidGroupId.Malformed",
-        Resource::NetworkInterface => "InvalidNetworkInterfaceId.Malformed",
-        Resource::RouteTable => "InvalidRouteTableId.Malformed",
-        Resource::InternetGateway => "InvalidInternetGatewayId.Malformed",
+pub fn malformed(kind: Kind, id: &str) -> Fault {
+    let code = match kind {
+        Kind::Vpc => "InvalidVpcID.Malformed",
+        Kind::Subnet => "InvalidSubnetID.Malformed",
+        Kind::SecurityGroup => "InvalidGroupId.Malformed",
+        Kind::SecurityGroupRule => "InvalidSecurityGroupRuleId.Malformed",
+        Kind::NetworkInterface => "InvalidNetworkInterfaceId.Malformed",
+        Kind::RouteTable => "InvalidRouteTableId.Malformed",
+        Kind::InternetGateway => "InvalidInternetGatewayId.Malformed",
+        Kind::Instance => "InvalidInstanceID.Malformed",
     };
-    let prefix = resource.prefix();
+    let prefix = kind.prefix();
     Fault::caller(code, format_args!("Invalid id: \"{id}\" (expecting \"{prefix}...\")"))
 }
 
@@ -141,10 +176,47 @@ pub fn too_many_groups() -> Fault {
     )
 }
 
+pub fn group_elsewhere(group: &str) -> Fault {
+    invalid(format_args!("Security group '{group}' and the subnet belong to different networks."))
+}
+
 pub fn token_reused() -> Fault {
     Fault::caller(
         "IdempotentParameterMismatch",
         "The request uses the same client token as a previous, but non-identical request.",
+    )
+}
+
+/// Something else stands on what is to be deleted.
+pub fn has_dependencies(kind: &str, id: &str) -> Fault {
+    Fault::caller(
+        "DependencyViolation",
+        format_args!("The {kind} '{id}' has dependencies and cannot be deleted."),
+    )
+}
+
+pub fn has_dependent(id: &str) -> Fault {
+    Fault::caller("DependencyViolation", format_args!("resource {id} has a dependent object"))
+}
+
+pub fn missing(parameter: &str) -> Fault {
+    Fault::caller("MissingParameter", format_args!("The request must contain the parameter {parameter}"))
+}
+
+pub fn combination(message: impl Display) -> Fault {
+    Fault::caller("InvalidParameterCombination", message)
+}
+
+/// A quota that AWS names so in its error codes.
+pub fn limit(code: &'static str, what: &str) -> Fault {
+    Fault::caller(code, format_args!("The maximum number of {what} has been reached."))
+}
+
+/// What only the service that made a resource may do with it.
+pub fn not_permitted(id: &str) -> Fault {
+    Fault::caller(
+        "OperationNotPermitted",
+        format_args!("You are not allowed to manage '{id}': it belongs to a service."),
     )
 }
 

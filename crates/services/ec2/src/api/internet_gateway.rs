@@ -1,13 +1,15 @@
-//! Internet gateways: so far each default VPC's.
+//! Internet gateways: each default VPC's, and those that an account makes.
 
 use aws_ec2::{DescribeInternetGatewaysRequest, DescribeInternetGatewaysResult};
-use base::{Fault, Tags};
+use base::Fault;
 use service::View;
 
 use crate::behaviour::{Asked, Attributes, select};
 use crate::convert;
-use crate::faults::Resource;
+use crate::faults::Kind;
 use crate::state::default::Home;
+use crate::state::resource;
+use crate::state::route_table::InternetGateway;
 
 const FILTERS: &[&str] = &["attachment.state", "attachment.vpc-id", "internet-gateway-id", "owner-id"];
 
@@ -15,7 +17,6 @@ pub fn describe(
     view: &View<'_>,
     request: DescribeInternetGatewaysRequest,
 ) -> Result<DescribeInternetGatewaysResult, Fault> {
-    let home = Home::of(view.caller);
     let asked = Asked {
         dry_run: request.dry_run,
         ids: request.internet_gateway_ids,
@@ -23,12 +24,14 @@ pub fn describe(
         max_results: request.max_results,
         next_token: request.next_token,
     };
-    let attributes = Attributes::default()
-        .with("attachment.state", "available")
-        .with("attachment.vpc-id", home.vpc())
-        .with("internet-gateway-id", home.internet_gateway())
-        .with("owner-id", &home.account);
-    let all = [(home.internet_gateway(), attributes, Tags::new(), convert::internet_gateway(&home))];
-    let page = select(Resource::InternetGateway, FILTERS, asked, all.into_iter())?;
+    let all = resource::list::<InternetGateway>(view, &Home::of(view.caller)).into_iter().map(|gateway| {
+        let attributes = Attributes::default()
+            .with_some("attachment.state", gateway.vpc.as_ref().map(|_| "available"))
+            .with_some("attachment.vpc-id", gateway.vpc.as_ref())
+            .with("internet-gateway-id", &gateway.id)
+            .with("owner-id", &gateway.home.account);
+        (gateway.id.clone(), attributes, gateway.tags.clone(), convert::internet_gateway(&gateway))
+    });
+    let page = select(Kind::InternetGateway, FILTERS, asked, all)?;
     Ok(DescribeInternetGatewaysResult { internet_gateways: Some(page.items), next_token: page.next_token })
 }

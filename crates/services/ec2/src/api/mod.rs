@@ -2,7 +2,7 @@
 
 mod account;
 mod internet_gateway;
-mod network_interface;
+pub mod network_interface;
 mod route_table;
 mod security_group;
 mod subnet;

@@ -1,26 +1,28 @@
-//! Network interfaces: made by customers, and by ECS for every `awsvpc` task.
+//! Network interfaces: made by customers, and by services for tasks and balancers.
 
 use std::net::Ipv4Addr;
 
 use aws_ec2::{
     CreateNetworkInterfaceRequest, CreateNetworkInterfaceResult, DeleteNetworkInterfaceRequest,
-    DescribeNetworkInterfacesRequest, DescribeNetworkInterfacesResult, TagSpecification,
+    DescribeNetworkInterfacesRequest, DescribeNetworkInterfacesResult,
 };
-use base::{Fault, Tags};
+use base::Fault;
 use core_addresses::{capacity, is_assignable, next_free};
 use service::{Principal, Tx, View};
+use store::Snapshot;
 use wire::Empty;
 
-use crate::behaviour::{Asked, Attributes, select};
+use crate::behaviour::{Asked, Attributes, select, tags};
 use crate::convert;
-use crate::faults::{self, Resource};
-use crate::state::default::{Home, Subnet};
-use crate::state::{Interface, InterfaceId, Use};
+use crate::faults::{self, Kind};
+use crate::state::default::Home;
+use crate::state::interface::{Interface, InterfaceId, Use};
+use crate::state::resource;
+use crate::state::security_group::{DEFAULT, SecurityGroup};
+use crate::state::vpc::Subnet;
 
 /// AWS: the quota of a new account.
 const MOST_GROUPS: usize = 5;
-/// AWS: of any resource.
-const MOST_TAGS: usize = 50;
 
 const FILTERS: &[&str] = &[
     "addresses.association.owner-id",
@@ -67,33 +69,31 @@ pub fn create(
     request: CreateNetworkInterfaceRequest,
 ) -> Result<CreateNetworkInterfaceResult, Fault> {
     let home = Home::of(tx.caller);
-    let subnet = home
-        .subnet(&request.subnet_id)
-        .ok_or_else(|| faults::not_found(Resource::Subnet, &[&request.subnet_id]))?;
+    let subnet = resource::find::<Subnet>(tx, &home, &request.subnet_id)?;
     if let Some(other) = request.interface_type.as_deref().filter(|kind| *kind != "interface") {
         return Err(faults::refuse(&format!("InterfaceType={other}")));
     }
-    let security_groups = groups_of(&home, request.groups)?;
-    let tags = tags_of(request.tag_specifications)?;
+    let security_groups = groups_of(tx, &home, &subnet.vpc, request.groups)?;
+    let tags = tags::of_specifications(Kind::NetworkInterface, request.tag_specifications)?;
     let asked = request.private_ip_address.as_deref().map(|text| parse(&subnet, text)).transpose()?;
     if request.dry_run == Some(true) {
         return Err(faults::dry_run());
     }
     let token = request.client_token.filter(|token| !token.is_empty());
     let description = request.description.unwrap_or_default();
-    if let Some(earlier) = token.as_deref().and_then(|token| by_token(&tx.view(), &home, token)) {
+    if let Some(earlier) = token.as_deref().and_then(|token| Interface::of_token(tx, &home, token)) {
         let is_same = earlier.subnet == subnet.id
             && earlier.description == description
             && earlier.security_groups == security_groups
             && asked.is_none_or(|address| address == earlier.address);
-        return if is_same { Ok(created(&earlier)) } else { Err(faults::token_reused()) };
+        return if is_same { Ok(created(tx, &earlier)) } else { Err(faults::token_reused()) };
     }
-    let address = choose(tx, &home, &subnet, asked)?;
+    let address = choose(tx, &subnet, asked)?;
     let interface = Interface {
-        account: home.account,
-        region: home.region,
+        home,
         id: InterfaceId(format!("eni-{}", tx.chance.hex(17))),
-        subnet: subnet.id,
+        vpc: Some(subnet.vpc.clone()),
+        subnet: subnet.id.clone(),
         address,
         description,
         security_groups,
@@ -102,7 +102,7 @@ pub fn create(
         tags,
         created_at: tx.now,
     };
-    let answer = created(&interface);
+    let answer = created(tx, &interface);
     tx.put(interface);
     Ok(answer)
 }
@@ -118,67 +118,52 @@ fn use_of(tx: &mut Tx<'_>) -> Use {
     }
 }
 
-fn created(interface: &Interface) -> CreateNetworkInterfaceResult {
+fn created(records: &Snapshot, interface: &Interface) -> CreateNetworkInterfaceResult {
     CreateNetworkInterfaceResult {
         network_interface: Some(aws_ec2::NetworkInterface {
             // AWS: whatever it becomes, it begins so.
             status: convert::text("pending"),
-            ..convert::network_interface(interface)
+            ..convert::network_interface(records, interface)
         }),
         client_token: interface.client_token.clone(),
     }
 }
 
-fn by_token(view: &View<'_>, home: &Home, token: &str) -> Option<std::sync::Arc<Interface>> {
-    let (index, prefix) = Interface::of_token(home, token);
-    view.by::<Interface>(index, &prefix).next()
-}
-
-fn groups_of(home: &Home, asked: Option<Vec<String>>) -> Result<Vec<String>, Fault> {
-    let asked = asked.unwrap_or_default();
+/// The asked for groups of the VPC, or its own one.
+pub fn groups_of(
+    records: &Snapshot,
+    home: &Home,
+    vpc: &str,
+    asked: Option<Vec<String>>,
+) -> Result<Vec<String>, Fault> {
+    let mut asked = asked.unwrap_or_default();
     if asked.is_empty() {
-        return Ok(vec![home.security_group()]);
+        let own = SecurityGroup::of_vpc(records, home, vpc).into_iter().find(|group| group.is_default());
+        return own.map(|own| vec![own.id.clone()]).ok_or_else(|| {
+            Fault::server("InternalError", format_args!("{vpc} has no security group '{DEFAULT}'."))
+        });
     }
+    asked.dedup();
     if asked.len() > MOST_GROUPS {
         return Err(faults::too_many_groups());
     }
-    if let Some(id) = asked.iter().find(|id| !id.starts_with(Resource::SecurityGroup.prefix())) {
-        return Err(faults::malformed(Resource::SecurityGroup, id));
+    if let Some(id) = asked.iter().find(|id| !id.starts_with(Kind::SecurityGroup.prefix())) {
+        return Err(faults::malformed(Kind::SecurityGroup, id));
     }
-    let known = home.security_group();
-    let missing: Vec<&str> = asked.iter().map(String::as_str).filter(|id| *id != known).collect();
-    if missing.is_empty() {
-        Ok(vec![known])
-    } else {
-        Err(faults::not_found(Resource::SecurityGroup, &missing))
-    }
-}
-
-fn tags_of(specifications: Option<Vec<TagSpecification>>) -> Result<Tags, Fault> {
-    let mut tags = Tags::new();
-    for specification in specifications.unwrap_or_default() {
-        let kind = specification.resource_type.unwrap_or_default();
-        if kind != "network-interface" {
-            return Err(faults::invalid(format_args!(
-                "'{kind}' is not a valid taggable resource type for this operation."
-            )));
-        }
-        for tag in specification.tags.unwrap_or_default() {
-            let key = tag.key.unwrap_or_default();
-            if key.is_empty() || key.starts_with("aws:") {
-                return Err(faults::invalid(format_args!(
-                    "Tag keys starting with 'aws:' are reserved for internal use, and none may be empty: '{key}'"
-                )));
-            }
-            if tags.insert(key.clone(), tag.value.unwrap_or_default()).is_some() {
-                return Err(faults::invalid(format_args!("Duplicate tag key '{key}' specified.")));
-            }
+    let found = asked.iter().map(|id| (id, resource::get::<SecurityGroup>(records, home, id)));
+    let (mut missing, mut elsewhere) = (Vec::new(), None);
+    for (id, group) in found {
+        match group {
+            None => missing.push(id.as_str()),
+            Some(group) if group.vpc != vpc => elsewhere = elsewhere.or(Some(id)),
+            Some(_) => {}
         }
     }
-    if tags.len() > MOST_TAGS {
-        return Err(Fault::caller("TagLimitExceeded", "More than 50 tags specified."));
+    match (missing.is_empty(), elsewhere) {
+        (false, _) => Err(faults::not_found(Kind::SecurityGroup, &missing)),
+        (true, Some(id)) => Err(faults::group_elsewhere(id)),
+        (true, None) => Ok(asked),
     }
-    Ok(tags)
 }
 
 fn parse(subnet: &Subnet, text: &str) -> Result<Ipv4Addr, Fault> {
@@ -192,12 +177,9 @@ fn parse(subnet: &Subnet, text: &str) -> Result<Ipv4Addr, Fault> {
 
 /// The asked for address, or a free one anywhere in the subnet: an address that was just given
 /// back is not the next to be given out.
-fn choose(tx: &mut Tx<'_>, home: &Home, subnet: &Subnet, asked: Option<Ipv4Addr>) -> Result<Ipv4Addr, Fault> {
+pub fn choose(tx: &mut Tx<'_>, subnet: &Subnet, asked: Option<Ipv4Addr>) -> Result<Ipv4Addr, Fault> {
     let start = tx.chance.below(capacity(subnet.cidr));
-    let is_used = |address: Ipv4Addr| {
-        let (index, prefix) = Interface::of_address(home, &subnet.id, address);
-        tx.by::<Interface>(index, &prefix).next().is_some()
-    };
+    let is_used = |address: Ipv4Addr| Interface::has_address(tx, &subnet.home, &subnet.id, address);
     match asked {
         Some(address) if is_used(address) => Err(faults::address_in_use(address)),
         Some(address) => Ok(address),
@@ -208,26 +190,28 @@ fn choose(tx: &mut Tx<'_>, home: &Home, subnet: &Subnet, asked: Option<Ipv4Addr>
 pub fn delete(tx: &mut Tx<'_>, request: DeleteNetworkInterfaceRequest) -> Result<Empty, Fault> {
     let home = Home::of(tx.caller);
     let id = &request.network_interface_id;
-    if !id.starts_with(Resource::NetworkInterface.prefix()) {
-        return Err(faults::malformed(Resource::NetworkInterface, id));
-    }
-    let key = Interface::at(&home, id);
-    let found = tx.get::<Interface>(&key);
-    let interface = found.ok_or_else(|| faults::not_found(Resource::NetworkInterface, &[id]))?;
-    let is_ours = match &interface.used_by {
+    let interface = resource::find::<Interface>(tx, &home, id)?;
+    let may_delete = match &interface.used_by {
         Use::Free => true,
-        Use::Service { service, .. } => {
-            matches!(tx.caller.principal, Principal::Service(caller) if caller == service)
-        }
+        Use::Service { .. } => is_managed_by(&interface, &tx.caller.principal),
+        Use::Instance { .. } => false,
     };
-    if !is_ours {
+    if !may_delete {
         return Err(faults::interface_in_use(id));
     }
     if request.dry_run == Some(true) {
         return Err(faults::dry_run());
     }
-    tx.delete::<Interface>(&key);
+    tx.delete::<Interface>(&resource::key_of(&home, id));
     Ok(Empty::default())
+}
+
+/// Whether it is that service's own.
+fn is_managed_by(interface: &Interface, principal: &Principal) -> bool {
+    match (&interface.used_by, principal) {
+        (Use::Service { service, .. }, Principal::Service(caller)) => caller == service,
+        (Use::Service { .. } | Use::Free | Use::Instance { .. }, _) => false,
+    }
 }
 
 pub fn describe(
@@ -246,11 +230,11 @@ pub fn describe(
         max_results: request.max_results,
         next_token: request.next_token,
     };
-    let all = view.scan::<Interface>(&Interface::all(&Home::of(view.caller))).map(|interface| {
-        let shown = convert::network_interface(&interface);
+    let all = view.scan::<Interface>(&resource::all_of(&Home::of(view.caller))).map(|interface| {
+        let shown = convert::network_interface(view, &interface);
         (interface.id.0.clone(), attributes(&interface, &shown), interface.tags.clone(), shown)
     });
-    let page = select(Resource::NetworkInterface, FILTERS, asked, all)?;
+    let page = select(Kind::NetworkInterface, FILTERS, asked, all)?;
     Ok(DescribeNetworkInterfacesResult { network_interfaces: Some(page.items), next_token: page.next_token })
 }
 
@@ -263,6 +247,7 @@ fn attributes(interface: &Interface, shown: &aws_ec2::NetworkInterface) -> Attri
         .with_some("attachment.attachment-id", attachment.and_then(|one| one.attachment_id.as_ref()))
         .with_some("attachment.delete-on-termination", attachment.and_then(|one| one.delete_on_termination))
         .with_some("attachment.device-index", attachment.and_then(|one| one.device_index))
+        .with_some("attachment.instance-id", attachment.and_then(|one| one.instance_id.as_ref()))
         .with_some("attachment.instance-owner-id", attachment.and_then(|one| one.instance_owner_id.as_ref()))
         .with_some("attachment.status", attachment.and_then(|one| one.status.as_ref()))
         .with_some("availability-zone", shown.availability_zone.as_ref())
@@ -272,7 +257,7 @@ fn attributes(interface: &Interface, shown: &aws_ec2::NetworkInterface) -> Attri
         .with("mac-address", interface.mac())
         .with("network-interface-id", &interface.id.0)
         .with("operator.managed", false)
-        .with("owner-id", &interface.account)
+        .with("owner-id", &interface.home.account)
         .with_some("private-dns-name", shown.private_dns_name.as_ref())
         .with("private-ip-address", interface.address)
         .with_some("requester-id", shown.requester_id.as_ref())
@@ -280,7 +265,8 @@ fn attributes(interface: &Interface, shown: &aws_ec2::NetworkInterface) -> Attri
         .with("source-dest-check", true)
         .with("status", convert::status(interface))
         .with("subnet-id", &interface.subnet)
-        .with_some("vpc-id", shown.vpc_id.as_ref())
-        .with("group-name", "default");
-    interface.security_groups.iter().fold(attributes, |all, group| all.with("group-id", group))
+        .with_some("vpc-id", shown.vpc_id.as_ref());
+    shown.groups.iter().flatten().fold(attributes, |all, group| {
+        all.with_some("group-id", group.group_id.as_ref()).with_some("group-name", group.group_name.as_ref())
+    })
 }

@@ -1,15 +1,15 @@
-//! Subnets: so far each account's default ones.
+//! Subnets: each account's default ones, and those that it makes.
 
 use aws_ec2::{DescribeSubnetsRequest, DescribeSubnetsResult};
-use base::{Fault, Tags};
-use core_addresses::capacity;
+use base::Fault;
 use service::View;
 
 use crate::behaviour::{Asked, Attributes, select};
 use crate::convert;
-use crate::faults::Resource;
-use crate::state::Interface;
+use crate::faults::Kind;
 use crate::state::default::Home;
+use crate::state::resource;
+use crate::state::vpc::Subnet;
 
 const FILTERS: &[&str] = &[
     "availability-zone",
@@ -52,15 +52,13 @@ pub fn describe(view: &View<'_>, request: DescribeSubnetsRequest) -> Result<Desc
         max_results: request.max_results,
         next_token: request.next_token,
     };
-    let subnets = home.subnets().into_iter().filter(|subnet| named.is_empty() || named.contains(&subnet.id));
+    let subnets = resource::list::<Subnet>(view, &home).into_iter();
+    let subnets = subnets.filter(|subnet| named.is_empty() || named.contains(&subnet.id));
     let all = subnets.map(|subnet| {
-        let (index, prefix) = Interface::of_subnet(&home, &subnet.id);
-        let used = view.count_by::<Interface>(index, &prefix) as u64;
-        let free = capacity(subnet.cidr).saturating_sub(used);
-        let shown = convert::subnet(&home, &subnet, free);
-        (subnet.id, attributes(&shown), Tags::new(), shown)
+        let shown = convert::subnet(view, &subnet);
+        (subnet.id.clone(), attributes(&shown), subnet.tags.clone(), shown)
     });
-    let page = select(Resource::Subnet, FILTERS, asked, all)?;
+    let page = select(Kind::Subnet, FILTERS, asked, all)?;
     Ok(DescribeSubnetsResult { subnets: Some(page.items), next_token: page.next_token })
 }
 

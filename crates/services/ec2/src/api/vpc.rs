@@ -1,13 +1,15 @@
-//! VPCs: so far each account's default one.
+//! VPCs: each account's default one, and those that it makes.
 
 use aws_ec2::{DescribeVpcsRequest, DescribeVpcsResult};
-use base::{Fault, Tags};
+use base::Fault;
 use service::View;
 
 use crate::behaviour::{Asked, Attributes, select};
 use crate::convert;
-use crate::faults::Resource;
+use crate::faults::Kind;
 use crate::state::default::Home;
+use crate::state::resource;
+use crate::state::vpc::Vpc;
 
 const FILTERS: &[&str] = &[
     "cidr",
@@ -28,7 +30,6 @@ const FILTERS: &[&str] = &[
 ];
 
 pub fn describe(view: &View<'_>, request: DescribeVpcsRequest) -> Result<DescribeVpcsResult, Fault> {
-    let home = Home::of(view.caller);
     let asked = Asked {
         dry_run: request.dry_run,
         ids: request.vpc_ids,
@@ -36,19 +37,23 @@ pub fn describe(view: &View<'_>, request: DescribeVpcsRequest) -> Result<Describ
         max_results: request.max_results,
         next_token: request.next_token,
     };
-    let attributes = Attributes::default()
-        .with("cidr", home.cidr())
-        .with("cidr-block", home.cidr())
-        .with("cidr-block-association.association-id", home.cidr_association())
-        .with("cidr-block-association.cidr-block", home.cidr())
-        .with("cidr-block-association.state", "associated")
-        .with("dhcp-options-id", home.dhcp_options())
-        .with("is-default", true)
-        .with("isDefault", true)
-        .with("owner-id", &home.account)
-        .with("state", "available")
-        .with("vpc-id", home.vpc());
-    let all = [(home.vpc(), attributes, Tags::new(), convert::vpc(&home))];
-    let page = select(Resource::Vpc, FILTERS, asked, all.into_iter())?;
+    let all = resource::list::<Vpc>(view, &Home::of(view.caller)).into_iter();
+    let all = all.map(|vpc| (vpc.id.clone(), attributes(&vpc), vpc.tags.clone(), convert::vpc(&vpc)));
+    let page = select(Kind::Vpc, FILTERS, asked, all)?;
     Ok(DescribeVpcsResult { vpcs: Some(page.items), next_token: page.next_token })
+}
+
+fn attributes(vpc: &Vpc) -> Attributes {
+    Attributes::default()
+        .with("cidr", vpc.cidr)
+        .with("cidr-block", vpc.cidr)
+        .with("cidr-block-association.association-id", &vpc.cidr_association)
+        .with("cidr-block-association.cidr-block", vpc.cidr)
+        .with("cidr-block-association.state", "associated")
+        .with("dhcp-options-id", vpc.home.dhcp_options())
+        .with("is-default", vpc.is_default)
+        .with("isDefault", vpc.is_default)
+        .with("owner-id", &vpc.home.account)
+        .with("state", "available")
+        .with("vpc-id", &vpc.id)
 }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::filter::{Attributes, Filters};
-use crate::faults::{self, Resource};
+use crate::faults::{self, Kind};
 
 /// AWS: the bounds of MaxResults for these operations.
 const LEAST: i32 = 5;
@@ -39,7 +39,7 @@ struct Candidate<T> {
 
 /// Chooses the asked for of `all`. Ids that name nothing are refused before anything is filtered.
 pub fn select<T>(
-    resource: Resource,
+    kind: Kind,
     known_filters: &[&str],
     asked: Asked,
     all: impl Iterator<Item = (String, Attributes, Tags, T)>,
@@ -54,7 +54,7 @@ pub fn select<T>(
         all.map(|(id, attributes, tags, item)| Candidate { id, attributes, tags, item }).collect();
     all.sort_by(|one, other| one.id.cmp(&other.id));
     let ids = asked.ids.unwrap_or_default();
-    check_ids(resource, &ids, &all)?;
+    check_ids(kind, &ids, &all)?;
     let is_asked = |one: &Candidate<T>| {
         (ids.is_empty() || ids.contains(&one.id))
             && filters.accept(&one.attributes, &one.tags)
@@ -85,11 +85,11 @@ fn decode(token: &str) -> Result<String, Fault> {
     String::from_utf8(bytes).map_err(|_| faults::invalid_token())
 }
 
-fn check_ids<T>(resource: Resource, ids: &[String], all: &[Candidate<T>]) -> Result<(), Fault> {
-    if let Some(id) = ids.iter().find(|id| !id.starts_with(resource.prefix())) {
-        return Err(faults::malformed(resource, id));
+fn check_ids<T>(kind: Kind, ids: &[String], all: &[Candidate<T>]) -> Result<(), Fault> {
+    if let Some(id) = ids.iter().find(|id| !id.starts_with(kind.prefix())) {
+        return Err(faults::malformed(kind, id));
     }
     let is_missing = |id: &&str| !all.iter().any(|one| one.id == *id);
     let missing: Vec<&str> = ids.iter().map(String::as_str).filter(is_missing).collect();
-    if missing.is_empty() { Ok(()) } else { Err(faults::not_found(resource, &missing)) }
+    if missing.is_empty() { Ok(()) } else { Err(faults::not_found(kind, &missing)) }
 }

@@ -1,7 +1,8 @@
-//! Rules of every Describe operation: ids, filters, pages.
+//! Rules of every Describe operation (ids, filters, pages), of tags, and of permissions.
 
 mod filter;
 mod list;
+pub mod tags;
 
 pub use filter::{Attributes, Filters};
-pub use list::{Asked, select};
+pub use list::{Asked, Page, select};

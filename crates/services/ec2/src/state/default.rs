@@ -3,25 +3,19 @@
 //! Invariant: ids depend on the kind, the account, the region and the zone, and on nothing else,
 //! ever: tasks' records hold them.
 
-use base::{AccountId, Chance, Region};
+use base::{AccountId, Chance, Region, Tags};
 use core_addresses::{Cidr, DEFAULT_SUBNETS, DEFAULT_VPC};
+use serde::{Deserialize, Serialize};
+
+use super::route_table::{Association, InternetGateway, Route, RouteTable};
+use super::security_group::{ANYWHERE, DEFAULT, SecurityGroup};
+use super::vpc::{Subnet, Vpc};
 
 /// Where resources are at home.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Home {
     pub account: AccountId,
     pub region: Region,
-}
-
-/// One of the three default subnets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subnet {
-    pub id: String,
-    pub cidr: Cidr,
-    /// `us-east-1a`.
-    pub zone: String,
-    /// `use1-az1`.
-    pub zone_id: String,
 }
 
 impl Home {
@@ -67,17 +61,69 @@ impl Home {
         self.id("rtbassoc", "default")
     }
 
+    pub fn default_vpc(&self) -> Vpc {
+        Vpc {
+            home: self.clone(),
+            id: self.vpc(),
+            cidr: self.cidr(),
+            cidr_association: self.cidr_association(),
+            is_default: true,
+            has_dns_hostnames: true,
+            tags: Tags::new(),
+        }
+    }
+
     /// In the order of their zones.
-    pub fn subnets(&self) -> [Subnet; 3] {
+    pub fn default_subnets(&self) -> [Subnet; 3] {
         let mut zones = self.zones().into_iter();
         DEFAULT_SUBNETS.map(|cidr| {
             let (zone, zone_id) = zones.next().expect("there are as many zones as subnets");
-            Subnet { id: self.id("subnet", &zone), cidr, zone, zone_id }
+            Subnet {
+                home: self.clone(),
+                id: self.id("subnet", &zone),
+                vpc: self.vpc(),
+                cidr,
+                zone,
+                zone_id,
+                is_default: true,
+                maps_public_address: true,
+                tags: Tags::new(),
+            }
         })
     }
 
-    pub fn subnet(&self, id: &str) -> Option<Subnet> {
-        self.subnets().into_iter().find(|subnet| subnet.id == id)
+    pub fn default_security_group(&self) -> SecurityGroup {
+        let id = self.security_group();
+        SecurityGroup {
+            home: self.clone(),
+            vpc: self.vpc(),
+            name: String::from(DEFAULT),
+            description: String::from("default VPC security group"),
+            rules: SecurityGroup::beginning(&id, true, |direction| self.id("sgr", direction)),
+            id,
+            tags: Tags::new(),
+        }
+    }
+
+    pub fn default_route_table(&self) -> RouteTable {
+        RouteTable {
+            home: self.clone(),
+            id: self.route_table(),
+            vpc: self.vpc(),
+            routes: vec![Route { destination: ANYWHERE, gateway: self.internet_gateway() }],
+            associations: vec![Association { id: self.route_table_association(), subnet: None }],
+            client_token: None,
+            tags: Tags::new(),
+        }
+    }
+
+    pub fn default_internet_gateway(&self) -> InternetGateway {
+        InternetGateway {
+            home: self.clone(),
+            id: self.internet_gateway(),
+            vpc: Some(self.vpc()),
+            tags: Tags::new(),
+        }
     }
 
     /// Names and ids of the zones.
@@ -131,7 +177,7 @@ mod tests {
     #[test]
     fn ids_never_change() {
         let home = Home { account: AccountId::default_account(), region: Region::default_region() };
-        let ids = [home.vpc(), home.security_group(), home.subnets()[0].id.clone()];
+        let ids = [home.vpc(), home.security_group(), home.default_subnets()[0].id.clone()];
         assert_eq!(ids, ["vpc-76cef277c841c83fd", "sg-75dd2cd22bc97a668", "subnet-f36f8ad2323ac5abe"]);
         let other = Home { region: Region::parse("eu-west-1").unwrap(), ..home.clone() };
         assert_ne!(other.vpc(), home.vpc());

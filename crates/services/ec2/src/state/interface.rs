@@ -1,13 +1,16 @@
 //! Network interfaces.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
-use base::{AccountId, Region, Tags, Timestamp};
+use base::{Tags, Timestamp};
 use core_addresses::{Mac, mac_of};
 use serde::{Deserialize, Serialize};
-use store::{Entries, Key, Record};
+use store::{Entries, Key, Record, Snapshot};
 
 use super::default::Home;
+use super::resource::{self, Resource};
+use crate::faults::Kind;
 
 /// `eni-` and 17 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -19,6 +22,7 @@ pub struct InterfaceId(pub String);
 /// ```text
 /// Free ── (a customer made it: nothing here attaches it yet)
 /// Service ── (made in use by a service, deleted by that service)
+/// Instance ── (made with an instance, kept as long as it)
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Use {
@@ -28,14 +32,21 @@ pub enum Use {
         service: String,
         attachment: String,
     },
+    Instance {
+        instance: String,
+        attachment: String,
+    },
 }
 
 /// One interface with its one private address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interface {
-    pub account: AccountId,
-    pub region: Region,
+    #[serde(flatten)]
+    pub home: Home,
     pub id: InterfaceId,
+    /// `None`: the default VPC, as all were before there were others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc: Option<String>,
     pub subnet: String,
     pub address: Ipv4Addr,
     pub description: String,
@@ -48,49 +59,73 @@ pub struct Interface {
 
 const BY_SUBNET: &str = "by-subnet";
 const BY_TOKEN: &str = "by-token";
+const BY_VPC: &str = "by-vpc";
+const BY_GROUP: &str = "by-group";
 
 impl Record for Interface {
     const KIND: &'static str = "ec2/network-interface";
 
     fn key(&self) -> Key {
-        Interface::at(&self.home(), &self.id.0)
+        resource::key_of(&self.home, &self.id.0)
     }
 
     fn index(&self, entries: &mut Entries) {
-        let (account, region) = (self.account.as_str(), self.region.as_str());
+        let (account, region) = (self.home.account.as_str(), self.home.region.as_str());
         entries.add(BY_SUBNET, &[account, region, &self.subnet, &self.address.to_string()]);
+        entries.add(BY_VPC, &[account, region, &self.vpc_id()]);
+        for group in &self.security_groups {
+            entries.add(BY_GROUP, &[account, region, group]);
+        }
         if let Some(token) = &self.client_token {
             entries.add(BY_TOKEN, &[account, region, token]);
         }
     }
 }
 
+impl Resource for Interface {
+    const NAMED: Kind = Kind::NetworkInterface;
+
+    fn home(&self) -> &Home {
+        &self.home
+    }
+
+    fn id(&self) -> &str {
+        &self.id.0
+    }
+
+    fn tags(&self) -> &Tags {
+        &self.tags
+    }
+
+    fn tags_mut(&mut self) -> &mut Tags {
+        &mut self.tags
+    }
+}
+
 impl Interface {
-    /// Of all interfaces of an account and region.
-    pub fn all(home: &Home) -> Key {
-        Key::of(&[home.account.as_str(), home.region.as_str()])
+    pub fn of_vpc(records: &Snapshot, home: &Home, vpc: &str) -> impl Iterator<Item = Arc<Interface>> {
+        records.by::<Interface>(BY_VPC, &resource::key_of(home, vpc))
     }
 
-    pub fn at(home: &Home, id: &str) -> Key {
-        Interface::all(home).child(id)
+    pub fn of_group(records: &Snapshot, home: &Home, group: &str) -> impl Iterator<Item = Arc<Interface>> {
+        records.by::<Interface>(BY_GROUP, &resource::key_of(home, group))
     }
 
-    /// Of the interfaces of a subnet in the index of that name.
-    pub fn of_subnet(home: &Home, subnet: &str) -> (&'static str, Key) {
-        (BY_SUBNET, Interface::all(home).child(subnet))
+    pub fn count_of_subnet(records: &Snapshot, home: &Home, subnet: &str) -> u64 {
+        records.count_by::<Interface>(BY_SUBNET, &resource::key_of(home, subnet)) as u64
     }
 
-    /// Of the interface with an address.
-    pub fn of_address(home: &Home, subnet: &str, address: Ipv4Addr) -> (&'static str, Key) {
-        (BY_SUBNET, Interface::all(home).child(subnet).child(&address.to_string()))
+    pub fn has_address(records: &Snapshot, home: &Home, subnet: &str, address: Ipv4Addr) -> bool {
+        let at = resource::key_of(home, subnet).child(&address.to_string());
+        records.count_by::<Interface>(BY_SUBNET, &at) > 0
     }
 
-    pub fn of_token(home: &Home, token: &str) -> (&'static str, Key) {
-        (BY_TOKEN, Interface::all(home).child(token))
+    pub fn of_token(records: &Snapshot, home: &Home, token: &str) -> Option<Arc<Interface>> {
+        records.by::<Interface>(BY_TOKEN, &resource::key_of(home, token)).next()
     }
 
-    pub fn home(&self) -> Home {
-        Home { account: self.account.clone(), region: self.region.clone() }
+    pub fn vpc_id(&self) -> String {
+        self.vpc.clone().unwrap_or_else(|| self.home.vpc())
     }
 
     pub fn mac(&self) -> Mac {
