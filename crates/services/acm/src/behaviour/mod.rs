@@ -1,0 +1,5 @@
+//! Rules of this service alone.
+
+pub(crate) mod accept;
+pub(crate) mod facts;
+pub(crate) mod page;
