@@ -11,11 +11,18 @@ mod head;
 mod health;
 pub mod limits;
 mod policies;
+mod request;
+mod router;
 mod table;
 
 pub use head::{FieldSpan, Fields, Form, Head, Span};
 pub use health::{HealthReport, Reason, State, TargetKey};
 pub use policies::{DEFAULT_SSL_POLICY, SSL_POLICIES, SslPolicy, TlsVersion, ssl_policy};
+pub use request::{HeaderValues, RequestView, TargetParts, without_port};
+pub use router::{
+    CompiledAction, CompiledRedirect, CompiledRule, FixedResponse, Forward, RedirectFrom, RewriteError,
+    Rewritten, Router, RouterError, check_regex,
+};
 pub use table::{
     Action, Affinity, Algorithm, Attributes, Balancer, Certificate, Condition, Desync, ForwardedFor,
     GroupCheck, GroupKind, HeaderRules, Kind, Listener, Matcher, MinimumHealthy, Node, Pattern, Placed,
