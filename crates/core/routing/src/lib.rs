@@ -16,7 +16,9 @@ mod router;
 mod table;
 
 pub use head::{FieldSpan, Fields, Form, Head, Span};
-pub use health::{HealthReport, Reason, State, TargetKey};
+pub use health::{
+    HealthReport, MatcherError, Outcome, Reason, State, Step, TargetKey, Watch, first_probe_at, step,
+};
 pub use policies::{DEFAULT_SSL_POLICY, SSL_POLICIES, SslPolicy, TlsVersion, ssl_policy};
 pub use request::{HeaderValues, RequestView, TargetParts, without_port};
 pub use router::{

@@ -1,0 +1,125 @@
+//! What a probe's outcome makes of a target.
+//!
+//! ```text
+//!            one passed                    unhealthy_after failed in a row
+//!  Initial ─────────────► Healthy ◄──────────────────────────► Unhealthy
+//!     │                              healthy_after passed in a row   ▲
+//!     └──────────────────────────────────────────────────────────────┘
+//!                     unhealthy_after failed in a row
+//! ```
+
+use std::time::Duration;
+
+use base::{Chance, Timestamp};
+
+use super::{Reason, State};
+use crate::table::{GroupCheck, Matcher};
+
+/// One target under checks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watch {
+    pub state: State,
+    pub reason: Option<Reason>,
+    /// Since when it is in that state; slow start counts from here.
+    pub since: Timestamp,
+    /// Outcomes in a row that speak against the state.
+    pub against: u32,
+    pub probed_at: Option<Timestamp>,
+}
+
+/// What came of one probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// An answer: an HTTP status, or a gRPC status code.
+    Answered(u16),
+    /// Nothing within the timeout, be it the connection or the answer.
+    TimedOut,
+    /// Refused, reset, or garbage.
+    Broken,
+    /// The probe could not be made for a reason that lies with us.
+    Impossible,
+}
+
+/// What follows from an outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    pub watch: Watch,
+    /// Whether state or reason changed, so that a report is due.
+    pub is_change: bool,
+    /// When the next probe is due.
+    pub wake_at: Timestamp,
+    /// Whether this probe passed, and why not.
+    pub failure: Option<Reason>,
+}
+
+impl Watch {
+    /// A target just registered.
+    pub fn new(now: Timestamp) -> Watch {
+        let reason = Some(Reason::Registering);
+        Watch { state: State::Initial, reason, since: now, against: 0, probed_at: None }
+    }
+
+    /// A target of which an earlier watcher left this state: a restart keeps what was known.
+    pub fn resumed(state: State, reason: Option<Reason>, since: Timestamp) -> Watch {
+        Watch { state, reason, since, against: 0, probed_at: None }
+    }
+}
+
+/// Takes in one outcome. `now` is when it was known.
+///
+/// AWS: a target just registered is healthy after one passed check, whatever the threshold says; one
+/// that was unhealthy needs `healthy_after` in a row.
+pub fn step(watch: &Watch, outcome: Outcome, check: &GroupCheck, now: Timestamp) -> Step {
+    let failure = failure(outcome, &check.matcher);
+    let next = match (watch.state, &failure) {
+        (State::Initial, None) => turned(State::Healthy, None, now),
+        (State::Initial | State::Healthy, Some(reason)) => {
+            let against = watch.against + 1;
+            if against >= check.unhealthy_after {
+                turned(State::Unhealthy, Some(reason.clone()), now)
+            } else {
+                // The registration is done once a probe was made.
+                let reason = (watch.state == State::Initial).then_some(Reason::FirstChecks);
+                Watch { against, reason, ..watch.clone() }
+            }
+        }
+        (State::Healthy, None) => Watch { against: 0, ..watch.clone() },
+        (State::Unhealthy, None) => {
+            let against = watch.against + 1;
+            if against >= check.healthy_after {
+                turned(State::Healthy, None, now)
+            } else {
+                Watch { against, ..watch.clone() }
+            }
+        }
+        (State::Unhealthy, Some(reason)) => {
+            Watch { against: 0, reason: Some(reason.clone()), ..watch.clone() }
+        }
+    };
+    let next = Watch { probed_at: Some(now), ..next };
+    let is_change = (next.state, &next.reason) != (watch.state, &watch.reason);
+    Step { watch: next, is_change, wake_at: now + check.interval, failure }
+}
+
+fn turned(state: State, reason: Option<Reason>, now: Timestamp) -> Watch {
+    Watch { state, reason, since: now, against: 0, probed_at: None }
+}
+
+fn failure(outcome: Outcome, matcher: &Matcher) -> Option<Reason> {
+    match outcome {
+        Outcome::Answered(code) if matcher.has(code) => None,
+        Outcome::Answered(code) => Some(Reason::Code(code)),
+        Outcome::TimedOut => Some(Reason::Timeout),
+        Outcome::Broken => Some(Reason::Failed),
+        Outcome::Impossible => Some(Reason::Internal),
+    }
+}
+
+/// When a target's first probe is due: at once where few wait, spread out over at most a second
+/// where `waiting` others were registered at the same time, so that 10,000 do not burst.
+pub fn first_probe_at(waiting: usize, now: Timestamp, chance: &mut Chance) -> Timestamp {
+    // 100 at once is what a checker does anyway.
+    let spread =
+        Duration::from_micros((waiting as u64).saturating_sub(100).saturating_mul(1_000).min(5_000_000));
+    now + Duration::from_micros(chance.below(spread.as_micros() as u64))
+}
