@@ -2,14 +2,16 @@
 //! entering a namespace is a property of a thread.
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddrV4, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use crate::dial::Dialers;
 use crate::worker::Worker;
 use crate::world::World;
 use crate::{
-    Attached, BridgeShown, Bridged, BridgedSpec, Ensured, Fault, FaultKind, FaultPlace, Hears, InterfaceSpec,
-    Inventory, VpcError, VpcKey, VpcSpec, VpcsConfig,
+    AddressSpec, Attached, BridgeShown, Bridged, BridgedSpec, Ensured, Fault, FaultKind, FaultPlace, Hears,
+    InterfaceSpec, Inventory, VpcError, VpcKey, VpcSpec, VpcsConfig,
 };
 
 /// Every VPC on this host. Clones are the same; the thread ends with the last of them, and what it
@@ -17,6 +19,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Vpcs {
     worker: Arc<Worker>,
+    dialers: Arc<Dialers>,
 }
 
 impl Vpcs {
@@ -27,7 +30,10 @@ impl Vpcs {
     /// # Errors
     /// [`VpcError::Kernel`], with EPERM where the process lacks CAP_NET_ADMIN and CAP_SYS_ADMIN.
     pub fn open(config: VpcsConfig) -> Result<Self, VpcError> {
-        Ok(Vpcs { worker: Arc::new(Worker::start(move || World::open(&config))?) })
+        let dialers = Arc::new(Dialers::default());
+        let shared = Arc::clone(&dialers);
+        let worker = Worker::start(move || World::open(&config, shared))?;
+        Ok(Vpcs { worker: Arc::new(worker), dialers })
     }
 
     /// Makes the VPC's namespace unless it exists. Call again after a restart: only the same
@@ -65,6 +71,89 @@ impl Vpcs {
     /// [`VpcError::Kernel`] of the first that failed; the others were tried all the same.
     pub async fn retain(&self, wanted: BTreeSet<String>) -> Result<Vec<String>, VpcError> {
         self.worker.run(move |world| world.retain(&wanted)).await
+    }
+
+    /// Puts these security groups and members into force in their VPC, in one step, instead of those
+    /// that were told before. Connections that exist go on, whatever the groups say now. A VPC that is
+    /// not on this host yet has them from its first packet on.
+    ///
+    /// # Errors
+    /// [`VpcError::Name`] where a group's id is none; [`VpcError::Kernel`]; the earlier ones stay then.
+    pub async fn filter(&self, key: VpcKey, groups: core_security::Vpc) -> Result<(), VpcError> {
+        self.worker.run(move |world| world.filter(key, groups)).await
+    }
+
+    /// Makes a balancer's address in its VPC: tasks reach it as they reach each other, listeners can
+    /// be opened at it and connections begin from it. The same again changes its groups at most; an
+    /// interface that still has the address is detached.
+    ///
+    /// # Errors
+    /// [`VpcError::UnknownVpc`] before [`Vpcs::ensure`]; [`VpcError::Conflict`] with an address of the
+    /// platform's own; [`VpcError::Kernel`].
+    pub async fn hold(&self, spec: AddressSpec) -> Result<(), VpcError> {
+        self.worker.run(move |world| world.hold(spec)).await
+    }
+
+    /// Takes a balancer's address away. One that is not held is away.
+    ///
+    /// # Errors
+    /// [`VpcError::Kernel`].
+    pub async fn release(&self, vpc: &VpcKey, address: Ipv4Addr) -> Result<(), VpcError> {
+        let vpc = vpc.clone();
+        self.worker.run(move |world| world.release(&vpc, address)).await
+    }
+
+    /// Releases every balancer's address that is not in `wanted`, and answers which.
+    ///
+    /// # Errors
+    /// [`VpcError::Kernel`] of the first that failed; the others were tried all the same.
+    pub async fn retain_held(
+        &self,
+        wanted: BTreeSet<(VpcKey, Ipv4Addr)>,
+    ) -> Result<Vec<(VpcKey, Ipv4Addr)>, VpcError> {
+        self.worker.run(move |world| world.retain_held(&wanted)).await
+    }
+
+    /// Lets the host stand in a VPC, at one address: what listens on the host, and its published ports,
+    /// are reached there by tasks, balancers and the host itself. Instead of an earlier address.
+    ///
+    /// # Errors
+    /// As [`Vpcs::hold`].
+    pub async fn host_address(&self, spec: AddressSpec) -> Result<(), VpcError> {
+        self.worker.run(move |world| world.host_address(spec)).await
+    }
+
+    /// Undoes [`Vpcs::host_address`].
+    ///
+    /// # Errors
+    /// [`VpcError::Kernel`].
+    pub async fn no_host_address(&self, vpc: &VpcKey) -> Result<(), VpcError> {
+        let vpc = vpc.clone();
+        self.worker.run(move |world| world.no_host_address(&vpc)).await
+    }
+
+    /// `count` listening sockets inside the VPC that share an address by `SO_REUSEPORT`, non-blocking,
+    /// with room for 4096 connections that wait.
+    ///
+    /// # Errors
+    /// As [`Vpcs::listen`].
+    pub async fn listen_many(
+        &self,
+        vpc: &VpcKey,
+        address: SocketAddrV4,
+        count: usize,
+    ) -> Result<Vec<TcpListener>, VpcError> {
+        let vpc = vpc.clone();
+        self.worker.run(move |world| world.listen_many(&vpc, address, count)).await
+    }
+
+    /// An unconnected TCP socket inside the VPC, non-blocking and bound to a held address; its port is
+    /// chosen when it connects. Made ahead: a call costs two system calls and waits for nobody.
+    ///
+    /// # Errors
+    /// [`VpcError::UnknownVpc`]; [`VpcError::Kernel`], with EADDRNOTAVAIL where `from` is not held.
+    pub fn dial(&self, vpc: &VpcKey, from: Ipv4Addr) -> Result<OwnedFd, VpcError> {
+        self.dialers.dial(vpc, from)
     }
 
     /// Makes the host's bridge unless it exists, with [`crate::PLATFORM`] on it.

@@ -214,7 +214,8 @@ impl Host {
     /// A plain route from the host, unless the machine's own network lies in the range.
     pub fn route(&mut self, uplink: Uplink, range: Cidr) -> io::Result<HostRoute> {
         let ours: Vec<u32> = self.uplinks()?.iter().map(|(link, _)| link.index).collect();
-        let addresses = self.rtnl.addresses()?;
+        // An address of ours in a VPC is no other network.
+        let addresses = self.rtnl.addresses_beyond(&ours)?;
         let taken = addresses.iter().find(|(address, own)| range.contains(*address) || own.covers(range));
         if let Some((address, own)) = taken.filter(|(_, own)| own.prefix() > 0) {
             return Ok(HostRoute::Taken(format!("{address}/{}", own.prefix())));
@@ -233,6 +234,21 @@ impl Host {
         let (gateway, source) = (uplink.vpc_address(), uplink.host_address());
         self.rtnl.run(&[request::route_via(range, gateway, uplink.index, Some(source))])?;
         Ok(HostRoute::Present)
+    }
+
+    /// Gives the host an address in a VPC.
+    pub fn stand(&mut self, uplink: Uplink, address: Ipv4Addr) -> io::Result<()> {
+        self.rtnl.run(&[request::address(uplink.index, address, 32)])
+    }
+
+    pub fn leave(&mut self, uplink: Uplink, address: Ipv4Addr) -> io::Result<()> {
+        self.rtnl.run(&[request::delete_address(uplink.index, address, 32)])
+    }
+
+    /// The host's address in a VPC, as the kernel has it.
+    pub fn stands_at(&mut self, uplink: Uplink) -> io::Result<Option<Ipv4Addr>> {
+        let all = self.rtnl.addresses_of(uplink.index)?;
+        Ok(all.into_iter().find(|address| *address != uplink.host_address()))
     }
 
     pub fn disconnect(&mut self, uplink: Uplink) -> io::Result<()> {

@@ -42,6 +42,7 @@ pub mod apart;
 mod bridge;
 mod bridged;
 mod containers;
+mod dial;
 pub mod dns;
 mod error;
 mod fault;
@@ -53,6 +54,7 @@ mod host;
 mod interface;
 mod namespace;
 mod net;
+mod nodes;
 mod ports;
 mod probe;
 mod recover;
@@ -71,6 +73,6 @@ pub use handle::Vpcs;
 pub use net::Transport;
 pub use probe::{Probe, probe};
 pub use spec::{
-    Attached, BridgeShown, Bridged, BridgedSpec, DYNAMIC_PORTS, Ensured, Hears, HostRoute, InterfaceSpec,
-    Inventory, PLATFORM, Publish, VpcKey, VpcSpec, VpcsConfig,
+    AddressSpec, Attached, BridgeShown, Bridged, BridgedSpec, DYNAMIC_PORTS, Ensured, Hears, HostRoute,
+    InterfaceSpec, Inventory, PLATFORM, Publish, VpcKey, VpcSpec, VpcsConfig,
 };

@@ -58,6 +58,16 @@ impl Namespace {
         outcome
     }
 
+    /// Another handle of the same.
+    pub fn share(&self) -> io::Result<Self> {
+        Ok(Namespace { fd: self.fd.try_clone()? })
+    }
+
+    /// Moves the calling thread into it, for good.
+    pub fn settle(&self) -> io::Result<()> {
+        Ok(move_into_link_name_space(self.fd.as_fd(), Some(LinkNameSpaceType::Network))?)
+    }
+
     fn stay(&self) {
         move_into_link_name_space(self.fd.as_fd(), Some(LinkNameSpaceType::Network))
             .expect("a thread may return to the namespace that it has just left");

@@ -3,6 +3,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::sync::Arc;
 
 use core_addresses::{DEFAULT_SUBNETS, DEFAULT_VPC, mac_of};
 
@@ -24,7 +25,7 @@ pub struct Probe {
 /// When not even a network of one's own can be made: [`VpcError::Kernel`].
 pub fn probe(run_dir: &Path) -> Result<Probe, VpcError> {
     apart::run(|| {
-        let mut world = World::open(&VpcsConfig { run_dir: run_dir.to_owned(), spare: 0 })?;
+        let mut world = World::open(&VpcsConfig { run_dir: run_dir.to_owned(), spare: 0 }, Arc::default())?;
         let outcome = Probe { vpc: interface(&mut world), bridge: container(&mut world) };
         world.down()?;
         Ok(outcome)

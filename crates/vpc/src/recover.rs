@@ -45,6 +45,9 @@ fn vpcs(host: &mut Host, directory: &Directory) -> io::Result<Found> {
     }
     for vpc in found.vpcs.values_mut() {
         let interfaces = interfaces_of(vpc, directory)?;
+        let public = interfaces.iter().filter(|one| one.spec.is_public).map(|one| one.spec.address);
+        let public: Vec<_> = public.chain(vpc.nodes.iter().copied()).collect();
+        vpc.write_table(&public)?;
         found.interfaces.extend(interfaces.into_iter().map(|one| (one.spec.eni.clone(), one)));
     }
     Ok(found)

@@ -70,12 +70,23 @@ pub struct InterfaceSpec {
     pub address: Ipv4Addr,
     pub mac: Mac,
     pub subnet: Cidr,
-    /// Not filtered by yet; two interfaces that differ only here count as equal.
+    /// What filters its packets from the first one on, until [`crate::Vpcs::filter`] says otherwise of
+    /// its address. Groups that were not told yet allow nothing; an interface without any is not
+    /// filtered. Two interfaces that differ only here count as equal.
     pub security_groups: Vec<String>,
     /// Whether it has a way to the outside.
     pub is_public: bool,
     /// The task's id; the name of its namespace.
     pub task: String,
+}
+
+/// An address in a VPC that is no task's: a balancer's node, or the host's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressSpec {
+    pub vpc: VpcKey,
+    pub address: Ipv4Addr,
+    /// As an interface's.
+    pub security_groups: Vec<String>,
 }
 
 /// The interface exists, up, in the task's namespace.
@@ -146,6 +157,8 @@ pub struct Inventory {
     pub vpcs: Vec<VpcKey>,
     /// Interface ids with the task's id.
     pub interfaces: Vec<(String, String)>,
+    /// Addresses of balancers.
+    pub nodes: Vec<(VpcKey, Ipv4Addr)>,
     /// Containers on the bridge: task, address.
     pub bridged: Vec<(String, Ipv4Addr)>,
     /// Ports of the host that lead to containers.

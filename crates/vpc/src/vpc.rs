@@ -1,5 +1,6 @@
 //! One VPC's namespace, from the inside.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
@@ -16,6 +17,10 @@ const FORWARD: &str = "forward";
 const SOURCE_NAT: &str = "postrouting";
 /// Addresses with a way to the outside.
 const PUBLIC: &str = "public";
+/// Addresses in the VPC at which the host itself is reached; and those among them where it has no
+/// route back.
+const HOST: &str = "host";
+const HIDDEN: &str = "hidden";
 /// AWS: link-local addresses are the platform's; they never leave the VPC. On an EC2 machine they
 /// would reach that machine's own credentials.
 const LINK_LOCAL: Cidr = Cidr::new(Ipv4Addr::new(169, 254, 0, 0), 16);
@@ -29,6 +34,10 @@ pub struct Vpc {
     pub nft: Nft,
     pub uplink: Uplink,
     pub host_route: HostRoute,
+    /// Addresses of balancers: local to the namespace.
+    pub nodes: BTreeSet<Ipv4Addr>,
+    /// At which the host itself is reached.
+    pub host_address: Option<Ipv4Addr>,
 }
 
 /// The name of the VPC's namespace file: it says the whole key.
@@ -68,9 +77,22 @@ impl Vpc {
             request::unreachable(spec.cidr),
             request::unreachable(LINK_LOCAL),
         ])?;
-        write_table(&mut nft)?;
+        write_table(&mut nft, &[])?;
         let uplink = host.connect(&namespace, &mut rtnl)?;
-        Ok(Vpc { spec, namespace, rtnl, nft, uplink, host_route: HostRoute::NotWanted })
+        Ok(Vpc::new(spec, namespace, (rtnl, nft), uplink))
+    }
+
+    fn new(spec: VpcSpec, namespace: Namespace, (rtnl, nft): (Rtnl, Nft), uplink: Uplink) -> Self {
+        Vpc {
+            spec,
+            namespace,
+            rtnl,
+            nft,
+            uplink,
+            host_route: HostRoute::NotWanted,
+            nodes: BTreeSet::new(),
+            host_address: None,
+        }
     }
 
     /// The last step of making it: from here on a restart takes it up.
@@ -85,8 +107,65 @@ impl Vpc {
         let links = rtnl.links()?;
         let alias = links.iter().find(|link| link.name == UPLINK).and_then(|link| link.alias.as_deref());
         let Some((cidr, on_host)) = alias.and_then(parse_alias) else { return Ok(None) };
+        let lo = rtnl.index_of("lo")?;
         let spec = VpcSpec { key, cidr, on_host };
-        Ok(Some(Vpc { spec, namespace, rtnl, nft, uplink, host_route: HostRoute::NotWanted }))
+        let own = [Ipv4Addr::LOCALHOST, PLATFORM, resolver_of(cidr)];
+        let nodes = rtnl.addresses_of(lo)?.into_iter().filter(|address| !own.contains(address)).collect();
+        Ok(Some(Vpc { nodes, ..Vpc::new(spec, namespace, (rtnl, nft), uplink) }))
+    }
+
+    /// Writes the rules of ways out anew, in one step: an earlier version may have left others.
+    pub fn write_table(&mut self, public: &[Ipv4Addr]) -> io::Result<()> {
+        write_table(&mut self.nft, public)
+    }
+
+    /// Makes an address of its own, for balancers.
+    pub fn hold(&mut self, address: Ipv4Addr) -> io::Result<()> {
+        let lo = self.rtnl.index_of("lo")?;
+        self.set_public(address, true)?;
+        self.rtnl.run(&[request::address(lo, address, 32)])?;
+        self.nodes.insert(address);
+        Ok(())
+    }
+
+    pub fn release(&mut self, address: Ipv4Addr) -> io::Result<()> {
+        if !self.nodes.contains(&address) {
+            return Ok(());
+        }
+        let lo = self.rtnl.index_of("lo")?;
+        self.rtnl.run(&[request::delete_address(lo, address, 32)])?;
+        self.nodes.remove(&address);
+        self.set_public(address, false)
+    }
+
+    /// Leads an address to the host. Where the host has no route back, whoever asks is hidden behind
+    /// the uplink.
+    pub fn lead_to_host(&mut self, address: Ipv4Addr) -> io::Result<()> {
+        let index = self.rtnl.index_of(UPLINK)?;
+        let mut batch = Batch::new(TABLE);
+        batch.add_address(HOST, address);
+        batch.add_address(HIDDEN, address);
+        if self.host_route == HostRoute::Present {
+            batch.remove_address(HIDDEN, address);
+        }
+        self.nft.commit(batch)?;
+        let there = self.uplink.host_address();
+        self.rtnl.run(&[request::route_via(Cidr::new(address, 32), there, index, None)])?;
+        self.host_address = Some(address);
+        Ok(())
+    }
+
+    pub fn lead_nowhere(&mut self, address: Ipv4Addr) -> io::Result<()> {
+        let index = self.rtnl.index_of(UPLINK)?;
+        self.rtnl.run(&[request::delete_route(Cidr::new(address, 32), index)])?;
+        let mut batch = Batch::new(TABLE);
+        for set in [HOST, HIDDEN] {
+            batch.add_address(set, address);
+            batch.remove_address(set, address);
+        }
+        self.nft.commit(batch)?;
+        self.host_address = None;
+        Ok(())
     }
 
     /// Lets an address out, or no longer.
@@ -127,11 +206,14 @@ fn settings() -> io::Result<()> {
     without_ipv6("default")
 }
 
-fn write_table(nft: &mut Nft) -> io::Result<()> {
+fn write_table(nft: &mut Nft, public: &[Ipv4Addr]) -> io::Result<()> {
     let mut batch = Batch::new(TABLE);
     batch.fresh_table();
-    batch.set(PUBLIC);
+    [PUBLIC, HOST, HIDDEN].into_iter().for_each(|set| batch.set(set));
+    public.iter().for_each(|address| batch.add_address(PUBLIC, *address));
     batch.chain(Chain { name: FORWARD, hook: Hook::Forward });
+    let to_host = [Expression::OutputBegins(UPLINK), Expression::DestinationIn(HOST), Expression::Accept];
+    batch.rule(FORWARD, &to_host);
     // Answers to the host pass; only what begins here needs a way out.
     let private = [
         Expression::OutputBegins(UPLINK),
@@ -141,6 +223,10 @@ fn write_table(nft: &mut Nft) -> io::Result<()> {
     ];
     batch.rule(FORWARD, &private);
     batch.chain(Chain { name: SOURCE_NAT, hook: Hook::SourceNat });
+    let hidden =
+        [Expression::OutputBegins(UPLINK), Expression::DestinationIn(HIDDEN), Expression::Masquerade];
+    batch.rule(SOURCE_NAT, &hidden);
+    batch.rule(SOURCE_NAT, &to_host);
     // The host cannot tell equal addresses of two VPCs apart, so they leave as the uplink's.
     let exit = [Expression::OutputBegins(UPLINK), Expression::SourceIn(PUBLIC), Expression::Masquerade];
     batch.rule(SOURCE_NAT, &exit);

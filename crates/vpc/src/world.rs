@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::containers::Containers;
+use crate::dial::{Dialers, listen_shared};
 use crate::error::Doing;
 use crate::faults::{self, Faults};
 use crate::host::Host;
@@ -23,8 +25,9 @@ use crate::{
 pub struct World {
     run_dir: PathBuf,
     directory: Directory,
-    host: Host,
-    vpcs: BTreeMap<VpcKey, Vpc>,
+    pub(crate) host: Host,
+    dialers: Arc<Dialers>,
+    pub(crate) vpcs: BTreeMap<VpcKey, Vpc>,
     interfaces: BTreeMap<String, Interface>,
     containers: Containers,
     spares: Option<Spares>,
@@ -32,7 +35,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn open(config: &VpcsConfig) -> Result<Self, VpcError> {
+    pub fn open(config: &VpcsConfig, dialers: Arc<Dialers>) -> Result<Self, VpcError> {
         let directory = Directory::open(&config.run_dir).doing("preparing the run directory")?;
         let mut host = Host::open(&config.run_dir).doing("opening netlink")?;
         let Found { vpcs, interfaces, containers } = recover(&mut host, &directory)?;
@@ -40,6 +43,7 @@ impl World {
             run_dir: config.run_dir.clone(),
             directory,
             host,
+            dialers,
             vpcs,
             interfaces,
             containers,
@@ -48,6 +52,8 @@ impl World {
         };
         for key in world.vpcs.keys().cloned().collect::<Vec<_>>() {
             world.route(&key)?;
+            world.let_dial(&key)?;
+            world.lead_again(&key)?;
         }
         Ok(world)
     }
@@ -72,7 +78,23 @@ impl World {
             return Err(error);
         }
         self.vpcs.insert(key.clone(), vpc);
+        self.let_dial(&key)?;
         Ok(Ensured { host_route: self.route(&key)?, is_new: true })
+    }
+
+    /// After a restart, when it is known again whether the host has a route.
+    fn lead_again(&mut self, key: &VpcKey) -> Result<(), VpcError> {
+        let vpc = self.vpcs.get_mut(key).ok_or_else(|| VpcError::UnknownVpc(key.clone()))?;
+        match self.host.stands_at(vpc.uplink).doing("listing addresses")? {
+            Some(address) => vpc.lead_to_host(address).doing("leading an address to the host"),
+            None => Ok(()),
+        }
+    }
+
+    fn let_dial(&self, key: &VpcKey) -> Result<(), VpcError> {
+        let vpc = self.vpcs.get(key).ok_or_else(|| VpcError::UnknownVpc(key.clone()))?;
+        self.dialers.open(key, vpc.namespace.share().doing("sharing a VPC's namespace")?);
+        Ok(())
     }
 
     /// Makes a VPC findable; a restart before the last step removes it.
@@ -108,6 +130,7 @@ impl World {
             return Err(VpcError::UnknownVpc(spec.vpc));
         }
         self.evict(&spec.vpc, spec.address)?;
+        self.release(&spec.vpc, spec.address)?;
         if spec.is_public {
             self.host.forward().doing("switching forwarding on")?;
         }
@@ -128,7 +151,7 @@ impl World {
 
     /// The control plane gives an address to one interface at a time. Another that still has it here
     /// belongs to nobody any more, as after a reset of all records.
-    fn evict(&mut self, vpc: &VpcKey, address: Ipv4Addr) -> Result<(), VpcError> {
+    pub(crate) fn evict(&mut self, vpc: &VpcKey, address: Ipv4Addr) -> Result<(), VpcError> {
         let Some((eni, task)) = self.interface_at(vpc, address) else { return Ok(()) };
         tracing::warn!(eni, task, %address, "an interface gives way to the new owner of its address");
         self.detach(&eni)
@@ -207,6 +230,15 @@ impl World {
         })
     }
 
+    pub fn listen_many(
+        &mut self,
+        key: &VpcKey,
+        address: SocketAddrV4,
+        count: usize,
+    ) -> Result<Vec<TcpListener>, VpcError> {
+        self.inside(key, || listen_shared(address, count))
+    }
+
     pub fn bind_udp(&mut self, key: &VpcKey, address: SocketAddrV4) -> Result<UdpSocket, VpcError> {
         self.inside(key, || {
             let socket = UdpSocket::bind(address)?;
@@ -238,6 +270,7 @@ impl World {
         Ok(Inventory {
             vpcs: self.vpcs.keys().cloned().collect(),
             interfaces,
+            nodes: self.nodes(),
             bridged: self.containers.tasks(),
             ports: self.containers.ports(),
             links: uplinks.into_iter().map(|(link, _)| link.name).collect(),
@@ -251,6 +284,7 @@ impl World {
     pub fn down(&mut self) -> Result<(), VpcError> {
         self.is_down = true;
         self.spares = None;
+        self.dialers.retain(|_| false);
         let detached = self.retain(&BTreeSet::new()).map(drop);
         let links = self.delete_links().doing("deleting interfaces");
         self.vpcs.clear();

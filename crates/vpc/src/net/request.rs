@@ -121,6 +121,16 @@ fn end_message(end: &End<'_>) -> LinkMessage {
 
 /// An address with `prefix` bits; the kernel adds no route to its range.
 pub fn address(index: u32, address: Ipv4Addr, prefix: u8) -> Request {
+    let message = address_message(index, address, prefix);
+    change(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL, &[Errno::EXIST])
+}
+
+pub fn delete_address(index: u32, address: Ipv4Addr, prefix: u8) -> Request {
+    let message = address_message(index, address, prefix);
+    change(RouteNetlinkMessage::DelAddress(message), 0, &[Errno::ADDRNOTAVAIL, Errno::NODEV])
+}
+
+fn address_message(index: u32, address: Ipv4Addr, prefix: u8) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.family = AddressFamily::Inet;
     message.header.prefix_len = prefix;
@@ -129,7 +139,7 @@ pub fn address(index: u32, address: Ipv4Addr, prefix: u8) -> Request {
     message.attributes.push(AddressAttribute::Local(IpAddr::V4(address)));
     message.attributes.push(AddressAttribute::Address(IpAddr::V4(address)));
     message.attributes.push(AddressAttribute::Flags(AddressFlags::Noprefixroute));
-    change(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL, &[Errno::EXIST])
+    message
 }
 
 /// Fixes who answers to `address` on a link, so that nobody needs to be asked, nor can lie.

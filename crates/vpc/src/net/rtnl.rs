@@ -155,6 +155,22 @@ impl Rtnl {
 
     /// Every IPv4 address with its range.
     pub fn addresses(&mut self) -> io::Result<Vec<(Ipv4Addr, Cidr)>> {
+        Ok(self.placed_addresses()?.into_iter().map(|(_, address, range)| (address, range)).collect())
+    }
+
+    /// Those of one link.
+    pub fn addresses_of(&mut self, index: u32) -> io::Result<Vec<Ipv4Addr>> {
+        let all = self.placed_addresses()?;
+        Ok(all.into_iter().filter(|(link, ..)| *link == index).map(|(_, address, _)| address).collect())
+    }
+
+    /// Those of other links than these.
+    pub fn addresses_beyond(&mut self, links: &[u32]) -> io::Result<Vec<(Ipv4Addr, Cidr)>> {
+        let all = self.placed_addresses()?.into_iter().filter(|(link, ..)| !links.contains(link));
+        Ok(all.map(|(_, address, range)| (address, range)).collect())
+    }
+
+    fn placed_addresses(&mut self) -> io::Result<Vec<(u32, Ipv4Addr, Cidr)>> {
         let answers = self.dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()))?;
         Ok(answers.into_iter().filter_map(address_of).collect())
     }
@@ -200,11 +216,11 @@ fn link_of(message: RouteNetlinkMessage) -> Option<Link> {
     Some(found)
 }
 
-fn address_of(message: RouteNetlinkMessage) -> Option<(Ipv4Addr, Cidr)> {
+fn address_of(message: RouteNetlinkMessage) -> Option<(u32, Ipv4Addr, Cidr)> {
     let RouteNetlinkMessage::NewAddress(message) = message else { return None };
     message.attributes.iter().find_map(|attribute| match attribute {
         AddressAttribute::Local(std::net::IpAddr::V4(address)) => {
-            Some((*address, Cidr::new(*address, message.header.prefix_len)))
+            Some((message.header.index, *address, Cidr::new(*address, message.header.prefix_len)))
         }
         _ => None,
     })

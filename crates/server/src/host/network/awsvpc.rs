@@ -1,30 +1,20 @@
 //! Network mode `awsvpc`: an interface of the task's own, and what listens inside each VPC: the one
 //! port, the endpoint of tasks, the resolver.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::sync::Arc;
+use std::net::SocketAddrV4;
 
 use agent::{Attached, NetworkError};
 use base::Region;
 use core_addresses::{Cidr, resolver_of};
 use core_lifecycle::{Assignment, Interface};
 use runtime::Place;
-use vpc::dns::{Names, Resolver, Zone, name_servers};
+use vpc::dns::{Resolver, Zone, name_servers};
 use vpc::{InterfaceSpec, PLATFORM, VpcKey, VpcSpec};
 
 use super::doors::{Doorway, ENDPOINT_PORT, PLATFORM_PORT};
 use super::{VpcNetwork, failed, unserved};
 
 const DNS_PORT: u16 = 53;
-
-/// No balancer or service discovery has names yet.
-struct NoNames;
-
-impl Names for NoNames {
-    fn addresses(&self, _: &VpcKey, _: &str) -> Option<Vec<Ipv4Addr>> {
-        None
-    }
-}
 
 impl VpcNetwork {
     pub(super) async fn attach_interface(
@@ -42,7 +32,7 @@ impl VpcNetwork {
             address: interface.address,
             mac: parsed(&interface.mac)?,
             subnet,
-            security_groups: interface.security_groups.clone(),
+            security_groups: self.filtered_by(&interface.security_groups),
             is_public: interface.public,
             task: task.task_id.clone(),
         });
@@ -58,7 +48,8 @@ impl VpcNetwork {
         Ok(Attached { address: Some(interface.address), shared, ..Attached::default() })
     }
 
-    async fn open(&self, spec: VpcSpec) -> Result<(), NetworkError> {
+    /// Makes the VPC with what listens in it: the one port, the endpoint of tasks, the resolver.
+    pub(super) async fn open(&self, spec: VpcSpec) -> Result<(), NetworkError> {
         let mut open = self.open.lock().await;
         let key = spec.key.clone();
         let ensured = self.vpcs.ensure(spec.clone()).await.map_err(failed)?;
@@ -93,7 +84,7 @@ impl VpcNetwork {
         let servers = std::fs::read_to_string("/etc/resolv.conf").map(|text| name_servers(&text));
         let region = Region::parse(&spec.key.region).unwrap_or_else(Region::default_region);
         let zone = Zone { vpc: spec.key.clone(), region, cidr: spec.cidr };
-        let resolver = Resolver::new(zone, Arc::new(NoNames), servers.unwrap_or_default());
+        let resolver = Resolver::new(zone, self.names.clone(), servers.unwrap_or_default());
         self.doors.spawn_until_stop(async move {
             if let Err(error) = resolver.serve(udp, tcp).await {
                 tracing::error!(vpc = %spec.key, %error, "the resolver of a VPC has ended");
@@ -106,6 +97,6 @@ fn key(task: &Assignment, interface: &Interface) -> VpcKey {
     VpcKey { account: task.account.clone(), region: task.region.clone(), vpc: interface.vpc.clone() }
 }
 
-fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, NetworkError> {
+pub(super) fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, NetworkError> {
     text.parse().map_err(|_| NetworkError::Interface(format!("'{text}' is not a network address")))
 }

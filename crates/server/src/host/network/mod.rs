@@ -5,10 +5,12 @@ mod bridge;
 mod doors;
 mod faults;
 mod names;
+mod places;
 mod ports;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use vpc::{VpcKey, Vpcs};
 use doors::Doors;
 pub use doors::{Doorway, ServeTasks};
 use names::HostFiles;
+pub use places::{KnownNames, vpc_of};
 
 /// How often the host's rules are looked at: one question to the kernel.
 const MEND_EVERY: Duration = Duration::from_secs(10);
@@ -36,6 +39,9 @@ pub struct VpcNetwork {
     is_host_open: tokio::sync::Mutex<bool>,
     /// Why the host does not reach the VPC that it should, where that is so.
     unreachable: Mutex<Option<String>>,
+    names: Arc<KnownNames>,
+    /// Whether anybody has told of security groups.
+    filters: AtomicBool,
 }
 
 impl VpcNetwork {
@@ -48,6 +54,8 @@ impl VpcNetwork {
             open: tokio::sync::Mutex::default(),
             is_host_open: tokio::sync::Mutex::default(),
             unreachable: Mutex::default(),
+            names: Arc::default(),
+            filters: AtomicBool::new(false),
         })
     }
 

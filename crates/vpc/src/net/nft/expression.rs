@@ -22,6 +22,9 @@ const PRIORITY: u32 = 2;
 const LAYER_4: u32 = 16;
 const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
+/// Where IPv4's header has its addresses.
+const SOURCE: u32 = 12;
+const DESTINATION: u32 = 16;
 const EQUAL: u32 = 0;
 const UNEQUAL: u32 = 1;
 const LESS: u32 = 2;
@@ -58,6 +61,7 @@ pub enum Expression<'a> {
     IsRedirected,
     SourceIn(&'a str),
     SourceNotIn(&'a str),
+    DestinationIn(&'a str),
     SourceWithin(Cidr),
     DestinationWithin(Cidr),
     DestinationOutside(Cidr),
@@ -93,11 +97,12 @@ pub fn write(expression: Expression<'_>, a: &mut Attributes<'_>) {
         Expression::OutputDoesNotBegin(text) => meta_is(a, OUTPUT_NAME, UNEQUAL, text.as_bytes()),
         Expression::IsNew => connection(a, CT_STATE, CT_ESTABLISHED_OR_RELATED, EQUAL),
         Expression::IsRedirected => connection(a, CT_STATUS, CT_DESTINATION_NAT, UNEQUAL),
-        Expression::SourceIn(set) => source_in(a, set, true),
-        Expression::SourceNotIn(set) => source_in(a, set, false),
-        Expression::SourceWithin(range) => address(a, 12, range, EQUAL),
-        Expression::DestinationWithin(range) => address(a, 16, range, EQUAL),
-        Expression::DestinationOutside(range) => address(a, 16, range, UNEQUAL),
+        Expression::SourceIn(set) => address_in(a, SOURCE, set, true),
+        Expression::SourceNotIn(set) => address_in(a, SOURCE, set, false),
+        Expression::DestinationIn(set) => address_in(a, DESTINATION, set, true),
+        Expression::SourceWithin(range) => address(a, SOURCE, range, EQUAL),
+        Expression::DestinationWithin(range) => address(a, DESTINATION, range, EQUAL),
+        Expression::DestinationOutside(range) => address(a, DESTINATION, range, UNEQUAL),
         Expression::DestinationIsLocal => destination_is_local(a),
         Expression::Protocol(transport) => meta_is(a, LAYER_4, EQUAL, &[transport.number()]),
         Expression::DestinationPort(port) => {
@@ -181,8 +186,8 @@ fn payload(a: &mut Attributes<'_>, header: u32, offset: u32, length: u32) {
     });
 }
 
-fn source_in(a: &mut Attributes<'_>, set: &str, is_in: bool) {
-    payload(a, NETWORK_HEADER, 12, 4);
+fn address_in(a: &mut Attributes<'_>, offset: u32, set: &str, is_in: bool) {
+    payload(a, NETWORK_HEADER, offset, 4);
     step(a, "lookup", |a| {
         a.text(1, set).number(2, REGISTER).number(5, u32::from(!is_in));
     });

@@ -1,0 +1,81 @@
+//! Addresses in a VPC that are no task's: balancers' nodes, and the host's own.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use core_addresses::resolver_of;
+
+use crate::error::Doing;
+use crate::world::World;
+use crate::{AddressSpec, PLATFORM, VpcError, VpcKey};
+
+impl World {
+    pub fn hold(&mut self, spec: AddressSpec) -> Result<(), VpcError> {
+        self.vacate(&spec)?;
+        // Targets may lie outside.
+        self.host.forward().doing("switching forwarding on")?;
+        let vpc = self.vpcs.get_mut(&spec.vpc).ok_or_else(|| VpcError::UnknownVpc(spec.vpc.clone()))?;
+        vpc.hold(spec.address).doing("making a balancer's address")
+    }
+
+    /// Whoever else has the address gives way.
+    fn vacate(&mut self, spec: &AddressSpec) -> Result<(), VpcError> {
+        let vpc = self.vpcs.get(&spec.vpc).ok_or_else(|| VpcError::UnknownVpc(spec.vpc.clone()))?;
+        if [PLATFORM, resolver_of(vpc.spec.cidr)].contains(&spec.address) {
+            return Err(VpcError::Conflict(spec.address.to_string()));
+        }
+        self.evict(&spec.vpc, spec.address)
+    }
+
+    pub fn release(&mut self, key: &VpcKey, address: Ipv4Addr) -> Result<(), VpcError> {
+        let Some(vpc) = self.vpcs.get_mut(key) else { return Ok(()) };
+        vpc.release(address).doing("taking a balancer's address away")
+    }
+
+    pub fn nodes(&self) -> Vec<(VpcKey, Ipv4Addr)> {
+        let of = |(key, vpc): (&VpcKey, &crate::vpc::Vpc)| {
+            let key = key.clone();
+            vpc.nodes.iter().map(move |address| (key.clone(), *address)).collect::<Vec<_>>()
+        };
+        self.vpcs.iter().flat_map(of).collect()
+    }
+
+    /// Every one is tried.
+    pub fn retain_held(
+        &mut self,
+        wanted: &BTreeSet<(VpcKey, Ipv4Addr)>,
+    ) -> Result<Vec<(VpcKey, Ipv4Addr)>, VpcError> {
+        let unwanted: Vec<_> = self.nodes().into_iter().filter(|node| !wanted.contains(node)).collect();
+        let outcomes: Vec<_> = unwanted.iter().map(|(key, address)| self.release(key, *address)).collect();
+        outcomes.into_iter().collect::<Result<(), _>>()?;
+        Ok(unwanted)
+    }
+
+    pub fn host_address(&mut self, spec: AddressSpec) -> Result<(), VpcError> {
+        self.vacate(&spec)?;
+        self.release(&spec.vpc, spec.address)?;
+        let vpc = self.vpcs.get_mut(&spec.vpc).ok_or_else(|| VpcError::UnknownVpc(spec.vpc.clone()))?;
+        if vpc.host_address.is_some_and(|address| address != spec.address) {
+            self.no_host_address(&spec.vpc)?;
+        }
+        let vpc = self.vpcs.get_mut(&spec.vpc).ok_or_else(|| VpcError::UnknownVpc(spec.vpc.clone()))?;
+        vpc.lead_to_host(spec.address).doing("leading an address to the host")?;
+        let uplink = vpc.uplink;
+        self.host.stand(uplink, spec.address).doing("giving the host an address in a VPC")?;
+        // Published ports are reached through the bridge, which is another link.
+        self.host.forward().doing("switching forwarding on")
+    }
+
+    pub fn no_host_address(&mut self, key: &VpcKey) -> Result<(), VpcError> {
+        let Some(vpc) = self.vpcs.get_mut(key) else { return Ok(()) };
+        let Some(address) = vpc.host_address else { return Ok(()) };
+        vpc.lead_nowhere(address).doing("leading an address nowhere")?;
+        self.host.leave(vpc.uplink, address).doing("taking the host's address in a VPC away")
+    }
+}
+
+impl World {
+    pub fn filter(&mut self, _: VpcKey, _: core_security::Vpc) -> Result<(), VpcError> {
+        Err(VpcError::Unsupported("security groups"))
+    }
+}
