@@ -20,6 +20,7 @@ mod peer;
 mod route;
 mod serve;
 mod stream;
+mod tls;
 
 pub use accept::{Accepted, accept, stopped};
 pub use admit::{Admission, Auth};
@@ -28,3 +29,4 @@ pub use body::{Body, bytes, empty, text};
 pub use guests::{Guest, Guests};
 pub use route::{Endpoint, Peer, Routes};
 pub use serve::{Gateway, GatewayOptions};
+pub use tls::TlsDoor;

@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use service::{Origin, Platform};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -25,6 +26,7 @@ use crate::guests::Guests;
 use crate::peer;
 use crate::route::{Peer, Routes};
 use crate::stream::Begun;
+use crate::tls::TlsDoor;
 
 /// Bounds on what clients may cost.
 #[derive(Debug, Clone)]
@@ -72,6 +74,7 @@ struct Inner {
     /// Slots of connections that are answered with a refusal.
     strangers: Arc<Semaphore>,
     balancers: Option<Arc<dyn Balancers>>,
+    tls: Option<TlsDoor>,
 }
 
 /// Who may come in over a listener.
@@ -99,18 +102,20 @@ struct Visitor {
 }
 
 impl Gateway {
-    /// `balancers` carry what comes in under their names.
+    /// `balancers` carry what comes in under their names; `tls` opens to those who say hello.
     pub fn new(
         platform: Platform,
         routes: Routes,
         balancers: Option<Arc<dyn Balancers>>,
+        tls: Option<TlsDoor>,
         admission: Admission,
         options: GatewayOptions,
     ) -> Self {
         let slots = Arc::new(Semaphore::new(options.connections));
         let strangers = Arc::new(Semaphore::new(STRANGERS));
         let apis = Apis::new(platform, options.body_limit, options.body_timeout);
-        Gateway { inner: Arc::new(Inner { apis, routes, admission, options, slots, strangers, balancers }) }
+        let inner = Inner { apis, routes, admission, options, slots, strangers, balancers, tls };
+        Gateway { inner: Arc::new(inner) }
     }
 
     /// Serves the operator's side until `stop` turns true, then lets requests under way finish.
@@ -218,26 +223,36 @@ impl Gateway {
     /// Looks at who is meant, and gives the connection to them.
     async fn connection(&self, mut stream: TcpStream, visitor: Visitor, mut stop: watch::Receiver<bool>) {
         let _ = stream.set_nodelay(true);
-        if visitor.refusal.is_some() {
-            return self.http(Begun::new(stream, Vec::new()), visitor, stop).await;
-        }
-        let balancers = self.inner.balancers.as_deref();
-        let patience = self.inner.options.header_timeout;
+        // Whoever is refused is told so, in the way in which it asks; no balancer hears of it.
+        let may_stay = visitor.refusal.is_none() || visitor.may_prove;
+        let balancers = self.inner.balancers.as_deref().filter(|_| visitor.refusal.is_none());
+        let patience = if may_stay { self.inner.options.header_timeout } else { STRANGERS_PATIENCE };
         let (to, read) = first::read(&mut stream, balancers, patience, &mut stop).await;
-        match (to, &self.inner.balancers) {
-            (For::Nobody, _) => {}
-            (For::Balancer(named), Some(balancers)) => match (named.port, stream.into_std()) {
+        match (to, &self.inner.balancers, &self.inner.tls) {
+            (For::Nobody, _, _) => {}
+            (For::Balancer(named), Some(balancers), _) => match (named.port, stream.into_std()) {
                 (Some(port), Ok(stream)) => balancers.adopt(stream, read, &named.balancer, port),
                 (_, Err(error)) => tracing::debug!(%error, "a connection broke"),
                 (None, Ok(_)) => {}
             },
-            (For::Tls | For::Http | For::Balancer(_), _) => {
+            (For::Tls, _, Some(tls)) => {
+                let accepted = tokio::time::timeout(patience, tls.accept(Begun::new(stream, read)));
+                match accepted.await {
+                    Ok(Ok(stream)) => self.http(stream, visitor, stop).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                    Err(_) => tracing::debug!("a TLS handshake took too long"),
+                }
+            }
+            (For::Tls | For::Http | For::Balancer(_), _, _) => {
                 self.http(Begun::new(stream, read), visitor, stop).await;
             }
         }
     }
 
-    async fn http(&self, stream: Begun, visitor: Visitor, mut stop: watch::Receiver<bool>) {
+    async fn http<S>(&self, stream: S, visitor: Visitor, mut stop: watch::Receiver<bool>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let visitor = &visitor;
         let service = service_fn(move |request| async move {
             let is_proven = visitor.may_prove && self.inner.apis.is_borne(&request);

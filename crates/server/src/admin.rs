@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use authority::Seal;
 use aws_ecs::op::{DescribeClusters, ListClusters};
 use aws_ecs::{DescribeClustersRequest, ListClustersRequest};
 use base::{AccountId, Region};
@@ -38,6 +39,7 @@ pub struct Admin {
     pub engine: Engine,
     pub loader: Loader,
     pub pulls: Pulls,
+    pub seal: Arc<Seal>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -155,6 +157,27 @@ impl Admin {
         answer(StatusCode::OK, &json!({ "tasks": tasks }))
     }
 
+    /// The certificate of an account's authority, as PEM; made now if there is none.
+    async fn authority(&self, query: Option<&str>) -> Response<Body> {
+        let query = figures::query(query);
+        let account = query
+            .get("account")
+            .map_or_else(|| Some(AccountId::default_account()), |id| AccountId::parse(id));
+        let Some(account) = account else {
+            return refuse(StatusCode::BAD_REQUEST, "expected account=TWELVE DIGITS");
+        };
+        let store = self.platform.store();
+        match authority::root(store, &self.seal, &account, base::clock::wall()).await {
+            Ok(root) => {
+                let mut response = text(StatusCode::OK, root.certificate.clone());
+                let kind = HeaderValue::from_static("application/x-pem-file");
+                response.headers_mut().insert(CONTENT_TYPE, kind);
+                response
+            }
+            Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, error),
+        }
+    }
+
     fn pulls(&self, query: Option<&str>) -> Response<Body> {
         let task = figures::query(query).get("task").copied().unwrap_or_default();
         answer(StatusCode::OK, &json!({ "images": self.pulls.of(task) }))
@@ -208,6 +231,7 @@ impl Admin {
             (&Method::GET, "/_boxship/health") => self.health().await,
             (&Method::GET, "/_boxship/stats") => self.stats(query).await,
             (&Method::GET, "/_boxship/pulls") => self.pulls(query),
+            (&Method::GET, "/_boxship/ca") => self.authority(query).await,
             (&Method::GET, "/_boxship/output") => self.output(query).await,
             (&Method::POST, "/_boxship/stop") => self.stop_tasks().await,
             (&Method::POST, "/_boxship/clock") => self.advance(request).await,

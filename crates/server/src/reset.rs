@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use base::{AccountId, Region};
 use service::{Caller, Platform};
+use store::Record;
 
 use crate::host::Host;
 use crate::instance;
@@ -15,7 +16,8 @@ pub async fn reset(platform: &Platform, host: &Host, machine: Option<&Instance>)
     let caller = Caller::platform("boxship", AccountId::default_account(), Region::default_region());
     platform
         .write("Reset", caller, |tx| {
-            tx.delete_all(|_, _| true);
+            // Who was told to trust an authority goes on doing so.
+            tx.delete_all(|kind, _| kind != authority::Root::KIND);
             Ok(())
         })
         .await

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use authority::Seal;
 use base::clock::{self as wall_clock, Clock};
 use blobs::Blobs;
 use cli::RunFile;
 use control::Controllers;
-use gateway::{Admission, Auth, Gateway, GatewayOptions, Routes};
+use gateway::{Admission, Auth, Gateway, GatewayOptions, Routes, TlsDoor};
 use journal::Journal;
 use link::Desired;
 use service::{Platform, PlatformBuilder};
@@ -48,12 +49,14 @@ pub struct Screen {
 /// Everything that lies in the data directory, open.
 struct Data {
     store: Store,
+    seal: Arc<Seal>,
     blobs: Blobs,
     logs: Logs,
     clock: Clock,
     ecr: service_ecr::Config,
     ecs: service_ecs::Config,
     sts: service_sts::Config,
+    acm: service_acm::Config,
 }
 
 /// Connections that the kernel holds until they are accepted. With the usual 128 a burst of clients
@@ -80,7 +83,7 @@ pub async fn run(options: Options, screen: Screen) -> Result<ExitCode> {
         Some(seed) => seed,
         None => u64::from_ne_bytes(secret::random()?),
     };
-    let builder = builder(&data.logs, &data.ecr, &data.ecs, &data.sts);
+    let builder = builder(&data.logs, &data.ecr, &data.ecs, &data.sts, &data.acm);
     let platform = builder.build(data.store.clone(), data.clock.clone(), seed);
     claim(&platform, options.runtime).await?;
     let served = serve(&options, &platform, data, listener, stop, screen).await;
@@ -94,6 +97,7 @@ fn builder(
     ecr: &service_ecr::Config,
     ecs: &service_ecs::Config,
     sts: &service_sts::Config,
+    acm: &service_acm::Config,
 ) -> PlatformBuilder {
     PlatformBuilder::default()
         .issuing(service_sts::keys(sts))
@@ -102,6 +106,7 @@ fn builder(
         .with(service_ec2::service())
         .with(service_ecr::service(ecr))
         .with(service_ecs::service(ecs))
+        .with(service_acm::service(acm))
         .with(logs.service())
 }
 
@@ -118,7 +123,7 @@ pub fn operations() -> Result<Vec<String>> {
         };
         let ecs = service_ecs::Config { authority: "localhost".into(), secret: base::Secret::new("") };
         let sts = service_sts::Config { secret: base::Secret::new(""), wall: wall_clock::wall };
-        let builder = builder(&logs, &ecr, &ecs, &sts);
+        let builder = builder(&logs, &ecr, &ecs, &sts, &acm(&Arc::new(Seal::new(&base::Secret::new("")))));
         let lines = builder.services().iter().flat_map(|service| {
             service
                 .operations
@@ -130,6 +135,11 @@ pub fn operations() -> Result<Vec<String>> {
     // Nothing was kept there.
     let _ = std::fs::remove_dir_all(&scratch);
     listed
+}
+
+fn acm(seal: &Arc<Seal>) -> service_acm::Config {
+    // No service has listeners that use a certificate yet.
+    service_acm::Config { seal: seal.clone(), uses: |_, _| Vec::new() }
 }
 
 fn open(options: &Options) -> Result<Data> {
@@ -147,6 +157,8 @@ fn open(options: &Options) -> Result<Data> {
     let journal = Journal::open(dir.join("journal")).context("the journal cannot be opened")?;
     let logs = Logs::new(Arc::new(journal));
     let secret = secret::open(dir)?;
+    let seal = Arc::new(Seal::new(&secret));
+    let acm = acm(&seal);
     let ecs = service_ecs::Config { authority: authority(options.listen).into(), secret: secret.clone() };
     let sts = service_sts::Config { secret: secret.clone(), wall: wall_clock::wall };
     let ecr = service_ecr::Config {
@@ -155,7 +167,8 @@ fn open(options: &Options) -> Result<Data> {
         host: format!("localhost:{}", options.listen.port()).into(),
         wall: wall_clock::wall,
     };
-    let kinds = builder(&logs, &ecr, &ecs, &sts).kinds().with::<Loaded>();
+    let kinds = builder(&logs, &ecr, &ecs, &sts, &acm).kinds().with::<Loaded>();
+    let kinds = authority::kinds(kinds);
     let store = Store::open(Box::new(backend), kinds).map_err(|error| match error {
         OpenError::Backend(error) => explain(dir, error),
         other => {
@@ -163,7 +176,8 @@ fn open(options: &Options) -> Result<Data> {
         }
     })?;
     let offset = store.snapshot().meta(clock::OFFSET).and_then(|text| text.parse().ok()).unwrap_or_default();
-    Ok(Data { store, blobs, logs, clock: Clock::new(Duration::from_micros(offset)), ecr, ecs, sts })
+    let clock = Clock::new(Duration::from_micros(offset));
+    Ok(Data { store, seal, blobs, logs, clock, ecr, ecs, sts, acm })
 }
 
 /// Where clients on this machine reach the one port.
@@ -267,6 +281,7 @@ async fn serve(
         pulls: content.as_ref().map(|content| content.pulls()).unwrap_or_default(),
         loader: Loader::new(platform, &data.blobs, &options.data_dir, content.is_some()),
         warnings: warnings.clone(),
+        seal: data.seal.clone(),
     });
     let channels = host.data_channels(platform, stop.clone());
     let routes = Routes::default()
@@ -274,7 +289,9 @@ async fn serve(
         .with("/v2/", Arc::new(registry::Registry::new(platform.clone(), &data.ecr)))
         .with("/", Arc::new(Page::new(admin.clone())))
         .with("/_boxship/", admin);
-    let gateway = Gateway::new(platform.clone(), routes, None, admission(options), GatewayOptions::default());
+    let tls = TlsDoor::new(data.store.clone(), data.seal.clone(), options.listen.ip());
+    let limits = GatewayOptions::default();
+    let gateway = Gateway::new(platform.clone(), routes, None, Some(tls), admission(options), limits);
     host.serve(&gateway);
     let sweeper = tokio::spawn(sweep::run(platform.clone(), data.logs.clone(), data.blobs));
     let run = RunFile {

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod balancers;
+mod ca;
 mod env;
 mod exec;
 pub(crate) mod find;
@@ -46,6 +47,9 @@ pub enum Command {
     /// Show what containers use; q ends it
     #[command(visible_alias = "top")]
     Stats(stats::StatsArgs),
+    /// The local certificate authority: what clients of HTTPS are to trust
+    #[command(subcommand)]
+    Ca(ca::CaCommand),
     /// Load and push images
     #[command(subcommand)]
     Image(image::ImageCommand),
@@ -69,6 +73,7 @@ pub async fn run(command: Command, place: &Place) -> Result<ExitCode> {
         Command::Balancers(args) => balancers::run(&client, &args).await,
         Command::Inspect(args) => inspect::run(&client, &args).await,
         Command::Stats(args) => stats::run(&client, &args).await,
+        Command::Ca(command) => ca::run(&client, command).await,
         Command::Image(command) => image::run(&client, command).await,
     }
 }

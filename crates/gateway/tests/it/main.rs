@@ -41,7 +41,7 @@ async fn gateway_for(user: u32, options: GatewayOptions) -> (TcpListener, Gatewa
     let listen = listener.local_addr().unwrap();
     let admission = Admission { auth: Auth::Open, users: vec![user], is_open_to_all: false, listen };
     let routes = Routes::default().with("/", Arc::new(Page));
-    (listener, Gateway::new(platform, routes, Some(Arc::new(Echo)), admission, options))
+    (listener, Gateway::new(platform, routes, Some(Arc::new(Echo)), None, admission, options))
 }
 
 /// A balancer with a listener at port 80 that says what came.
