@@ -43,6 +43,16 @@ impl Cidr {
         Cidr { base, prefix }
     }
 
+    /// Reads a range of which bits after the prefix may be set, and clears them:
+    /// `100.68.0.18/18` is `100.68.0.0/18`.
+    ///
+    /// # Errors
+    /// When the text is not `a.b.c.d/n`.
+    pub fn canonical(text: &str) -> Result<Self, CidrError> {
+        let (address, prefix) = parts(text)?;
+        Ok(Cidr::new(address, prefix))
+    }
+
     /// The first address.
     pub const fn base(self) -> Ipv4Addr {
         self.base
@@ -98,16 +108,20 @@ impl FromStr for Cidr {
     type Err = CidrError;
 
     fn from_str(text: &str) -> Result<Self, CidrError> {
-        let (address, prefix) = text.split_once('/').ok_or(CidrError::Malformed)?;
-        let address: Ipv4Addr = address.parse().map_err(|_| CidrError::Malformed)?;
-        let is_number = matches!(prefix.len(), 1..=2)
-            && prefix.bytes().all(|b| b.is_ascii_digit())
-            && !(prefix.len() == 2 && prefix.starts_with('0'));
-        let prefix =
-            prefix.parse::<u8>().ok().filter(|n| is_number && *n <= 32).ok_or(CidrError::Malformed)?;
+        let (address, prefix) = parts(text)?;
         let range = Cidr::new(address, prefix);
         if range.base == address { Ok(range) } else { Err(CidrError::HostBits) }
     }
+}
+
+fn parts(text: &str) -> Result<(Ipv4Addr, u8), CidrError> {
+    let (address, prefix) = text.split_once('/').ok_or(CidrError::Malformed)?;
+    let address: Ipv4Addr = address.parse().map_err(|_| CidrError::Malformed)?;
+    let is_number = matches!(prefix.len(), 1..=2)
+        && prefix.bytes().all(|b| b.is_ascii_digit())
+        && !(prefix.len() == 2 && prefix.starts_with('0'));
+    let prefix = prefix.parse::<u8>().ok().filter(|n| is_number && *n <= 32).ok_or(CidrError::Malformed)?;
+    Ok((address, prefix))
 }
 
 /// As its text.

@@ -212,6 +212,53 @@ pub fn limit(code: &'static str, what: &str) -> Fault {
     Fault::caller(code, format_args!("The maximum number of {what} has been reached."))
 }
 
+pub fn malformed_permission(message: impl Display) -> Fault {
+    Fault::caller("InvalidPermission.Malformed", message)
+}
+
+/// `rule` as [`crate::behaviour::permission`] describes it.
+pub fn duplicate_permission(rule: &str) -> Fault {
+    Fault::caller("InvalidPermission.Duplicate", format_args!("the specified rule \"{rule}\" already exists"))
+}
+
+pub fn permission_not_found() -> Fault {
+    Fault::caller("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
+}
+
+/// `towards` is `source` or `destination`.
+pub fn no_peer(towards: &str) -> Fault {
+    Fault::caller(
+        "MissingParameter",
+        format_args!("Missing {towards} specification: include {towards} security group or CIDR information"),
+    )
+}
+
+pub fn same_permission_twice() -> Fault {
+    invalid("The same permission must not appear multiple times")
+}
+
+pub fn group_exists(name: &str, vpc: &str) -> Fault {
+    Fault::caller(
+        "InvalidGroup.Duplicate",
+        format_args!("The security group '{name}' already exists for VPC '{vpc}'"),
+    )
+}
+
+pub fn default_group_stays(id: &str) -> Fault {
+    Fault::caller(
+        "CannotDelete",
+        format_args!("the specified group: \"{id}\" name: \"default\" cannot be deleted by a user"),
+    )
+}
+
+/// A rule's peer, or a subnet's table, that lives in another VPC.
+pub fn different_networks() -> Fault {
+    Fault::caller(
+        "InvalidGroup.NotFound",
+        "You have specified two resources that belong to different networks.",
+    )
+}
+
 /// What only the service that made a resource may do with it.
 pub fn not_permitted(id: &str) -> Fault {
     Fault::caller(

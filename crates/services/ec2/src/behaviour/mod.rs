@@ -2,6 +2,7 @@
 
 mod filter;
 mod list;
+pub mod permission;
 pub mod tags;
 
 pub use filter::{Attributes, Filters};

@@ -4,6 +4,7 @@
 mod default_vpc;
 mod interfaces;
 mod lists;
+mod security_groups;
 
 use base::clock::Clock;
 use base::{AccountId, Fault, Region};
