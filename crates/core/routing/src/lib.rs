@@ -6,15 +6,22 @@
 //!
 //! Deliberately ignores sockets, records and AWS's shapes.
 
+mod balance;
+mod clock;
 pub mod desync;
 mod head;
+pub mod headers;
 mod health;
 pub mod limits;
+pub mod logs;
 mod policies;
 mod request;
 mod router;
+pub mod sticky;
 mod table;
 
+pub use balance::{Balance, Pool, Standings, Tally, anomalies};
+pub use clock::{http_date, log_time};
 pub use head::{FieldSpan, Fields, Form, Head, Span};
 pub use health::{
     HealthReport, MatcherError, Outcome, Reason, State, Step, TargetKey, Watch, first_probe_at, step,
