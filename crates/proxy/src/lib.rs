@@ -12,6 +12,7 @@
 
 mod arrival;
 mod exchange;
+mod h2;
 mod plane;
 mod sockets;
 mod table;
