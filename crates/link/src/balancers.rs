@@ -32,7 +32,7 @@ pub enum Down {
         run_dir: String,
         pid: u32,
     },
-    /// The listening sockets of a spot, which come with it: one for each of the proxy's workers.
+    /// The listening sockets of a spot, which come with it.
     Sockets(Spot),
     /// Nobody listens there any more.
     Closed(Spot),
@@ -65,8 +65,6 @@ pub enum Up {
         workers: usize,
     },
     Health(Vec<HealthReport>),
-    /// What cannot be served, one line each; the newest replace the older ones.
-    Warnings(Vec<String>),
 }
 
 impl From<Certificate> for Down {

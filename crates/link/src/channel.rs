@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -24,16 +25,29 @@ pub const DESCRIPTORS: usize = 128;
 const HEADER: usize = 8;
 const CHUNK: usize = 64 << 10;
 
-/// One end of a connection. `receive` is safe to cancel, `send` is not.
+/// One end of a connection. Receiving is safe to cancel, sending is not.
 pub struct Channel {
-    stream: UnixStream,
+    receiving: Receiving,
+    sending: Sending,
+}
+
+/// What comes.
+pub struct Receiving {
+    stream: Arc<UnixStream>,
     read: Vec<u8>,
     descriptors: VecDeque<OwnedFd>,
 }
 
+/// What goes.
+pub struct Sending {
+    stream: Arc<UnixStream>,
+}
+
 impl Channel {
     pub fn new(stream: UnixStream) -> Self {
-        Channel { stream, read: Vec::new(), descriptors: VecDeque::new() }
+        let stream = Arc::new(stream);
+        let sending = Sending { stream: stream.clone() };
+        Channel { receiving: Receiving { stream, read: Vec::new(), descriptors: VecDeque::new() }, sending }
     }
 
     /// The user whose process is at the other end.
@@ -41,9 +55,32 @@ impl Channel {
     /// # Errors
     /// The connection is broken.
     pub fn peer(&self) -> io::Result<u32> {
-        Ok(self.stream.peer_cred()?.uid())
+        Ok(self.sending.stream.peer_cred()?.uid())
     }
 
+    /// Both directions apart.
+    pub fn split(self) -> (Receiving, Sending) {
+        (self.receiving, self.sending)
+    }
+
+    /// As [`Sending::send`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn send<T: Serialize>(&self, message: &T, with: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.sending.send(message, with).await
+    }
+
+    /// As [`Receiving::receive`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn receive<T: DeserializeOwned>(&mut self) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+        self.receiving.receive().await
+    }
+}
+
+impl Sending {
     /// Sends a message with descriptors, which stay open here.
     ///
     /// # Errors
@@ -70,7 +107,9 @@ impl Channel {
         }
         Ok(())
     }
+}
 
+impl Receiving {
     /// The next message with its descriptors; `None` once the other end has closed.
     ///
     /// # Errors

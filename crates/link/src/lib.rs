@@ -17,7 +17,7 @@ use core_lifecycle::{Assignment, Observation};
 use serde::{Deserialize, Serialize};
 
 pub use balancers::{Down, PROXY_VERSION, Spot, Up};
-pub use channel::{Channel, DESCRIPTORS};
+pub use channel::{Channel, DESCRIPTORS, Receiving, Sending};
 
 /// A host's name, unique within a control plane.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
