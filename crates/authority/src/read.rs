@@ -59,40 +59,54 @@ pub struct Reading {
 const RSA: &str = "1.2.840.113549.1.1.1";
 const EC: &str = "1.2.840.10045.2.1";
 
-/// Signature algorithms by number: name, and how RSA, P-256 and P-384 keys verify it.
-const SIGNATURES: &[(&str, &str, Option<&dyn VerificationAlgorithm>, Option<&dyn VerificationAlgorithm>)] = &[
-    (
-        "1.2.840.113549.1.1.5",
-        "SHA1WITHRSA",
-        Some(&signature::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY),
-        None,
-    ),
-    (
-        "1.2.840.113549.1.1.11",
-        "SHA256WITHRSA",
-        Some(&signature::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY),
-        None,
-    ),
-    ("1.2.840.113549.1.1.12", "SHA384WITHRSA", Some(&signature::RSA_PKCS1_2048_8192_SHA384), None),
-    (
-        "1.2.840.113549.1.1.13",
-        "SHA512WITHRSA",
-        Some(&signature::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY),
-        None,
-    ),
-    (
-        "1.2.840.10045.4.3.2",
-        "SHA256WITHECDSA",
-        Some(&signature::ECDSA_P256_SHA256_ASN1),
-        Some(&signature::ECDSA_P384_SHA256_ASN1),
-    ),
-    (
-        "1.2.840.10045.4.3.3",
-        "SHA384WITHECDSA",
-        Some(&signature::ECDSA_P256_SHA384_ASN1),
-        Some(&signature::ECDSA_P384_SHA384_ASN1),
-    ),
-    ("1.2.840.10045.4.3.4", "SHA512WITHECDSA", None, None),
+/// A signature algorithm, and how a signature of it is verified where we can.
+struct Algorithm {
+    oid: &'static str,
+    name: &'static str,
+    /// With the issuer's RSA key, or its key on P-256.
+    usual: Option<&'static dyn VerificationAlgorithm>,
+    /// With the issuer's key on P-384.
+    p384: Option<&'static dyn VerificationAlgorithm>,
+}
+
+const ALGORITHMS: [Algorithm; 7] = [
+    Algorithm {
+        oid: "1.2.840.113549.1.1.5",
+        name: "SHA1WITHRSA",
+        usual: Some(&signature::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY),
+        p384: None,
+    },
+    Algorithm {
+        oid: "1.2.840.113549.1.1.11",
+        name: "SHA256WITHRSA",
+        usual: Some(&signature::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY),
+        p384: None,
+    },
+    Algorithm {
+        oid: "1.2.840.113549.1.1.12",
+        name: "SHA384WITHRSA",
+        usual: Some(&signature::RSA_PKCS1_2048_8192_SHA384),
+        p384: None,
+    },
+    Algorithm {
+        oid: "1.2.840.113549.1.1.13",
+        name: "SHA512WITHRSA",
+        usual: Some(&signature::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY),
+        p384: None,
+    },
+    Algorithm {
+        oid: "1.2.840.10045.4.3.2",
+        name: "SHA256WITHECDSA",
+        usual: Some(&signature::ECDSA_P256_SHA256_ASN1),
+        p384: Some(&signature::ECDSA_P384_SHA256_ASN1),
+    },
+    Algorithm {
+        oid: "1.2.840.10045.4.3.3",
+        name: "SHA384WITHECDSA",
+        usual: Some(&signature::ECDSA_P256_SHA384_ASN1),
+        p384: Some(&signature::ECDSA_P384_SHA384_ASN1),
+    },
+    Algorithm { oid: "1.2.840.10045.4.3.4", name: "SHA512WITHECDSA", usual: None, p384: None },
 ];
 
 impl Reading {
@@ -122,7 +136,10 @@ impl Reading {
             not_before: instant(&body.validity().not_before),
             not_after: instant(&body.validity().not_after),
             key: key_kind(&whole),
-            signature: SIGNATURES.iter().find(|known| known.0 == algorithm).map_or(algorithm, |k| k.1.into()),
+            signature: ALGORITHMS
+                .iter()
+                .find(|known| known.oid == algorithm)
+                .map_or(algorithm, |known| known.name.into()),
             usages: usages.map(|(_, usages)| usages.0.bits()),
             extended_usages: extended
                 .into_iter()
@@ -142,11 +159,11 @@ impl Reading {
             return false;
         }
         let oid = self.whole.signature_algorithm().oid.to_string();
-        let Some(known) = SIGNATURES.iter().find(|known| known.0 == oid) else { return true };
+        let Some(known) = ALGORITHMS.iter().find(|known| known.oid == oid) else { return true };
         let algorithm = match issuer.key {
-            KeyKind::P384 => known.3,
+            KeyKind::P384 => known.p384,
             KeyKind::P521 | KeyKind::Other => None,
-            KeyKind::Rsa(_) | KeyKind::P256 => known.2,
+            KeyKind::Rsa(_) | KeyKind::P256 => known.usual,
         };
         let Some(algorithm) = algorithm else { return true };
         let (Ok(message), Some(signature)) = (body.to_der(), self.whole.signature().as_bytes()) else {
