@@ -59,6 +59,12 @@ impl Fields {
         self.spans.push(field);
     }
 
+    /// Leaves out the fields of which `stays` says no.
+    pub fn retain(&mut self, mut stays: impl FnMut(&[u8], &[u8]) -> bool) {
+        let bytes = &self.bytes;
+        self.spans.retain(|field| stays(field.name.of(bytes), field.value.of(bytes)));
+    }
+
     /// Keeps bytes that belong to no field.
     pub fn keep(&mut self, bytes: &[u8]) -> Span {
         let start = self.bytes.len() as u32;

@@ -214,9 +214,8 @@ impl ConnectionLine<'_> {
             None => put(line, "-"),
         }
         // The certificate's subject, validity and serial number.
-        for _ in 0..2 {
-            quoted(line, None);
-        }
+        quoted(line, None);
+        put(line, "-");
         put(line, "-");
         put(line, self.status);
         put(line, self.connection_id);
@@ -227,19 +226,17 @@ impl ConnectionLine<'_> {
 /// One health check.
 #[derive(Debug, Clone)]
 pub struct HealthLine<'a> {
-    /// `http`, `https`, `h2`, `grpc` with the target's protocol.
+    /// `http`, `https`, `h2`, `grpc`, `grpcs`.
     pub kind: &'a str,
     pub at: Timestamp,
-    pub balancer: &'a str,
     pub target: SocketAddrV4,
-    /// [`crate::TargetGroup::id`].
+    /// [`crate::TargetGroup::id`]; the line has the name in it.
     pub group: &'a str,
-    pub took: Option<Duration>,
+    pub took: Duration,
     /// HTTP status or gRPC code that came.
     pub code: Option<u16>,
     /// `None`: it passed.
     pub failure: Option<&'a Reason>,
-    pub node: Option<Ipv4Addr>,
 }
 
 impl HealthLine<'_> {
@@ -247,27 +244,24 @@ impl HealthLine<'_> {
     pub fn write(&self, line: &mut String) {
         put(line, self.kind);
         put(line, &log_time(self.at));
-        put(line, self.balancer);
+        put(line, &format!("{:.9}", self.took.as_secs_f64()));
         shown(line, Some(self.target));
-        put(line, self.group);
+        put(line, self.group.split('/').nth(1).unwrap_or(self.group));
         put(line, if self.failure.is_none() { "PASS" } else { "FAIL" });
-        match self.took {
-            Some(took) => put(line, &format!("{:.6}", took.as_secs_f64())),
-            None => put(line, "-"),
-        }
         shown(line, self.code);
-        put(line, self.failure.map_or("-", failure_name));
-        shown(line, self.node);
+        put(line, self.failure.map_or("-", |failure| self.failure_name(failure)));
     }
-}
 
-/// AWS: reason codes of health check logs, which are not those of `DescribeTargetHealth`.
-fn failure_name(reason: &Reason) -> &'static str {
-    match reason {
-        Reason::Code(_) => "ResponseCodeMismatch",
-        Reason::Timeout => "RequestTimedOut",
-        Reason::Failed => "ConnectionReset",
-        Reason::Internal | Reason::Registering | Reason::FirstChecks => "InternalError",
+    /// AWS: reason codes of health check logs, which are not those of `DescribeTargetHealth`.
+    fn failure_name(&self, failure: &Reason) -> &'static str {
+        match failure {
+            Reason::Code(_) if self.kind.starts_with("grpc") => "GRPCUnexpectedStatus",
+            Reason::Code(500..) => "TargetError",
+            Reason::Code(_) => "ResponseCodeMismatch",
+            Reason::Timeout => "RequestTimedOut",
+            Reason::Failed => "ConnectionReset",
+            Reason::Internal | Reason::Registering | Reason::FirstChecks => "InternalError",
+        }
     }
 }
 

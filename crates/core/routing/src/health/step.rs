@@ -65,11 +65,18 @@ impl Watch {
     }
 }
 
-/// Takes in one outcome. `now` is when it was known.
+/// Takes in the outcome of a probe that began at `began_at`; `now` is when it was known. How long a
+/// target takes to answer does not move the next probe, as AWS has it.
 ///
 /// AWS: a target just registered is healthy after one passed check, whatever the threshold says; one
 /// that was unhealthy needs `healthy_after` in a row.
-pub fn step(watch: &Watch, outcome: Outcome, check: &GroupCheck, now: Timestamp) -> Step {
+pub fn step(
+    watch: &Watch,
+    outcome: Outcome,
+    check: &GroupCheck,
+    began_at: Timestamp,
+    now: Timestamp,
+) -> Step {
     let failure = failure(outcome, &check.matcher);
     let next = match (watch.state, &failure) {
         (State::Initial, None) => turned(State::Healthy, None, now),
@@ -98,7 +105,7 @@ pub fn step(watch: &Watch, outcome: Outcome, check: &GroupCheck, now: Timestamp)
     };
     let next = Watch { probed_at: Some(now), ..next };
     let is_change = (next.state, &next.reason) != (watch.state, &watch.reason);
-    Step { watch: next, is_change, wake_at: now + check.interval, failure }
+    Step { watch: next, is_change, wake_at: began_at + check.interval, failure }
 }
 
 fn turned(state: State, reason: Option<Reason>, now: Timestamp) -> Watch {
@@ -115,8 +122,9 @@ fn failure(outcome: Outcome, matcher: &Matcher) -> Option<Reason> {
     }
 }
 
-/// When a target's first probe is due: at once where few wait, spread out over at most a second
-/// where `waiting` others were registered at the same time, so that 10,000 do not burst.
+/// When a target's first probe is due: at once where few wait; where `waiting` were registered at the
+/// same time, spread out by a thousand a second and over five seconds at most, so that 10,000 do not
+/// burst.
 pub fn first_probe_at(waiting: usize, now: Timestamp, chance: &mut Chance) -> Timestamp {
     // 100 at once is what a checker does anyway.
     let spread =
