@@ -107,6 +107,7 @@ fn builder(
         .with(service_ecr::service(ecr))
         .with(service_ecs::service(ecs))
         .with(service_acm::service(acm))
+        .with(service_elb::service())
         .with(logs.service())
 }
 
@@ -139,7 +140,7 @@ pub fn operations() -> Result<Vec<String>> {
 
 fn acm(seal: &Arc<Seal>) -> service_acm::Config {
     // No service has listeners that use a certificate yet.
-    service_acm::Config { seal: seal.clone(), uses: |_, _| Vec::new() }
+    service_acm::Config { seal: seal.clone(), uses: service_elb::users_of_certificate }
 }
 
 fn open(options: &Options) -> Result<Data> {
@@ -321,7 +322,8 @@ async fn serve(
 fn controllers(platform: &Platform, orders: mpsc::Sender<Desired>) -> control::Engine {
     // A full queue loses an order; the next pass derives it again.
     let outbox = Arc::new(move |order: Desired| drop(orders.try_send(order)));
-    service_ecs::controllers(Controllers::new(platform.clone(), outbox)).start()
+    let all = service_ecs::controllers(Controllers::new(platform.clone(), outbox));
+    service_elb::controllers(all).start()
 }
 
 /// Serves until a signal comes, or the store closes: better no answer than one that may be lost.
