@@ -186,8 +186,13 @@ impl Bridge {
         let loopback = [Expression::InputIs(name), Expression::DestinationWithin(LOOPBACK), Expression::Drop];
         batch.rule(RAW, &loopback);
         batch.chain(Chain { name: FORWARD, hook: Hook::Forward });
-        let link_local =
-            [Expression::InputIs(name), Expression::DestinationWithin(LINK_LOCAL), Expression::Drop];
+        // Answers pass: a VPC to which the host has no route asks from its uplink's address.
+        let link_local = [
+            Expression::InputIs(name),
+            Expression::DestinationWithin(LINK_LOCAL),
+            Expression::IsNew,
+            Expression::Drop,
+        ];
         batch.rule(FORWARD, &link_local);
         // Neighbors of the machine reach published ports, not containers themselves.
         let redirected = [Expression::OutputIs(name), Expression::IsRedirected, Expression::Accept];

@@ -6,16 +6,27 @@ use std::net::Ipv4Addr;
 use core_addresses::resolver_of;
 
 use crate::error::Doing;
-use crate::world::World;
+use crate::world::{World, check_name};
 use crate::{AddressSpec, PLATFORM, VpcError, VpcKey};
 
 impl World {
     pub fn hold(&mut self, spec: AddressSpec) -> Result<(), VpcError> {
         self.vacate(&spec)?;
+        self.admit(&spec)?;
         // Targets may lie outside.
         self.host.forward().doing("switching forwarding on")?;
         let vpc = self.vpcs.get_mut(&spec.vpc).ok_or_else(|| VpcError::UnknownVpc(spec.vpc.clone()))?;
         vpc.hold(spec.address).doing("making a balancer's address")
+    }
+
+    /// Its groups hold before it is there. Those that were told of it count more.
+    fn admit(&mut self, spec: &AddressSpec) -> Result<(), VpcError> {
+        let (vpc, filter) = self.filtered(&spec.vpc)?;
+        let is_here = vpc.nodes.contains(&spec.address) || vpc.host_address == Some(spec.address);
+        if is_here && filter.knows(spec.address) {
+            return Ok(());
+        }
+        filter.enter(vpc.place(), spec.address, &spec.security_groups).doing("filtering an address")
     }
 
     /// Whoever else has the address gives way.
@@ -24,12 +35,17 @@ impl World {
         if [PLATFORM, resolver_of(vpc.spec.cidr)].contains(&spec.address) {
             return Err(VpcError::Conflict(spec.address.to_string()));
         }
+        spec.security_groups.iter().try_for_each(|group| check_name(group))?;
         self.evict(&spec.vpc, spec.address)
     }
 
     pub fn release(&mut self, key: &VpcKey, address: Ipv4Addr) -> Result<(), VpcError> {
-        let Some(vpc) = self.vpcs.get_mut(key) else { return Ok(()) };
-        vpc.release(address).doing("taking a balancer's address away")
+        if !self.vpcs.get(key).is_some_and(|vpc| vpc.nodes.contains(&address)) {
+            return Ok(());
+        }
+        let (vpc, filter) = self.filtered(key)?;
+        vpc.release(address).doing("taking a balancer's address away")?;
+        filter.leave(vpc.place(), address).doing("forgetting an address's groups")
     }
 
     pub fn nodes(&self) -> Vec<(VpcKey, Ipv4Addr)> {
@@ -58,6 +74,7 @@ impl World {
         if vpc.host_address.is_some_and(|address| address != spec.address) {
             self.no_host_address(&spec.vpc)?;
         }
+        self.admit(&spec)?;
         let vpc = self.vpcs.get_mut(&spec.vpc).ok_or_else(|| VpcError::UnknownVpc(spec.vpc.clone()))?;
         vpc.lead_to_host(spec.address).doing("leading an address to the host")?;
         let uplink = vpc.uplink;
@@ -70,12 +87,8 @@ impl World {
         let Some(vpc) = self.vpcs.get_mut(key) else { return Ok(()) };
         let Some(address) = vpc.host_address else { return Ok(()) };
         vpc.lead_nowhere(address).doing("leading an address nowhere")?;
-        self.host.leave(vpc.uplink, address).doing("taking the host's address in a VPC away")
-    }
-}
-
-impl World {
-    pub fn filter(&mut self, _: VpcKey, _: core_security::Vpc) -> Result<(), VpcError> {
-        Err(VpcError::Unsupported("security groups"))
+        self.host.leave(vpc.uplink, address).doing("taking the host's address in a VPC away")?;
+        let (vpc, filter) = self.filtered(key)?;
+        filter.leave(vpc.place(), address).doing("forgetting an address's groups")
     }
 }

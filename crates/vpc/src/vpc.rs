@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 
 use core_addresses::{Cidr, resolver_of};
 
+use crate::groups::Place;
 use crate::host::{Host, UPLINK, Uplink};
 use crate::namespace::{Namespace, without_ipv6};
 use crate::net::{Batch, Chain, Expression, Hook, Nft, Rtnl, request};
@@ -112,6 +113,11 @@ impl Vpc {
         let own = [Ipv4Addr::LOCALHOST, PLATFORM, resolver_of(cidr)];
         let nodes = rtnl.addresses_of(lo)?.into_iter().filter(|address| !own.contains(address)).collect();
         Ok(Some(Vpc { nodes, ..Vpc::new(spec, namespace, (rtnl, nft), uplink) }))
+    }
+
+    /// Where its security groups are.
+    pub fn place(&mut self) -> Place<'_> {
+        Place { nft: &mut self.nft, range: self.spec.cidr, host: self.uplink.host_address() }
     }
 
     /// Writes the rules of ways out anew, in one step: an earlier version may have left others.

@@ -11,6 +11,7 @@ use crate::containers::Containers;
 use crate::dial::{Dialers, listen_shared};
 use crate::error::Doing;
 use crate::faults::{self, Faults};
+use crate::groups::Filter;
 use crate::host::Host;
 use crate::interface::{self, Interface};
 use crate::namespace::{Directory, is_bound, unbind};
@@ -28,6 +29,8 @@ pub struct World {
     pub(crate) host: Host,
     dialers: Arc<Dialers>,
     pub(crate) vpcs: BTreeMap<VpcKey, Vpc>,
+    /// Also of VPCs that are not here yet.
+    filters: BTreeMap<VpcKey, Filter>,
     interfaces: BTreeMap<String, Interface>,
     containers: Containers,
     spares: Option<Spares>,
@@ -45,6 +48,7 @@ impl World {
             host,
             dialers,
             vpcs,
+            filters: BTreeMap::new(),
             interfaces,
             containers,
             spares: Some(Spares::start(config.spare).doing("starting a thread")?),
@@ -54,6 +58,7 @@ impl World {
             world.route(&key)?;
             world.let_dial(&key)?;
             world.lead_again(&key)?;
+            world.filter_again(&key)?;
         }
         Ok(world)
     }
@@ -72,6 +77,11 @@ impl World {
         }
         [&key.account, &key.region, &key.vpc].into_iter().try_for_each(|name| check_name(name))?;
         let mut vpc = Vpc::create(&mut self.host, spec).doing("making a VPC's namespace")?;
+        let filter = self.filters.entry(key.clone()).or_default();
+        if let Err(error) = filter.begin(vpc.place()).doing("writing a VPC's security groups") {
+            let _ = self.host.disconnect(vpc.uplink);
+            return Err(error);
+        }
         if let Err(error) = self.publish(&mut vpc) {
             let _ = self.host.disconnect(vpc.uplink);
             let _ = unbind(&self.directory.file(&file_name(&key)));
@@ -89,6 +99,36 @@ impl World {
             Some(address) => vpc.lead_to_host(address).doing("leading an address to the host"),
             None => Ok(()),
         }
+    }
+
+    /// What an earlier start left of security groups holds until others are told.
+    fn filter_again(&mut self, key: &VpcKey) -> Result<(), VpcError> {
+        let vpc = self.vpcs.get_mut(key).ok_or_else(|| VpcError::UnknownVpc(key.clone()))?;
+        let tasks = self.interfaces.values().filter(|one| one.spec.vpc == *key).map(|one| one.spec.address);
+        let own: Vec<_> = tasks.chain(vpc.nodes.iter().copied()).chain(vpc.host_address).collect();
+        let filter = Filter::recover(&mut vpc.nft, &own).doing("reading a VPC's security groups")?;
+        self.filters.insert(key.clone(), filter);
+        Ok(())
+    }
+
+    /// A VPC that is here, with its security groups.
+    pub(crate) fn filtered(&mut self, key: &VpcKey) -> Result<(&mut Vpc, &mut Filter), VpcError> {
+        let vpc = self.vpcs.get_mut(key).ok_or_else(|| VpcError::UnknownVpc(key.clone()))?;
+        Ok((vpc, self.filters.entry(key.clone()).or_default()))
+    }
+
+    pub fn filter(&mut self, key: VpcKey, groups: core_security::Vpc) -> Result<(), VpcError> {
+        let peers = groups.groups.iter().flat_map(|group| group.ingress.iter().chain(&group.egress));
+        let peers = peers.filter_map(|rule| match &rule.peer {
+            core_security::Peer::Group(peer) => Some(peer),
+            core_security::Peer::Range(_) => None,
+        });
+        let of_members = groups.members.iter().flat_map(|member| &member.groups);
+        let mut names = groups.groups.iter().map(|group| &group.id).chain(of_members).chain(peers);
+        names.try_for_each(|name| check_name(name))?;
+        let place = self.vpcs.get_mut(&key).map(Vpc::place);
+        let filter = self.filters.entry(key).or_default();
+        filter.tell(place, groups).doing("writing a VPC's security groups")
     }
 
     fn let_dial(&self, key: &VpcKey) -> Result<(), VpcError> {
@@ -120,7 +160,13 @@ impl World {
                 return Err(VpcError::Conflict(spec.eni));
             }
             if is_bound(&found.file) {
-                return Ok(Attached { netns: found.file.clone() });
+                let netns = found.file.clone();
+                let (vpc, filter) = self.filtered(&spec.vpc)?;
+                if !filter.knows(spec.address) {
+                    let entered = filter.enter(vpc.place(), spec.address, &spec.security_groups);
+                    entered.doing("filtering an interface")?;
+                }
+                return Ok(Attached { netns });
             }
             // Somebody unmounted it: the namespace is gone, or out of reach.
             self.detach(&spec.eni)?;
@@ -134,17 +180,21 @@ impl World {
         if spec.is_public {
             self.host.forward().doing("switching forwarding on")?;
         }
-        let vpc = self.vpcs.get_mut(&spec.vpc).ok_or_else(|| VpcError::UnknownVpc(spec.vpc.clone()))?;
         let spares = self.spares.as_ref().ok_or(VpcError::Closed)?;
         let spare = spares.take().doing("making a namespace")?;
         let file = self.directory.file(&spec.task);
+        let (vpc, filter) = self.filtered(&spec.vpc)?;
+        // Before its first packet.
+        let entered = filter.enter(vpc.place(), spec.address, &spec.security_groups);
+        entered.doing("filtering an interface")?;
         let interface = interface::create(vpc, spare, spec, &file).doing("making an interface")?;
         self.interfaces.insert(interface.spec.eni.clone(), interface);
         Ok(Attached { netns: file })
     }
 
     fn check_interface(&self, spec: &InterfaceSpec) -> Result<(), VpcError> {
-        [&spec.eni, &spec.task].into_iter().try_for_each(|name| check_name(name))?;
+        let names = [&spec.eni, &spec.task].into_iter().chain(&spec.security_groups);
+        names.into_iter().try_for_each(|name| check_name(name))?;
         let has_another = self.interfaces.values().any(|one| one.spec.task == spec.task);
         if has_another { Err(VpcError::Conflict(spec.task.clone())) } else { Ok(()) }
     }
@@ -161,6 +211,8 @@ impl World {
         let Some(interface) = self.interfaces.get(eni) else { return Ok(()) };
         if let Some(vpc) = self.vpcs.get_mut(&interface.spec.vpc) {
             interface::disconnect(vpc, interface).doing("disconnecting an interface")?;
+            let filter = self.filters.entry(interface.spec.vpc.clone()).or_default();
+            filter.leave(vpc.place(), interface.spec.address).doing("forgetting an interface's groups")?;
         }
         // With its last name the namespace goes, and the link with it: the kernel does that later and
         // many at once. A process that is still in it keeps both, and reaches nothing.
@@ -215,7 +267,12 @@ impl World {
     pub fn mend(&mut self) -> Result<bool, VpcError> {
         let has_host = self.host.mend().doing("writing the host's rules")?;
         let has_bridge = self.containers.mend(&mut self.host).doing("writing the bridge's rules")?;
-        Ok(has_host || has_bridge)
+        let mut has_groups = false;
+        for (key, vpc) in &mut self.vpcs {
+            let filter = self.filters.entry(key.clone()).or_default();
+            has_groups |= filter.mend(vpc.place()).doing("writing a VPC's security groups")?;
+        }
+        Ok(has_host || has_bridge || has_groups)
     }
 
     pub fn listen_on_host(&mut self, hears: Hears, port: u16) -> Result<TcpListener, VpcError> {
@@ -319,7 +376,7 @@ impl World {
 }
 
 /// Ids become file names and parts of aliases, so only letters, digits, `-` and `_` may occur.
-fn check_name(name: &str) -> Result<(), VpcError> {
+pub(crate) fn check_name(name: &str) -> Result<(), VpcError> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let is_usable = (1..=64).contains(&name.len()) && name.bytes().all(is_plain);
     if is_usable { Ok(()) } else { Err(VpcError::Name(name.into())) }

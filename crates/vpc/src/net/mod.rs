@@ -7,5 +7,7 @@ pub mod request;
 mod rtnl;
 mod socket;
 
-pub use nft::{Batch, Chain, Expression, ForeignChain, Hook, Nft, Target, Transport};
+pub use nft::{
+    Batch, Chain, Element, Expression, ForeignChain, Hook, Keyed, NamedSet, Nft, Side, Target, Transport, Way,
+};
 pub use rtnl::{Link, Route, Rtnl};

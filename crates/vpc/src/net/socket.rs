@@ -7,10 +7,13 @@ use std::os::fd::OwnedFd;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with,
+    sockopt,
 };
 
 /// Answers of the kernel come in datagrams of at most this size.
 const DATAGRAM: usize = 64 * 1024;
+/// What every machine's buffers have room for.
+const SMALL: usize = 64 * 1024;
 const HEADER: usize = 16;
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
@@ -48,6 +51,15 @@ impl Socket {
     pub fn send(&self, bytes: &[u8]) -> io::Result<()> {
         send(&self.fd, bytes, SendFlags::empty())?;
         Ok(())
+    }
+
+    /// As [`Socket::send`], however long.
+    pub fn send_all(&self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.len() > SMALL {
+            // The kernel takes a message only whole, and counts its own overhead as well.
+            sockopt::set_socket_send_buffer_size_force(&self.fd, 2 * bytes.len())?;
+        }
+        self.send(bytes)
     }
 
     /// Reads one datagram and hands each frame with its sequence number to `each`.

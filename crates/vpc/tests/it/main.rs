@@ -7,5 +7,7 @@ mod crash;
 mod faults;
 mod files;
 mod firewall;
+mod groups;
 mod network;
+mod nodes;
 mod resolver;

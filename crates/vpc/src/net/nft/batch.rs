@@ -5,8 +5,10 @@ use std::net::Ipv4Addr;
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE};
 
 use super::expression::{Expression, write};
+use super::sets::{Element, Keyed, NamedSet};
 use super::{
-    DELETE_ELEMENT, DELETE_TABLE, LIST_ELEMENT, NEW_CHAIN, NEW_ELEMENT, NEW_RULE, NEW_SET, NEW_TABLE,
+    DELETE_CHAIN, DELETE_ELEMENT, DELETE_RULE, DELETE_SET, DELETE_TABLE, LIST_ELEMENT, NEW_CHAIN,
+    NEW_ELEMENT, NEW_RULE, NEW_SET, NEW_TABLE,
 };
 use crate::net::attributes::Attributes;
 
@@ -18,6 +20,11 @@ const TYPE_TARGET: u32 = (TYPE_IPV4 << 6) | TYPE_PORT;
 const IS_MAP: u32 = 8;
 /// An address, and a port padded to four bytes.
 const TARGET_BYTES: u32 = 8;
+
+/// How sets without a name are called; the kernel puts a number.
+const UNNAMED: &str = "__set%d";
+/// Elements in a message: their list must be shorter than 64 KiB.
+const ELEMENTS: usize = 400;
 
 /// Where a chain sees packets.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +42,28 @@ pub enum Hook {
     SourceNat,
     /// On the way out, after everything is decided.
     Leaving,
+    /// Whether its sender may send a packet that comes to this namespace, passes or begins here; and
+    /// after that, whether its receiver may have it.
+    MayLeave(Way),
+    MayEnter(Way),
+}
+
+/// A packet's way as the filter sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    In,
+    Through,
+    Out,
+}
+
+impl Way {
+    fn hook(self) -> u32 {
+        match self {
+            Way::In => 1,
+            Way::Through => 2,
+            Way::Out => 3,
+        }
+    }
 }
 
 impl Hook {
@@ -49,6 +78,8 @@ impl Hook {
             Hook::OutputNat => ("nat", 3, -100),
             Hook::SourceNat => ("nat", 4, 100),
             Hook::Leaving => ("filter", 4, -150),
+            Hook::MayLeave(way) => ("filter", way.hook(), 10),
+            Hook::MayEnter(way) => ("filter", way.hook(), 20),
         }
     }
 }
@@ -123,6 +154,73 @@ impl<'a> Batch<'a> {
                 a.number(1, hook).raw(2, &priority.to_be_bytes());
             });
         });
+    }
+
+    /// A chain that others jump to. One that exists stays as it is.
+    pub fn part(&mut self, name: &str) {
+        self.message(NEW_CHAIN, NLM_F_CREATE, |table, a| {
+            a.text(1, table).text(3, name);
+        });
+    }
+
+    /// Takes all rules out of a chain.
+    pub fn clear(&mut self, chain: &str) {
+        self.message(DELETE_RULE, 0, |table, a| {
+            a.text(1, table).text(2, chain);
+        });
+    }
+
+    /// Fails as a whole where something still jumps to it.
+    pub fn delete_chain(&mut self, name: &str) {
+        self.message(DELETE_CHAIN, 0, |table, a| {
+            a.text(1, table).text(3, name);
+        });
+    }
+
+    /// A set or map by name. One that exists with the same properties stays as it is.
+    pub fn named(&mut self, name: &str, kind: NamedSet) {
+        self.message(NEW_SET, NLM_F_CREATE, |table, a| {
+            a.text(1, table).text(2, name);
+            kind.write(a);
+        });
+    }
+
+    /// Fails as a whole where a rule still uses it.
+    pub fn delete_set(&mut self, name: &str) {
+        self.message(DELETE_SET, 0, |table, a| {
+            a.text(1, table).text(2, name);
+        });
+    }
+
+    /// A set of one rule, which must follow: it goes with that rule. `id` is its name within this batch.
+    pub fn unnamed(&mut self, kind: Keyed, id: u32, ranges: &[Element<'_>]) {
+        self.message(NEW_SET, NLM_F_CREATE, |table, a| {
+            a.text(1, table).text(2, UNNAMED);
+            kind.write(a, id);
+        });
+        self.put(NEW_ELEMENT, NLM_F_CREATE, (UNNAMED, Some(id)), ranges);
+    }
+
+    /// Fails as a whole where a map has an element with another value already.
+    pub fn add(&mut self, set: &str, elements: &[Element<'_>]) {
+        self.put(NEW_ELEMENT, NLM_F_CREATE, (set, None), elements);
+    }
+
+    /// Fails as a whole where one of them is not there.
+    pub fn remove(&mut self, set: &str, elements: &[Element<'_>]) {
+        self.put(DELETE_ELEMENT, 0, (set, None), elements);
+    }
+
+    fn put(&mut self, kind: u16, flags: u16, (set, id): (&str, Option<u32>), elements: &[Element<'_>]) {
+        for some in elements.chunks(ELEMENTS) {
+            self.message(kind, flags, |table, a| {
+                a.text(1, table).text(2, set);
+                a.nest(3, |a| some.iter().for_each(|element| element.write(a)));
+                if let Some(id) = id {
+                    a.number(4, id);
+                }
+            });
+        }
     }
 
     /// A set of addresses.

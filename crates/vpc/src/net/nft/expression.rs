@@ -1,16 +1,24 @@
 //! The steps of rules, as the kernel's virtual machine has them: load into a register, compare.
 
+use std::net::Ipv4Addr;
+
 use core_addresses::Cidr;
 
 use super::LIST_ELEMENT;
+use super::sets::Keyed;
 use crate::net::attributes::Attributes;
 
-/// The one register that our expressions use.
+/// The register that our expressions use, and the next.
 const REGISTER: u32 = 1;
-/// Its second four bytes, by the finer numbering.
+const REGISTER_SECOND: u32 = 2;
+/// The first one's second and third four bytes, by the finer numbering.
 const REGISTER_SECOND_WORD: u32 = 9;
+const REGISTER_THIRD_WORD: u32 = 10;
 const ACCEPT: u32 = 1;
 const DROP: u32 = 0;
+/// -3 and -4.
+const JUMP: u32 = 0u32.wrapping_sub(3);
+pub const GOTO: u32 = 0u32.wrapping_sub(4);
 const CT_ESTABLISHED_OR_RELATED: u32 = 0b110;
 const CT_STATE: u32 = 0;
 const CT_STATUS: u32 = 2;
@@ -28,6 +36,8 @@ const DESTINATION: u32 = 16;
 const EQUAL: u32 = 0;
 const UNEQUAL: u32 = 1;
 const LESS: u32 = 2;
+const AT_MOST: u32 = 3;
+const AT_LEAST: u32 = 5;
 
 /// A transport protocol with ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,11 +83,39 @@ pub enum Expression<'a> {
     PercentOf(u8),
     /// Sends on where the map leads from the destination's port; no match if it leads nowhere.
     SendTo(&'a str),
+    /// The packet belongs to a connection that was let through, or to its troubles.
+    IsKnown,
+    SourceIs(Ipv4Addr),
+    /// Goes on where the second map leads from what the first one says of an address.
+    ByKind(Side, &'a str, &'a str),
+    /// What the packet asks for, and the address at its other side, are in the batch's set with this id.
+    Asks(Side, Keyed, u32),
+    AddressIn(Side, &'a str),
+    ProtocolNumber(u8),
+    /// The destination's port, or an ICMP message's type and code as one number, inclusive.
+    AsksWithin(Keyed, u16, u16),
+    Jump(&'a str),
     /// The class of the queue in which it waits to leave.
     Queue(u32),
     Masquerade,
     Accept,
     Drop,
+}
+
+/// An end of a packet's way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Source,
+    Destination,
+}
+
+impl Side {
+    fn offset(self) -> u32 {
+        match self {
+            Side::Source => SOURCE,
+            Side::Destination => DESTINATION,
+        }
+    }
 }
 
 fn step(a: &mut Attributes<'_>, name: &str, fill: impl FnOnce(&mut Attributes<'_>)) {
@@ -111,6 +149,14 @@ pub fn write(expression: Expression<'_>, a: &mut Attributes<'_>) {
         }
         Expression::PercentOf(percent) => percent_of(a, percent),
         Expression::SendTo(map) => send_to(a, map),
+        Expression::IsKnown => connection(a, CT_STATE, CT_ESTABLISHED_OR_RELATED, UNEQUAL),
+        Expression::SourceIs(source) => address(a, SOURCE, Cidr::new(source, 32), EQUAL),
+        Expression::ByKind(side, kinds, verdicts) => by_kind(a, side, kinds, verdicts),
+        Expression::Asks(side, keyed, set) => asks(a, side, keyed, set),
+        Expression::AddressIn(side, set) => address_in(a, side.offset(), set, true),
+        Expression::ProtocolNumber(number) => meta_is(a, LAYER_4, EQUAL, &[number]),
+        Expression::AsksWithin(keyed, first, last) => asks_within(a, keyed, first, last),
+        Expression::Jump(chain) => jump(a, chain),
         Expression::Queue(class) => {
             step(a, "immediate", |a| {
                 a.number(1, REGISTER).nest(2, |a| {
@@ -134,6 +180,19 @@ fn verdict(a: &mut Attributes<'_>, code: u32) {
                 a.number(1, code);
             });
         });
+    });
+}
+
+fn jump(a: &mut Attributes<'_>, chain: &str) {
+    step(a, "immediate", |a| {
+        a.number(1, 0).nest(2, |a| verdict_of(a, JUMP, chain));
+    });
+}
+
+/// A verdict that leads to a chain, as data.
+pub fn verdict_of(a: &mut Attributes<'_>, code: u32, chain: &str) {
+    a.nest(2, |a| {
+        a.number(1, code).text(2, chain);
     });
 }
 
@@ -181,8 +240,12 @@ fn mask(a: &mut Attributes<'_>, bits: &[u8; 4]) {
 }
 
 fn payload(a: &mut Attributes<'_>, header: u32, offset: u32, length: u32) {
+    payload_to(a, REGISTER, header, offset, length);
+}
+
+fn payload_to(a: &mut Attributes<'_>, register: u32, header: u32, offset: u32, length: u32) {
     step(a, "payload", |a| {
-        a.number(1, REGISTER).number(2, header).number(3, offset).number(4, length);
+        a.number(1, register).number(2, header).number(3, offset).number(4, length);
     });
 }
 
@@ -198,6 +261,46 @@ fn address(a: &mut Attributes<'_>, offset: u32, range: Cidr, operator: u32) {
     let bits = u32::MAX.checked_shl(32 - u32::from(range.prefix())).unwrap_or(0);
     mask(a, &bits.to_be_bytes());
     compare(a, operator, &range.base().octets());
+}
+
+fn by_kind(a: &mut Attributes<'_>, side: Side, kinds: &str, verdicts: &str) {
+    payload(a, NETWORK_HEADER, side.offset(), 4);
+    step(a, "lookup", |a| {
+        a.text(1, kinds).number(2, REGISTER).number(3, REGISTER_SECOND);
+    });
+    step(a, "lookup", |a| {
+        a.text(1, verdicts).number(2, REGISTER_SECOND).number(3, 0);
+    });
+}
+
+/// Loads side by side what the set's key has side by side.
+fn asks(a: &mut Attributes<'_>, side: Side, keyed: Keyed, set: u32) {
+    let protocol = |a: &mut Attributes<'_>| {
+        step(a, "meta", |a| {
+            a.number(1, REGISTER_SECOND_WORD).number(2, LAYER_4);
+        });
+    };
+    payload(a, NETWORK_HEADER, side.offset(), 4);
+    match keyed {
+        Keyed::Port => {
+            protocol(a);
+            payload_to(a, REGISTER_THIRD_WORD, TRANSPORT_HEADER, 2, 2);
+        }
+        Keyed::Icmp => payload_to(a, REGISTER_SECOND_WORD, TRANSPORT_HEADER, 0, 2),
+        Keyed::Protocol => protocol(a),
+    }
+    step(a, "lookup", |a| {
+        a.text(1, "__set%d").number(2, REGISTER).number(4, set);
+    });
+}
+
+fn asks_within(a: &mut Attributes<'_>, keyed: Keyed, first: u16, last: u16) {
+    payload(a, TRANSPORT_HEADER, if keyed == Keyed::Icmp { 0 } else { 2 }, 2);
+    if first == last {
+        return compare(a, EQUAL, &first.to_be_bytes());
+    }
+    compare(a, AT_LEAST, &first.to_be_bytes());
+    compare(a, AT_MOST, &last.to_be_bytes());
 }
 
 fn destination_is_local(a: &mut Attributes<'_>) {

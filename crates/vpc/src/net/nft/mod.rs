@@ -5,6 +5,7 @@
 
 mod batch;
 mod expression;
+mod sets;
 
 use std::io;
 
@@ -12,8 +13,9 @@ use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
 use rustix::io::Errno;
 use rustix::net::netlink;
 
-pub use batch::{Batch, Chain, Hook, Target};
-pub use expression::{Expression, Transport};
+pub use batch::{Batch, Chain, Hook, Target, Way};
+pub use expression::{Expression, Side, Transport};
+pub use sets::{Element, Keyed, NamedSet};
 
 use super::attributes::{Attributes, attribute, attributes};
 use super::socket::{Frame, Socket};
@@ -26,9 +28,13 @@ const GET_TABLE: u16 = 1;
 const DELETE_TABLE: u16 = 2;
 const NEW_CHAIN: u16 = 3;
 const GET_CHAIN: u16 = 4;
+const DELETE_CHAIN: u16 = 5;
 const NEW_RULE: u16 = 6;
 const GET_RULE: u16 = 7;
+const DELETE_RULE: u16 = 8;
 const NEW_SET: u16 = 9;
+const GET_SET: u16 = 10;
+const DELETE_SET: u16 = 11;
 const NEW_ELEMENT: u16 = 12;
 const GET_ELEMENT: u16 = 13;
 const DELETE_ELEMENT: u16 = 14;
@@ -63,29 +69,33 @@ impl Nft {
     /// Commits the batch and waits for the kernel's verdict.
     pub fn commit(&mut self, batch: Batch<'_>) -> io::Result<()> {
         let count = batch.messages.len() as u32;
+        if count == 0 {
+            return Ok(());
+        }
         let first = self.socket.sequence(count + 2);
+        let last = first + count;
         let mut bytes = Vec::with_capacity(4096);
         frame(&mut bytes, BATCH_BEGIN, NLM_F_REQUEST, first, FAMILY_UNSPEC, SUBSYSTEM, &[]);
         for (sequence, (kind, flags, body)) in (first + 1..).zip(&batch.messages) {
             let kind = (SUBSYSTEM << 8) | kind;
-            frame(&mut bytes, kind, NLM_F_REQUEST | NLM_F_ACK | flags, sequence, FAMILY_IPV4, 0, body);
+            // Refusals come unasked. One word for all that succeeds: the buffer for answers is small.
+            let asked = if sequence == last { NLM_F_ACK } else { 0 };
+            frame(&mut bytes, kind, NLM_F_REQUEST | asked | flags, sequence, FAMILY_IPV4, 0, body);
         }
-        let last = first + count;
         frame(&mut bytes, BATCH_END, NLM_F_REQUEST, last + 1, FAMILY_UNSPEC, SUBSYSTEM, &[]);
-        self.socket.send(&bytes)?;
+        self.socket.send_all(&bytes)?;
         let mut failure = None;
-        let mut missing = count;
-        while missing > 0 {
+        let mut is_open = true;
+        while is_open {
             self.socket.receive(|sequence, frame| {
+                if !(first..=last).contains(&sequence) {
+                    return Ok(());
+                }
                 if let Frame::Refused(code) = frame {
                     failure.get_or_insert_with(|| io::Error::from_raw_os_error(code));
                 }
-                match frame {
-                    // A refusal of the batch itself is the only answer to it.
-                    Frame::Refused(_) if !(first + 1..=last).contains(&sequence) => missing = 0,
-                    Frame::Done | Frame::Refused(_) => missing = missing.saturating_sub(1),
-                    Frame::Message(_) => {}
-                }
+                // A refusal of the batch itself, which has its first number, is the only answer to it.
+                is_open &= sequence != first && sequence != last;
                 Ok(())
             })?;
         }
@@ -153,6 +163,31 @@ impl Nft {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),
         }
+    }
+
+    /// The names of a table's sets and maps, those of single rules left out.
+    pub fn sets(&mut self, table: &str) -> io::Result<Vec<String>> {
+        let mut body = Vec::new();
+        Attributes::new(&mut body).text(1, table);
+        let found = self.dump(GET_SET, &body, |message| text_of(message, 2))?;
+        Ok(found.into_iter().flatten().filter(|name| !name.starts_with("__")).collect())
+    }
+
+    /// Every element of a set or map: its key, and the value that a map has for it (nothing for
+    /// verdicts).
+    pub fn elements(&mut self, table: &str, set: &str) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let mut body = Vec::new();
+        Attributes::new(&mut body).text(1, table).text(2, set);
+        let found = self.dump(GET_ELEMENT, &body, |message| {
+            let all = attributes(attribute(message, 3).unwrap_or_default());
+            all.filter_map(|(_, element)| {
+                let key = attribute(attribute(element, 1)?, 1)?.to_vec();
+                let value = attribute(element, 2).and_then(|value| attribute(value, 1)).unwrap_or_default();
+                Some((key, value.to_vec()))
+            })
+            .collect::<Vec<_>>()
+        })?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     fn dump<T>(&mut self, kind: u16, body: &[u8], read: impl Fn(&[u8]) -> T) -> io::Result<Vec<T>> {
