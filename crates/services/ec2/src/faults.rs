@@ -10,7 +10,7 @@ pub fn dry_run() -> Fault {
 }
 
 /// What kind of thing an id names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Vpc,
     Subnet,
@@ -251,7 +251,66 @@ pub fn default_group_stays(id: &str) -> Fault {
     )
 }
 
-/// A rule's peer, or a subnet's table, that lives in another VPC.
+/// Neither `a.b.c.d/n` nor anything like it.
+pub fn not_a_range(parameter: &str, text: &str) -> Fault {
+    invalid(format_args!(
+        "Value ({text}) for parameter {parameter} is invalid. This is not a valid CIDR block."
+    ))
+}
+
+/// A range of a VPC or a subnet that is too large, too small or elsewhere.
+pub fn range(kind: Kind, text: &str) -> Fault {
+    let code = match kind {
+        Kind::Vpc => "InvalidVpc.Range",
+        _ => "InvalidSubnet.Range",
+    };
+    Fault::caller(code, format_args!("The CIDR '{text}' is invalid."))
+}
+
+pub fn subnet_conflict(range: impl Display) -> Fault {
+    Fault::caller("InvalidSubnet.Conflict", format_args!("The CIDR '{range}' conflicts with another subnet"))
+}
+
+pub fn several_attributes() -> Fault {
+    combination("Fields for multiple attribute types specified: only one attribute can be changed at a time")
+}
+
+pub fn no_attribute() -> Fault {
+    combination("No attributes specified.")
+}
+
+pub fn unknown_attribute(name: &str) -> Fault {
+    invalid(format_args!("Value ({name}) for parameter attribute is invalid. Unknown attribute."))
+}
+
+pub fn association_not_found(id: &str) -> Fault {
+    Fault::caller("InvalidAssociationID.NotFound", format_args!("The association ID '{id}' does not exist"))
+}
+
+pub fn already_associated(message: impl Display) -> Fault {
+    Fault::caller("Resource.AlreadyAssociated", message)
+}
+
+pub fn not_attached(gateway: &str, vpc: &str) -> Fault {
+    Fault::caller("Gateway.NotAttached", format_args!("resource {gateway} is not attached to network {vpc}"))
+}
+
+pub fn route_exists(destination: impl Display) -> Fault {
+    Fault::caller("RouteAlreadyExists", format_args!("The route identified by {destination} already exists."))
+}
+
+pub fn route_not_found(destination: impl Display, table: &str) -> Fault {
+    Fault::caller(
+        "InvalidRoute.NotFound",
+        format_args!("no route with destination-cidr-block {destination} in route table {table}"),
+    )
+}
+
+pub fn invalid_id(id: &str) -> Fault {
+    Fault::caller("InvalidID", format_args!("The ID '{id}' is not valid"))
+}
+
+/// A rule's peer that lives in another VPC.
 pub fn different_networks() -> Fault {
     Fault::caller(
         "InvalidGroup.NotFound",

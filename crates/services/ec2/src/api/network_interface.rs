@@ -3,8 +3,10 @@
 use std::net::Ipv4Addr;
 
 use aws_ec2::{
-    CreateNetworkInterfaceRequest, CreateNetworkInterfaceResult, DeleteNetworkInterfaceRequest,
-    DescribeNetworkInterfacesRequest, DescribeNetworkInterfacesResult,
+    AttributeBooleanValue, AttributeValue, CreateNetworkInterfaceRequest, CreateNetworkInterfaceResult,
+    DeleteNetworkInterfaceRequest, DescribeNetworkInterfaceAttributeRequest,
+    DescribeNetworkInterfaceAttributeResult, DescribeNetworkInterfacesRequest,
+    DescribeNetworkInterfacesResult, ModifyNetworkInterfaceAttributeRequest,
 };
 use base::Fault;
 use core_addresses::{capacity, is_assignable, next_free};
@@ -204,6 +206,65 @@ pub fn delete(tx: &mut Tx<'_>, request: DeleteNetworkInterfaceRequest) -> Result
     }
     tx.delete::<Interface>(&resource::key_of(&home, id));
     Ok(Empty::default())
+}
+
+pub fn modify_attribute(
+    tx: &mut Tx<'_>,
+    request: ModifyNetworkInterfaceAttributeRequest,
+) -> Result<Empty, Fault> {
+    let home = Home::of(tx.caller);
+    let id = &request.network_interface_id;
+    let interface = resource::find::<Interface>(tx, &home, id)?;
+    if matches!(interface.used_by, Use::Service { .. }) && !is_managed_by(&interface, &tx.caller.principal) {
+        return Err(faults::not_permitted(id));
+    }
+    let description = request.description.and_then(|value| value.value);
+    let groups = request.groups.filter(|groups| !groups.is_empty());
+    let changed = match (description, groups) {
+        (Some(description), None) => Interface { description, ..(*interface).clone() },
+        (None, Some(groups)) => {
+            let security_groups = groups_of(tx, &home, &interface.vpc_id(), Some(groups))?;
+            Interface { security_groups, ..(*interface).clone() }
+        }
+        (None, None) => return Err(faults::no_attribute()),
+        (Some(_), Some(_)) => return Err(faults::several_attributes()),
+    };
+    if request.dry_run == Some(true) {
+        return Err(faults::dry_run());
+    }
+    tx.put(changed);
+    Ok(Empty::default())
+}
+
+pub fn describe_attribute(
+    view: &View<'_>,
+    request: DescribeNetworkInterfaceAttributeRequest,
+) -> Result<DescribeNetworkInterfaceAttributeResult, Fault> {
+    let home = Home::of(view.caller);
+    let interface = resource::find::<Interface>(view, &home, &request.network_interface_id)?;
+    let mut shown = DescribeNetworkInterfaceAttributeResult {
+        network_interface_id: convert::text(&interface.id.0),
+        ..Default::default()
+    };
+    match request.attribute.as_deref() {
+        Some("description") => {
+            shown.description = Some(AttributeValue { value: convert::text(&interface.description) });
+        }
+        Some("groupSet") => {
+            shown.groups = Some(convert::group_names(view, &home, &interface.security_groups));
+        }
+        Some("sourceDestCheck") => {
+            shown.source_dest_check = Some(AttributeBooleanValue { value: Some(true) });
+        }
+        Some("attachment") => shown.attachment = convert::attachment(&interface),
+        Some("associatePublicIpAddress") => shown.associate_public_ip_address = Some(false),
+        Some(other) => return Err(faults::unknown_attribute(other)),
+        None => return Err(faults::missing("attribute")),
+    }
+    if request.dry_run == Some(true) {
+        return Err(faults::dry_run());
+    }
+    Ok(shown)
 }
 
 /// Whether it is that service's own.

@@ -1,15 +1,24 @@
 //! Subnets: each account's default ones, and those that it makes.
 
+use aws_ec2 as api;
 use aws_ec2::{DescribeSubnetsRequest, DescribeSubnetsResult};
 use base::Fault;
-use service::View;
+use service::{Tx, View};
+use store::Snapshot;
+use wire::Empty;
 
-use crate::behaviour::{Asked, Attributes, select};
+use crate::api::vpc::range;
+use crate::behaviour::{Asked, Attributes, select, tags};
 use crate::convert;
-use crate::faults::Kind;
+use crate::faults::{self, Kind};
 use crate::state::default::Home;
+use crate::state::interface::Interface;
 use crate::state::resource;
-use crate::state::vpc::Subnet;
+use crate::state::route_table::RouteTable;
+use crate::state::vpc::{Subnet, Vpc};
+
+/// AWS: the quota of a new account, in a VPC.
+const MOST_SUBNETS: usize = 200;
 
 const FILTERS: &[&str] = &[
     "availability-zone",
@@ -40,6 +49,119 @@ const FILTERS: &[&str] = &[
     "subnet-id",
     "vpc-id",
 ];
+
+pub fn create(tx: &mut Tx<'_>, request: api::CreateSubnetRequest) -> Result<api::CreateSubnetResult, Fault> {
+    let home = Home::of(tx.caller);
+    let vpc = resource::find::<Vpc>(tx, &home, &request.vpc_id)?;
+    let text = request.cidr_block.filter(|text| !text.is_empty()).ok_or_else(|| {
+        Fault::caller("MissingParameter", "Either 'cidrBlock' or 'ipv4IpamPoolId' should be provided.")
+    })?;
+    let cidr = range(Kind::Subnet, &text)?;
+    if !vpc.cidr.covers(cidr) {
+        return Err(faults::range(Kind::Subnet, &text));
+    }
+    let others = of_vpc(tx, &home, &vpc.id);
+    if others.iter().any(|other| other.cidr.overlaps(cidr)) {
+        return Err(faults::subnet_conflict(&text));
+    }
+    let asked = (request.availability_zone, request.availability_zone_id);
+    let (zone, zone_id) = zone(&home, asked, &others)?;
+    let tags = tags::of_specifications(Kind::Subnet, request.tag_specifications)?;
+    if others.len() >= MOST_SUBNETS {
+        return Err(faults::limit("SubnetLimitExceeded", "subnets"));
+    }
+    if request.dry_run == Some(true) {
+        return Err(faults::dry_run());
+    }
+    let subnet = Subnet {
+        home,
+        id: format!("subnet-{}", tx.chance.hex(17)),
+        vpc: vpc.id.clone(),
+        cidr,
+        zone,
+        zone_id,
+        is_default: false,
+        maps_public_address: false,
+        tags,
+    };
+    let shown = convert::subnet(tx, &subnet);
+    tx.put(subnet);
+    Ok(api::CreateSubnetResult { subnet: Some(shown) })
+}
+
+/// Default ones included.
+fn of_vpc(records: &Snapshot, home: &Home, vpc: &str) -> Vec<std::sync::Arc<Subnet>> {
+    let all = resource::list::<Subnet>(records, home).into_iter();
+    all.filter(|subnet| subnet.vpc == vpc).collect()
+}
+
+/// The asked for zone by name or id, or that with the fewest subnets: two subnets that do not care
+/// are in two zones.
+fn zone(
+    home: &Home,
+    (name, id): (Option<String>, Option<String>),
+    others: &[std::sync::Arc<Subnet>],
+) -> Result<(String, String), Fault> {
+    let zones = home.zones();
+    let (parameter, asked) = match (name, id) {
+        (Some(_), Some(_)) => {
+            return Err(faults::combination(
+                "The parameters 'availabilityZone' and 'availabilityZoneId' cannot be used together.",
+            ));
+        }
+        (Some(name), None) => ("availabilityZone", name),
+        (None, Some(id)) => ("availabilityZoneId", id),
+        (None, None) => {
+            let used = |zone: &String| others.iter().filter(|subnet| subnet.zone == *zone).count();
+            let emptiest = zones.into_iter().min_by_key(|(zone, _)| used(zone));
+            return Ok(emptiest.expect("a region has zones"));
+        }
+    };
+    let known = zones.iter().map(|(name, id)| if parameter == "availabilityZone" { name } else { id });
+    let list = known.cloned().collect::<Vec<_>>().join(", ");
+    let found = zones.into_iter().find(|(name, id)| match parameter {
+        "availabilityZone" => *name == asked,
+        _ => *id == asked,
+    });
+    found.ok_or_else(|| {
+        faults::invalid(format_args!(
+            "Value ({asked}) for parameter {parameter} is invalid. Subnets can currently only be created in \
+             the following availability zones: {list}."
+        ))
+    })
+}
+
+pub fn delete(tx: &mut Tx<'_>, request: api::DeleteSubnetRequest) -> Result<Empty, Fault> {
+    let home = Home::of(tx.caller);
+    let subnet = resource::find::<Subnet>(tx, &home, &request.subnet_id)?;
+    if subnet.is_default {
+        return Err(faults::refuse("DeleteSubnet of a default subnet"));
+    }
+    if Interface::count_of_subnet(tx, &home, &subnet.id) > 0 {
+        return Err(faults::has_dependencies("subnet", &subnet.id));
+    }
+    if request.dry_run == Some(true) {
+        return Err(faults::dry_run());
+    }
+    for table in RouteTable::of_vpc(tx, &home, &subnet.vpc) {
+        let is_of = |one: &crate::state::route_table::Association| one.subnet.as_ref() == Some(&subnet.id);
+        if table.associations.iter().any(is_of) {
+            let mut left = (*table).clone();
+            left.associations.retain(|one| !is_of(one));
+            tx.put(left);
+        }
+    }
+    tx.delete::<Subnet>(&resource::key_of(&home, &subnet.id));
+    Ok(Empty::default())
+}
+
+pub fn modify_attribute(tx: &mut Tx<'_>, request: api::ModifySubnetAttributeRequest) -> Result<Empty, Fault> {
+    let subnet = resource::find::<Subnet>(tx, &Home::of(tx.caller), &request.subnet_id)?;
+    let maps = request.map_public_ip_on_launch.and_then(|value| value.value);
+    let maps_public_address = maps.ok_or_else(faults::no_attribute)?;
+    tx.put(Subnet { maps_public_address, ..(*subnet).clone() });
+    Ok(Empty::default())
+}
 
 pub fn describe(view: &View<'_>, request: DescribeSubnetsRequest) -> Result<DescribeSubnetsResult, Fault> {
     let home = Home::of(view.caller);

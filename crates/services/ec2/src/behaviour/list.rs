@@ -44,6 +44,24 @@ pub fn select<T>(
     asked: Asked,
     all: impl Iterator<Item = (String, Attributes, Tags, T)>,
 ) -> Result<Page<T>, Fault> {
+    page(Some(kind), known_filters, asked, all)
+}
+
+/// [`select`] of what has no id: the first of each is only its place in the list.
+pub fn select_sorted<T>(
+    known_filters: &[&str],
+    asked: Asked,
+    all: impl Iterator<Item = (String, Attributes, Tags, T)>,
+) -> Result<Page<T>, Fault> {
+    page(None, known_filters, asked, all)
+}
+
+fn page<T>(
+    kind: Option<Kind>,
+    known_filters: &[&str],
+    asked: Asked,
+    all: impl Iterator<Item = (String, Attributes, Tags, T)>,
+) -> Result<Page<T>, Fault> {
     let filters = Filters::of(asked.filters, known_filters)?;
     let limit = limit_of(asked.max_results)?;
     let after = asked.next_token.filter(|token| !token.is_empty()).map(|token| decode(&token)).transpose()?;
@@ -54,7 +72,9 @@ pub fn select<T>(
         all.map(|(id, attributes, tags, item)| Candidate { id, attributes, tags, item }).collect();
     all.sort_by(|one, other| one.id.cmp(&other.id));
     let ids = asked.ids.unwrap_or_default();
-    check_ids(kind, &ids, &all)?;
+    if let Some(kind) = kind {
+        check_ids(kind, &ids, &all)?;
+    }
     let is_asked = |one: &Candidate<T>| {
         (ids.is_empty() || ids.contains(&one.id))
             && filters.accept(&one.attributes, &one.tags)

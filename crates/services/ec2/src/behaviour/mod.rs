@@ -6,4 +6,4 @@ pub mod permission;
 pub mod tags;
 
 pub use filter::{Attributes, Filters};
-pub use list::{Asked, Page, select};
+pub use list::{Asked, select, select_sorted};

@@ -12,7 +12,7 @@ use crate::state::default::Home;
 
 pub use instance::{instance, instance_status, reservation};
 pub use interface::{attachment, group_names, network_interface, status};
-pub use security_group::{permissions, revoked, rule, security_group};
+pub use security_group::{revoked, rule, security_group};
 pub use vpc::{internet_gateway, route_table, subnet, vpc};
 
 /// Tags as lists show them: in the order of their keys.

@@ -26,7 +26,7 @@ pub fn security_group(group: &SecurityGroup) -> api::SecurityGroup {
 }
 
 /// AWS: rules for the same traffic are shown as one permission with several peers.
-pub fn permissions(home: &Home, rules: &[&Rule]) -> Vec<api::IpPermission> {
+fn permissions(home: &Home, rules: &[&Rule]) -> Vec<api::IpPermission> {
     let mut shown: Vec<(Traffic, api::IpPermission)> = Vec::new();
     for rule in rules {
         let found = shown.iter().position(|(traffic, _)| *traffic == rule.traffic);

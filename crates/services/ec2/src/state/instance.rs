@@ -45,10 +45,6 @@ impl Record for Instance {
 impl Resource for Instance {
     const NAMED: Kind = Kind::Instance;
 
-    fn home(&self) -> &Home {
-        &self.home
-    }
-
     fn id(&self) -> &str {
         &self.id
     }

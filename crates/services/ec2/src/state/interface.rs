@@ -85,10 +85,6 @@ impl Record for Interface {
 impl Resource for Interface {
     const NAMED: Kind = Kind::NetworkInterface;
 
-    fn home(&self) -> &Home {
-        &self.home
-    }
-
     fn id(&self) -> &str {
         &self.id.0
     }

@@ -15,8 +15,6 @@ use crate::faults::{self, Kind};
 pub trait Resource: Record + Clone {
     const NAMED: Kind;
 
-    fn home(&self) -> &Home;
-
     fn id(&self) -> &str;
 
     fn tags(&self) -> &Tags;

@@ -65,10 +65,6 @@ impl Record for RouteTable {
 impl Resource for RouteTable {
     const NAMED: Kind = Kind::RouteTable;
 
-    fn home(&self) -> &Home {
-        &self.home
-    }
-
     fn id(&self) -> &str {
         &self.id
     }
@@ -127,10 +123,6 @@ impl Record for InternetGateway {
 
 impl Resource for InternetGateway {
     const NAMED: Kind = Kind::InternetGateway;
-
-    fn home(&self) -> &Home {
-        &self.home
-    }
 
     fn id(&self) -> &str {
         &self.id

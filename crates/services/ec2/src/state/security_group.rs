@@ -94,10 +94,6 @@ impl Peer {
 impl Resource for SecurityGroup {
     const NAMED: Kind = Kind::SecurityGroup;
 
-    fn home(&self) -> &Home {
-        &self.home
-    }
-
     fn id(&self) -> &str {
         &self.id
     }

@@ -35,10 +35,6 @@ impl Record for Vpc {
 impl Resource for Vpc {
     const NAMED: Kind = Kind::Vpc;
 
-    fn home(&self) -> &Home {
-        &self.home
-    }
-
     fn id(&self) -> &str {
         &self.id
     }
@@ -90,10 +86,6 @@ impl Record for Subnet {
 
 impl Resource for Subnet {
     const NAMED: Kind = Kind::Subnet;
-
-    fn home(&self) -> &Home {
-        &self.home
-    }
 
     fn id(&self) -> &str {
         &self.id

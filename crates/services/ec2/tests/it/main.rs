@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod default_vpc;
+mod instances;
 mod interfaces;
 mod lists;
+mod networks;
 mod security_groups;
 
 use base::clock::Clock;
