@@ -26,10 +26,9 @@ pub struct Spot {
 /// To a proxy.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Down {
-    /// First of all. `run_dir`: where namespaces lie; `pid`: the server's.
+    /// First of all.
     Hello {
         version: u32,
-        run_dir: String,
         pid: u32,
     },
     /// The listening sockets of a spot, which come with it.
@@ -58,12 +57,15 @@ pub enum Down {
 /// From a proxy.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Up {
-    /// First of all. `workers`: how many sockets each spot needs.
+    /// First of all.
     Hello {
         version: u32,
         pid: u32,
-        workers: usize,
     },
+    /// Sockets that it was given before, which come with it: the server holds them again.
+    Holding(Spot),
+    /// It holds no others, and waits for what is wanted.
+    Ready,
     Health(Vec<HealthReport>),
 }
 

@@ -18,6 +18,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use service::{Caller, Origin, Platform};
 
+use crate::balancers::Balancing;
 use crate::clock;
 use crate::figures;
 use crate::host::{Host, Places, Pulls};
@@ -40,6 +41,7 @@ pub struct Admin {
     pub loader: Loader,
     pub pulls: Pulls,
     pub seal: Arc<Seal>,
+    pub balancers: Arc<Balancing>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -68,7 +70,8 @@ async fn body(request: Request<Incoming>) -> Result<Value, Response<Body>> {
 impl Admin {
     /// What was to say at start, and what has shown itself since.
     pub fn warnings(&self) -> Vec<String> {
-        self.warnings.iter().cloned().chain(self.host.warning()).collect()
+        let own = self.warnings.iter().cloned().chain(self.host.warning());
+        own.chain(self.balancers.warnings()).collect()
     }
 
     /// How many tasks run and have stopped, in the default account and region.
@@ -232,6 +235,7 @@ impl Admin {
             (&Method::GET, "/_boxship/stats") => self.stats(query).await,
             (&Method::GET, "/_boxship/pulls") => self.pulls(query),
             (&Method::GET, "/_boxship/ca") => self.authority(query).await,
+            (&Method::GET, "/_boxship/balancers") => answer(StatusCode::OK, &self.balancers.list()),
             (&Method::GET, "/_boxship/output") => self.output(query).await,
             (&Method::POST, "/_boxship/stop") => self.stop_tasks().await,
             (&Method::POST, "/_boxship/clock") => self.advance(request).await,

@@ -50,6 +50,7 @@ pub async fn run(place: &Place, args: &DownArgs) -> Result<ExitCode> {
         }
         backend.hold_lease().with_context(|| format!("{} is still in use", data_dir.display()))?;
     }
+    end_proxy(&data_dir).await?;
     let places = Places::of(&data_dir);
     if rustix::process::geteuid().is_root() && places.tasks.exists() {
         let runtime = places.linux(Limits::Advisory, None)?;
@@ -82,21 +83,37 @@ async fn end_tasks(run: &RunFile) {
 }
 
 async fn end_server(run: &RunFile, data_dir: &Path) -> Result<()> {
-    let Some(pid) = i32::try_from(run.pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
-    if !is_ours(run.pid) || test_kill_process(pid).is_err() {
+    if !is_ours(run.pid, b"up") {
         return Ok(());
     }
-    kill_process(pid, Signal::TERM)
-        .with_context(|| format!("cannot end the server (process {})", run.pid))?;
+    end(run.pid).await.with_context(|| {
+        let log = data_dir.join("boxship.log");
+        format!("the server (process {}) does not end; see {}", run.pid, log.display())
+    })
+}
+
+/// A proxy of its own goes on without a server, but not without networks.
+async fn end_proxy(data_dir: &Path) -> Result<()> {
+    match crate::balancers::running(data_dir) {
+        Some(pid) if is_ours(pid, b"proxy") => {
+            end(pid).await.with_context(|| format!("the proxy (process {pid}) does not end"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Asks a process to end, and waits until it has.
+async fn end(process: u32) -> Result<()> {
+    let Some(pid) = i32::try_from(process).ok().and_then(Pid::from_raw) else { return Ok(()) };
+    if test_kill_process(pid).is_err() {
+        return Ok(());
+    }
+    kill_process(pid, Signal::TERM).context("it takes no signal")?;
     let patience = tokio::time::sleep(PATIENCE);
     tokio::pin!(patience);
-    while test_kill_process(pid).is_ok() && !is_gone(run.pid) {
+    while test_kill_process(pid).is_ok() && !is_gone(process) {
         tokio::select! {
-            () = &mut patience => bail!(
-                "the server (process {}) does not end; see {}",
-                run.pid,
-                data_dir.join("boxship.log").display()
-            ),
+            () = &mut patience => bail!("it was given {PATIENCE:?}"),
             () = tokio::time::sleep(POLL) => {}
         }
     }
@@ -104,9 +121,9 @@ async fn end_server(run: &RunFile, data_dir: &Path) -> Result<()> {
 }
 
 /// The process id may be another program's by now.
-fn is_ours(pid: u32) -> bool {
-    let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    command.split(|byte| *byte == 0).any(|argument| argument == b"up")
+fn is_ours(pid: u32, command: &[u8]) -> bool {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.split(|byte| *byte == 0).any(|argument| argument == command)
 }
 
 /// Ended, and only its parent has not noticed.

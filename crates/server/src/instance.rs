@@ -1,11 +1,14 @@
 //! `--instance CLUSTER`: this machine as a container instance of a cluster.
 
 use anyhow::{Context, Result};
+use base::{AccountId, Region};
 use link::HostId;
 use service::Platform;
+use service_ec2::instances as machine;
 use service_ecs::instances::{self, Joining};
+use vpc::{VpcKey, VpcSpec};
 
-use crate::host::LOCAL;
+use crate::host::{LOCAL, VpcNetwork};
 use crate::options::Instance;
 
 /// Registers this machine as `instance`, or, without one, lets go of what it was registered as: its
@@ -13,7 +16,8 @@ use crate::options::Instance;
 pub async fn settle(platform: &Platform, instance: Option<&Instance>) -> Result<()> {
     let host = HostId(LOCAL.into());
     let Some(Instance { cluster, gpus }) = instance else {
-        return instances::leave(platform, &host).await.context("the container instances cannot be written");
+        instances::leave(platform, &host).await.context("the container instances cannot be written")?;
+        return machine::leave(platform).await.context("the instances cannot be written");
     };
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let joining = Joining {
@@ -22,18 +26,47 @@ pub async fn settle(platform: &Platform, instance: Option<&Instance>) -> Result<
         cpu: u32::try_from(cpus * 1024).unwrap_or(u32::MAX),
         memory_mib: memory_mib().context("this machine's memory cannot be read")?,
         gpus: gpus.clone(),
-        architecture: match std::env::consts::ARCH {
-            "aarch64" => "arm64",
-            other => other,
-        },
+        architecture: architecture(),
         version: String::from(env!("CARGO_PKG_VERSION")),
     };
     let joined = instances::join(platform, joining).await.with_context(|| format!("--instance {cluster}"))?;
     if joined.is_cluster_new {
         tracing::info!(cluster, "made the cluster");
     }
+    let arn = base::Arn::parse(&joined.instance_arn).ok();
+    let account = arn.as_ref().and_then(|arn| AccountId::parse(arn.account()));
+    let region = arn.as_ref().and_then(|arn| Region::parse(arn.region()));
+    let known = machine::Host {
+        account: account.unwrap_or_else(AccountId::default_account),
+        region: region.unwrap_or_else(Region::default_region),
+        instance_id: joined.ec2_instance_id,
+        architecture: String::from(architecture()),
+    };
+    machine::settle(platform, known).await.context("this machine's network interface")?;
     tracing::info!(cluster, instance = joined.instance_arn, "this machine is a container instance");
     Ok(())
+}
+
+/// Lets the machine stand in its VPC as the instance that it is, if it is one: there its address
+/// leads to its ports.
+pub async fn stand(platform: &Platform, network: &VpcNetwork) -> Result<()> {
+    for place in machine::places(&platform.store().snapshot()) {
+        let key = VpcKey { account: place.account, region: place.region, vpc: place.vpc };
+        let spec = VpcSpec { key, cidr: place.vpc_cidr, on_host: place.on_host };
+        network
+            .stand(spec, place.address, &[])
+            .await
+            .with_context(|| format!("this machine has no address in its VPC ({})", place.address))?;
+    }
+    Ok(())
+}
+
+/// As the API names it.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        other => other,
+    }
 }
 
 /// All of this machine's memory, in MiB.

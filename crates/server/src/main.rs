@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "commands print their results")]
 
 mod admin;
+mod balancers;
 mod clock;
 mod demo;
 mod detach;
@@ -16,6 +17,7 @@ mod loaded;
 mod oci_runtime;
 mod options;
 mod page;
+mod proxy;
 mod reset;
 mod secret;
 mod shutdown;
@@ -50,6 +52,8 @@ enum Command {
     Up(UpArgs),
     /// Stop the server and every task, also when the server has died
     Down(down::DownArgs),
+    /// Serve load balancers in a process of its own, which goes on when the server does not
+    Proxy(ProxyArgs),
     /// Say what this machine can and cannot do, and the mend
     Doctor,
     /// Show the main job: start, push an image, run it as a Fargate task, ask it, read its log
@@ -70,6 +74,16 @@ enum Command {
     Client(cli::Command),
 }
 
+#[derive(Debug, clap::Args)]
+struct ProxyArgs {
+    /// What to log: error, warn, info, debug, or tracing's filter syntax
+    #[arg(long, env = "BOXSHIP_LOG", value_name = "FILTER", default_value = "info")]
+    log: String,
+    /// Log as JSON, a line an event
+    #[arg(long, env = "BOXSHIP_LOG_JSON")]
+    log_json: bool,
+}
+
 fn main() -> ExitCode {
     // Before anything else: a shim is single-threaded and small.
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -82,7 +96,7 @@ fn main() -> ExitCode {
     }
     end_with_the_reader();
     let cli = Cli::parse();
-    if matches!(cli.command, Command::Up(_) | Command::Demo { .. }) {
+    if matches!(cli.command, Command::Up(_) | Command::Proxy(_) | Command::Demo { .. }) {
         // A server outlives who started it, and must not keep its locks and pipes.
         runtime::close_inherited();
     }
@@ -101,8 +115,12 @@ fn run(mut cli: Cli) -> Result<ExitCode> {
         Command::Up(args) if args.detach => tokio_runtime()?.block_on(detach::run(&cli.place)),
         Command::Up(args) => {
             let options = Options::settle(&cli.place, &args, doctor::why_not_linux().as_deref())?;
-            log(&options)?;
+            log(&options.log, options.log_json)?;
             tokio_runtime()?.block_on(up::run(options, up::Screen { ready: greet, ended: part }))
+        }
+        Command::Proxy(args) => {
+            log(&args.log, args.log_json)?;
+            tokio_runtime()?.block_on(balancers::role::run(&cli.place))
         }
         Command::Down(args) => tokio_runtime()?.block_on(down::run(&cli.place, &args)),
         Command::Doctor => Ok(doctor::run(&cli.place)),
@@ -133,8 +151,8 @@ fn tokio_runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }
 
-fn log(options: &Options) -> Result<()> {
-    let filter = EnvFilter::try_new(&options.log)?;
+fn log(filter: &str, is_json: bool) -> Result<()> {
+    let filter = EnvFilter::try_new(filter)?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -142,7 +160,7 @@ fn log(options: &Options) -> Result<()> {
         .with_ansi(
             std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty()),
         );
-    if options.log_json {
+    if is_json {
         builder.json().init();
     } else {
         builder.with_target(false).compact().init();

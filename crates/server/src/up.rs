@@ -25,6 +25,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::Admin;
+use crate::balancers::Balancing;
 use crate::host::{ContentImages, Host, NoImages, Places, Sink, Up};
 use crate::load::Loader;
 use crate::loaded::Loaded;
@@ -36,6 +37,8 @@ use crate::{clock, instance, secret, shutdown, sweep};
 const RUNTIME: &str = "runtime";
 /// How long requests under way may go on after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(20);
+/// How long requests to load balancers may go on then.
+const PARTING: Duration = Duration::from_secs(10);
 
 /// What people are told.
 #[derive(Clone, Copy)]
@@ -139,7 +142,6 @@ pub fn operations() -> Result<Vec<String>> {
 }
 
 fn acm(seal: &Arc<Seal>) -> service_acm::Config {
-    // No service has listeners that use a certificate yet.
     service_acm::Config { seal: seal.clone(), uses: service_elb::users_of_certificate }
 }
 
@@ -271,8 +273,15 @@ async fn serve(
     };
     let (host, orders) = Host::start(up).await?;
     let host = Arc::new(host);
-    let engine = controllers(platform, orders);
+    // Before any task starts: security groups filter it from its first packet on.
+    let balancers =
+        Balancing::start(platform, data.seal.clone(), host.network(), &options.data_dir, stop.clone());
+    let balancers = balancers.await;
+    let engine = controllers(platform, orders, options.runtime);
     instance::settle(platform, options.instance.as_ref()).await?;
+    if let Some(network) = host.network() {
+        instance::stand(platform, &network).await?;
+    }
     let warnings = warnings(options);
     let admin = Arc::new(Admin {
         platform: platform.clone(),
@@ -283,6 +292,7 @@ async fn serve(
         loader: Loader::new(platform, &data.blobs, &options.data_dir, content.is_some()),
         warnings: warnings.clone(),
         seal: data.seal.clone(),
+        balancers: balancers.clone(),
     });
     let channels = host.data_channels(platform, stop.clone());
     let routes = Routes::default()
@@ -292,7 +302,14 @@ async fn serve(
         .with("/_boxship/", admin);
     let tls = TlsDoor::new(data.store.clone(), data.seal.clone(), options.listen.ip());
     let limits = GatewayOptions::default();
-    let gateway = Gateway::new(platform.clone(), routes, None, Some(tls), admission(options), limits);
+    let gateway = Gateway::new(
+        platform.clone(),
+        routes,
+        Some(balancers.clone()),
+        Some(tls),
+        admission(options),
+        limits,
+    );
     host.serve(&gateway);
     let sweeper = tokio::spawn(sweep::run(platform.clone(), data.logs.clone(), data.blobs));
     let run = RunFile {
@@ -308,6 +325,7 @@ async fn serve(
     tracing::info!(listen = %options.listen, runtime = run.runtime, data = %options.data_dir.display(), "ready");
     (screen.ready)(&run);
     let ended = until_stopped(&gateway, listener, stop, platform, &data.logs).await;
+    balancers.close(PARTING).await;
     channels.close().await;
     engine.stop().await;
     sweeper.abort();
@@ -319,11 +337,20 @@ async fn serve(
     ended
 }
 
-fn controllers(platform: &Platform, orders: mpsc::Sender<Desired>) -> control::Engine {
+fn controllers(
+    platform: &Platform,
+    orders: mpsc::Sender<Desired>,
+    runtime: RuntimeChoice,
+) -> control::Engine {
     // A full queue loses an order; the next pass derives it again.
     let outbox = Arc::new(move |order: Desired| drop(orders.try_send(order)));
     let all = service_ecs::controllers(Controllers::new(platform.clone(), outbox));
-    service_elb::controllers(all).start()
+    let all = service_elb::controllers(all);
+    match runtime {
+        RuntimeChoice::Linux => all,
+        RuntimeChoice::Simulated => service_elb::simulated(all),
+    }
+    .start()
 }
 
 /// Serves until a signal comes, or the store closes: better no answer than one that may be lost.

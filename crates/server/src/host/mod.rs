@@ -31,7 +31,7 @@ use crate::options::{Options, RuntimeChoice};
 
 pub use images::{ContentImages, NoImages};
 pub use logs::Sink;
-pub use network::{NoNetwork, VpcNetwork};
+pub use network::{NoNetwork, VpcNetwork, told, vpc_of};
 pub use pulls::Pulls;
 use sessions::Recorded;
 
@@ -177,6 +177,11 @@ impl Host {
         if let Some(network) = &self.network {
             network.serve(gateway.clone());
         }
+    }
+
+    /// Where balancers stand; `None` with the simulated runtime.
+    pub fn network(&self) -> Option<Arc<VpcNetwork>> {
+        self.network.clone()
     }
 
     /// What an operator should know about the host.

@@ -33,6 +33,8 @@ pub struct Joining {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Joined {
     pub instance_arn: String,
+    /// `i-…`: what EC2 knows it as.
+    pub ec2_instance_id: String,
     /// The cluster was not there before.
     pub is_cluster_new: bool,
 }
@@ -100,7 +102,7 @@ fn enter(tx: &mut Tx<'_>, cluster: &str, joining: &Joining) -> Result<Joined, Fa
     let known = tx.get::<ContainerInstance>(&at.key()).expect("it has just been registered");
     let host = Some(joining.host.clone());
     tx.put(ContainerInstance { host, is_connected: true, ..(*known).clone() });
-    Ok(Joined { instance_arn: at.arn().to_string(), is_cluster_new })
+    Ok(Joined { instance_arn: at.arn().to_string(), ec2_instance_id: id, is_cluster_new })
 }
 
 fn request(

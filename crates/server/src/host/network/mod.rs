@@ -24,7 +24,7 @@ use vpc::{VpcKey, Vpcs};
 use doors::Doors;
 pub use doors::{Doorway, ServeTasks};
 use names::HostFiles;
-pub use places::{KnownNames, vpc_of};
+pub use places::{KnownNames, told, vpc_of};
 
 /// How often the host's rules are looked at: one question to the kernel.
 const MEND_EVERY: Duration = Duration::from_secs(10);

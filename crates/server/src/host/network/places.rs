@@ -156,7 +156,7 @@ impl VpcNetwork {
 }
 
 /// The kernel's own error, where there is one.
-fn told(error: VpcError) -> io::Error {
+pub fn told(error: VpcError) -> io::Error {
     match error {
         VpcError::Kernel { source, .. } => source,
         other => io::Error::other(other),

@@ -1,0 +1,300 @@
+//! From records to whoever acts on them: on every change, what it touches is made anew and told.
+//!
+//! Invariant: start-up runs the same path over all records. Invariant: what fails is tried again
+//! until it succeeds or is wanted no more.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use authority::Seal;
+use core_routing::{Balancer, Placed};
+use core_security::{Peer, Traffic};
+use service::Platform;
+use store::{Event, Snapshot, Watch};
+use tokio::sync::watch;
+use vpc::VpcKey;
+
+use super::names::Book;
+use super::stage::Stage;
+use crate::host::{VpcNetwork, vpc_of};
+
+/// Until what has failed is tried again.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// What is to be looked at.
+#[derive(Debug, Default)]
+pub struct Due {
+    balancers: BTreeSet<Arc<str>>,
+    certificates: BTreeSet<Arc<str>>,
+    vpcs: BTreeSet<VpcKey>,
+}
+
+impl Due {
+    fn take(&mut self, other: Due) {
+        self.balancers.extend(other.balancers);
+        self.certificates.extend(other.certificates);
+        self.vpcs.extend(other.vpcs);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.balancers.is_empty() && self.certificates.is_empty() && self.vpcs.is_empty()
+    }
+}
+
+pub struct Feed {
+    platform: Platform,
+    seal: Arc<Seal>,
+    book: Book,
+    /// `None`: nothing is served, as with the simulated runtime; names are known all the same.
+    served: Option<Served>,
+    /// The tables that are in force.
+    known: BTreeMap<Arc<str>, Arc<Balancer>>,
+}
+
+/// Whoever acts on tables and groups.
+pub struct Served {
+    pub stage: Arc<Stage>,
+    pub network: Arc<VpcNetwork>,
+}
+
+impl Feed {
+    pub fn new(platform: Platform, seal: Arc<Seal>, book: Book, served: Option<Served>) -> Self {
+        Feed { platform, seal, book, served, known: BTreeMap::new() }
+    }
+
+    /// Tells everything that is recorded. Answers what is to be told again.
+    pub async fn begin(&mut self) -> Due {
+        let records = self.platform.store().snapshot();
+        let failed = self.settle(&records, self.everything(&records)).await;
+        if let Some(served) = &self.served {
+            // Of balancers that went while nobody was there to see.
+            let places = self.known.values().map(|balancer| &balancer.place);
+            if let Err(error) = served.network.retain_nodes(places.flat_map(nodes).collect()).await {
+                tracing::warn!(%error, "addresses of load balancers that are gone stay");
+            }
+        }
+        failed
+    }
+
+    /// Follows the records until `stop` turns true or the store closes. To be called with a watch
+    /// from before [`Feed::begin`], and what that answered.
+    pub async fn run(mut self, mut watch: Watch, mut failed: Due, mut stop: watch::Receiver<bool>) {
+        loop {
+            let mut due = Due::default();
+            let again = async {
+                match failed.is_empty() {
+                    true => std::future::pending().await,
+                    false => tokio::time::sleep(AGAIN).await,
+                }
+            };
+            tokio::select! {
+                event = watch.next() => {
+                    if !self.notice(event, &mut watch, &mut due) {
+                        return;
+                    }
+                }
+                () = again => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+            due.take(failed);
+            let records = self.platform.store().snapshot();
+            failed = self.settle(&records, due).await;
+        }
+    }
+
+    fn everything(&self, records: &Snapshot) -> Due {
+        let mut due = Due::default();
+        due.balancers.extend(service_elb::balancers(records));
+        due.balancers.extend(self.known.keys().cloned());
+        let tables = due.balancers.iter().filter_map(|arn| service_elb::table(records, arn));
+        due.certificates = tables.flat_map(|table| certificates(&table)).collect();
+        due.vpcs = service_ec2::security(records).iter().map(key_of).collect();
+        due
+    }
+
+    /// Takes a change in, and all that are there by now. Answers whether there will be others.
+    fn notice(&self, event: Event, watch: &mut Watch, due: &mut Due) -> bool {
+        let mut next = Some(event);
+        let records = self.platform.store().snapshot();
+        while let Some(event) = next {
+            match event {
+                Event::Commit(commit) => {
+                    for change in &commit.changes {
+                        due.balancers.extend(service_elb::touched(&records, change));
+                        due.certificates.extend(service_acm::touched(change).into_iter().map(Arc::from));
+                        due.vpcs.extend(service_ec2::touched(change).into_iter().map(of_ec2));
+                    }
+                }
+                Event::Lagged => due.take(self.everything(&records)),
+                Event::Closed => return false,
+            }
+            next = watch.try_next();
+        }
+        true
+    }
+
+    /// Tells what is due. Answers what has failed.
+    async fn settle(&mut self, records: &Snapshot, mut due: Due) -> Due {
+        let mut failed = Due::default();
+        // Groups first: an address is filtered from its first packet on.
+        for vpc in std::mem::take(&mut due.vpcs) {
+            let Some(served) = &self.served else { break };
+            let groups = service_ec2::security_of(records, &for_ec2(&vpc));
+            if let Err(error) = served.network.filter(groups).await {
+                tracing::warn!(%vpc, %error, "security groups cannot be put into force");
+                failed.vpcs.insert(vpc.clone());
+            }
+            // What they say of the internet counts at aliases.
+            let standing = self.known.values().filter(|one| vpc_of(&one.place) == vpc);
+            due.balancers.extend(standing.map(|one| one.arn.clone()));
+        }
+        for arn in due.balancers {
+            match service_elb::table(records, &arn) {
+                Some(table) => {
+                    let new = certificates(&table);
+                    let old = self.known.get(&arn).map(|known| certificates(known)).unwrap_or_default();
+                    due.certificates.extend(new.difference(&old).cloned());
+                    for certificate in new.intersection(&due.certificates).cloned().collect::<Vec<_>>() {
+                        self.certify(records, &certificate).await;
+                        due.certificates.remove(&certificate);
+                    }
+                    if !self.serve(records, table).await {
+                        failed.balancers.insert(arn);
+                    }
+                }
+                None => self.forget(&arn).await,
+            }
+        }
+        for certificate in due.certificates {
+            if self.known.values().any(|known| certificates(known).contains(&certificate)) {
+                self.certify(records, &certificate).await;
+            }
+        }
+        failed
+    }
+
+    async fn certify(&self, records: &Snapshot, arn: &str) {
+        let Some(served) = &self.served else { return };
+        match service_acm::certificate(records, &self.seal, arn) {
+            Some(certificate) => served.stage.certificate(certificate).await,
+            None => tracing::warn!(certificate = arn, "a certificate of a listener cannot be opened"),
+        }
+    }
+
+    /// Has a balancer served by this table. Answers whether it has somewhere to stand.
+    async fn serve(&mut self, records: &Snapshot, mut table: Balancer) -> bool {
+        // Between two revisions there is room for what changes beside the records.
+        table.generation = table.generation.saturating_mul(2);
+        let arn = table.arn.clone();
+        let known = self.known.get(&arn);
+        let is_same =
+            known.is_some_and(|known| **known == Balancer { generation: known.generation, ..table.clone() });
+        if let Some(served) = &self.served {
+            if known.is_none_or(|known| known.place != table.place)
+                && let Err(error) = served.network.place(&table.place).await
+            {
+                tracing::warn!(balancer = %arn, %error, "a load balancer has nowhere to stand");
+                return false;
+            }
+            let groups = service_ec2::security_of(records, &for_ec2(&vpc_of(&table.place)));
+            let opens = |port| is_open_to_the_internet(&groups, &table.place.security_groups, port);
+            let is_unmoved = served.stage.open_at_alias(&table, opens).await;
+            if !(is_same && is_unmoved) {
+                table.generation += 1;
+                served.stage.apply(Arc::new(table.clone())).await;
+            }
+        }
+        self.book.put(&table);
+        if let Some(served) = &self.served {
+            let addresses = table.place.nodes.iter().map(|node| node.address).collect();
+            served.network.names().set(&table.dns_name, addresses);
+        }
+        let table = Arc::new(table);
+        if let Some(before) = self.known.insert(arn, table.clone()) {
+            self.leave(&before, Some(&table)).await;
+        }
+        true
+    }
+
+    async fn forget(&mut self, arn: &str) {
+        self.book.remove(arn);
+        let Some(before) = self.known.remove(arn) else { return };
+        if let Some(served) = &self.served {
+            served.network.names().remove(&before.dns_name);
+            served.stage.remove(arn).await;
+        }
+        self.leave(&before, None).await;
+    }
+
+    /// Gives back the addresses that a balancer has no more.
+    async fn leave(&self, before: &Balancer, now: Option<&Balancer>) {
+        let Some(served) = &self.served else { return };
+        let kept: BTreeSet<_> = now.into_iter().flat_map(|now| nodes(&now.place)).collect();
+        for (vpc, address) in nodes(&before.place).filter(|node| !kept.contains(node)) {
+            if let Err(error) = served.network.release(&vpc, address).await {
+                tracing::warn!(%vpc, %address, %error, "an address of a load balancer stays");
+            }
+        }
+    }
+}
+
+fn nodes(place: &Placed) -> impl Iterator<Item = (VpcKey, Ipv4Addr)> {
+    let vpc = vpc_of(place);
+    place.nodes.iter().map(move |node| (vpc.clone(), node.address))
+}
+
+fn certificates(balancer: &Balancer) -> BTreeSet<Arc<str>> {
+    balancer.listeners.iter().flat_map(|listener| listener.certificates.iter().cloned()).collect()
+}
+
+fn key_of(vpc: &core_security::Vpc) -> VpcKey {
+    VpcKey { account: vpc.account.clone(), region: vpc.region.clone(), vpc: vpc.vpc.clone() }
+}
+
+fn of_ec2(key: service_ec2::VpcKey) -> VpcKey {
+    VpcKey { account: key.account, region: key.region, vpc: key.vpc }
+}
+
+fn for_ec2(key: &VpcKey) -> service_ec2::VpcKey {
+    let VpcKey { account, region, vpc } = key.clone();
+    service_ec2::VpcKey { account, region, vpc }
+}
+
+/// Whether whoever comes from the internet, wherever that is, may connect.
+fn is_open_to_the_internet(vpc: &core_security::Vpc, groups: &[String], port: u16) -> bool {
+    let own = vpc.groups.iter().filter(|group| groups.contains(&group.id));
+    own.flat_map(|group| &group.ingress).any(|rule| {
+        let is_port = match rule.traffic {
+            Traffic::All | Traffic::Protocol(6) => true,
+            Traffic::Tcp(first, last) => (first..=last).contains(&port),
+            Traffic::Udp(..) | Traffic::Icmp(..) | Traffic::Protocol(_) => false,
+        };
+        is_port && matches!(&rule.peer, Peer::Range(range) if range.prefix() == 0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use core_security::{Group, Rule, Vpc};
+
+    use super::*;
+
+    #[test]
+    fn the_internet_comes_in_where_a_rule_names_all_of_it() {
+        let check = |traffic: Traffic, range: &str, groups: &[&str], expected: bool| {
+            let rule = Rule { traffic, peer: Peer::Range(range.parse().unwrap()) };
+            let group = Group { id: "sg-1".into(), ingress: vec![rule], egress: Vec::new() };
+            let vpc = Vpc { groups: vec![group], ..Vpc::default() };
+            let groups: Vec<_> = groups.iter().map(|id| (*id).to_owned()).collect();
+            assert_eq!(is_open_to_the_internet(&vpc, &groups, 80), expected, "{traffic:?} {range}");
+        };
+        check(Traffic::Tcp(80, 80), "0.0.0.0/0", &["sg-1"], true);
+        check(Traffic::All, "0.0.0.0/0", &["sg-2", "sg-1"], true);
+        check(Traffic::Tcp(81, 90), "0.0.0.0/0", &["sg-1"], false);
+        check(Traffic::Udp(80, 80), "0.0.0.0/0", &["sg-1"], false);
+        check(Traffic::Tcp(80, 80), "10.0.0.0/8", &["sg-1"], false);
+        check(Traffic::Tcp(80, 80), "0.0.0.0/0", &["sg-2"], false);
+    }
+}

@@ -1,0 +1,172 @@
+//! The listening sockets of balancers, held here whoever accepts on them.
+//!
+//! Invariant: as long as a spot is held its connections wait in the same queue, so that serving
+//! passes from one plane to another without a refused connection.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::proxy::{Opening, Sockets};
+use core_routing::{Balancer, Placed};
+use link::Spot;
+
+use super::inside::Inside;
+use crate::host::vpc_of;
+
+/// Opens sockets for whoever serves balancers on this machine.
+pub struct Spots {
+    inside: Arc<dyn Inside>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    held: BTreeMap<Spot, Vec<OwnedFd>>,
+    /// At the alias, ports that the balancer's security groups open to the internet.
+    open: BTreeSet<(Ipv4Addr, u16)>,
+    /// Why a spot has no listener.
+    failed: BTreeMap<Spot, String>,
+}
+
+/// A security group is in the way: no failure, and nothing to warn of.
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, "no security group lets the internet in at this port")
+}
+
+/// Whether a listener is missing because no security group allows it.
+pub fn is_closed_by_rule(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none()
+}
+
+/// Where a balancer listens, by its table.
+pub fn spots_of(balancer: &Balancer) -> BTreeSet<Spot> {
+    let place = &balancer.place;
+    let addresses = place.nodes.iter().map(|node| node.address).chain(place.alias);
+    let ports = || balancer.listeners.iter().map(|listener| listener.port);
+    addresses
+        .flat_map(|address| ports().map(move |port| spot(place, SocketAddrV4::new(address, port))))
+        .collect()
+}
+
+/// The spot of an address and port of a balancer's.
+pub fn spot(place: &Placed, at: SocketAddrV4) -> Spot {
+    let vpc = (place.alias != Some(*at.ip())).then(|| vpc_of(place).to_string().into());
+    Spot { vpc, address: *at.ip(), port: at.port() }
+}
+
+impl Spots {
+    pub fn new(inside: Arc<dyn Inside>) -> Arc<Self> {
+        Arc::new(Spots { inside, state: Mutex::default() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which of a balancer's ports are open at its alias. Answers whether that was so before.
+    pub fn open_at_alias(&self, balancer: &Balancer, is_open: impl Fn(u16) -> bool) -> bool {
+        let Some(alias) = balancer.place.alias else { return true };
+        let ports = balancer.listeners.iter().map(|listener| listener.port);
+        let open: BTreeSet<_> = ports.filter(|port| is_open(*port)).map(|port| (alias, port)).collect();
+        let mut state = self.state();
+        let before: BTreeSet<_> = state.open.iter().filter(|(other, _)| *other == alias).copied().collect();
+        let is_same = before == open;
+        state.open.retain(|(other, _)| *other != alias);
+        state.open.extend(open);
+        if !is_same {
+            // Whoever waits there is let go with the sockets.
+            let State { held, open, .. } = &mut *state;
+            held.retain(|spot, _| {
+                spot.vpc.is_some() || spot.address != alias || open.contains(&(alias, spot.port))
+            });
+        }
+        is_same
+    }
+
+    /// Lets go of every spot of a balancer that `wanted` does not name.
+    pub fn release(&self, before: &Balancer, wanted: &BTreeSet<Spot>) -> Vec<Spot> {
+        let gone: Vec<_> = spots_of(before).into_iter().filter(|spot| !wanted.contains(spot)).collect();
+        let mut state = self.state();
+        for spot in &gone {
+            state.held.remove(spot);
+            state.failed.remove(spot);
+        }
+        gone
+    }
+
+    /// The sockets of a spot, to be given away.
+    pub fn share(&self, spot: &Spot) -> io::Result<Vec<OwnedFd>> {
+        let state = self.state();
+        state.held.get(spot).into_iter().flatten().map(OwnedFd::try_clone).collect()
+    }
+
+    /// Takes in sockets that an earlier server has opened.
+    pub fn take_up(&self, spot: Spot, sockets: Vec<OwnedFd>) {
+        self.state().held.entry(spot).or_insert(sockets);
+    }
+
+    /// What cannot be listened on, for the operator.
+    pub fn warnings(&self) -> Vec<String> {
+        self.state().failed.values().cloned().collect()
+    }
+
+    async fn open(&self, place: &Placed, at: SocketAddrV4, count: usize) -> io::Result<Vec<TcpListener>> {
+        let spot = spot(place, at);
+        let is_alias = spot.vpc.is_none();
+        {
+            let state = self.state();
+            if is_alias && !state.open.contains(&(*at.ip(), at.port())) {
+                return Err(closed());
+            }
+            if let Some(held) = state.held.get(&spot) {
+                return shared(held);
+            }
+        }
+        let opened = if is_alias {
+            (0..count).map(|_| crate::proxy::listen_shared(at)).collect()
+        } else {
+            self.inside.listen(place, at, count).await
+        };
+        let mut state = self.state();
+        match opened {
+            Ok(listeners) => {
+                let sockets: Vec<OwnedFd> = listeners.into_iter().map(OwnedFd::from).collect();
+                let given = shared(&sockets);
+                state.failed.remove(&spot);
+                state.held.insert(spot, sockets);
+                given
+            }
+            Err(error) => {
+                let whose =
+                    if is_alias { "the alias of a load balancer" } else { "a load balancer's address" };
+                let text = format!("{at}, {whose}, cannot be listened on: {error}");
+                if state.failed.insert(spot, text).is_none() {
+                    tracing::warn!(%at, %error, "a load balancer's listener cannot be opened");
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+fn shared(sockets: &[OwnedFd]) -> io::Result<Vec<TcpListener>> {
+    sockets.iter().map(|socket| Ok(TcpListener::from(socket.try_clone()?))).collect()
+}
+
+impl Sockets for Spots {
+    fn listen<'a>(
+        &'a self,
+        place: &'a Placed,
+        at: SocketAddrV4,
+        count: usize,
+    ) -> Opening<'a, Vec<TcpListener>> {
+        Box::pin(self.open(place, at, count))
+    }
+
+    fn dial<'a>(&'a self, place: &'a Placed, from: Ipv4Addr) -> Opening<'a, OwnedFd> {
+        self.inside.dial(place, from)
+    }
+}

@@ -1,0 +1,266 @@
+//! Who serves: a plane in this process, or a proxy in a process of its own while there is one.
+//!
+//! Invariant: at most one of them is told of a change, and whoever takes over is told everything.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{SocketAddrV4, TcpStream};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::proxy::{ApplyError, Config, Plane};
+use core_routing::{Balancer, Certificate, HealthReport};
+use link::{Down, Spot};
+use tokio::sync::{Mutex, mpsc};
+
+use super::spots::{Spots, is_closed_by_rule, spots_of};
+
+/// How long requests under way may go on where they began, once somebody else serves.
+const PARTING: Duration = Duration::from_secs(60);
+
+/// A message to a proxy, with its sockets.
+pub type Outgoing = (Down, Vec<OwnedFd>);
+
+/// Whoever serves now, with all that was asked for.
+pub struct Stage {
+    spots: Arc<Spots>,
+    reports: mpsc::Sender<HealthReport>,
+    workers: usize,
+    serving: RwLock<Serving>,
+    /// Held while whoever serves is told.
+    wanted: Mutex<Wanted>,
+}
+
+#[derive(Clone)]
+enum Serving {
+    /// Not yet, or no more.
+    Nobody,
+    /// This process, once there is something to serve.
+    Idle,
+    Here(Arc<Plane>),
+    Away(mpsc::Sender<Outgoing>),
+}
+
+#[derive(Default)]
+struct Wanted {
+    balancers: BTreeMap<Arc<str>, Arc<Balancer>>,
+    certificates: BTreeMap<Arc<str>, Certificate>,
+    /// The sockets that the proxy has.
+    given: BTreeSet<Spot>,
+}
+
+impl Stage {
+    pub fn new(spots: Arc<Spots>, reports: mpsc::Sender<HealthReport>, workers: usize) -> Arc<Self> {
+        let serving = RwLock::new(Serving::Nobody);
+        Arc::new(Stage { spots, reports, workers, serving, wanted: Mutex::default() })
+    }
+
+    /// Serves in this process from now on, unless somebody serves already.
+    ///
+    /// # Errors
+    /// Threads cannot be made.
+    pub async fn serve_here(&self) -> std::io::Result<()> {
+        let wanted = self.wanted.lock().await;
+        match self.current() {
+            Serving::Nobody if wanted.balancers.is_empty() => drop(self.hand(Serving::Idle)),
+            Serving::Nobody => self.begin(&wanted).await?,
+            Serving::Idle | Serving::Here(_) | Serving::Away(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Starts a plane and tells it everything.
+    async fn begin(&self, wanted: &Wanted) -> std::io::Result<()> {
+        let sockets: Arc<dyn crate::proxy::Sockets> = self.spots.clone();
+        let config = Config { workers: self.workers, sockets, reports: self.reports.clone() };
+        let plane = Arc::new(Plane::start(config)?);
+        for certificate in wanted.certificates.values() {
+            certify(&plane, certificate);
+        }
+        for balancer in wanted.balancers.values() {
+            serve(&plane, balancer.clone()).await;
+        }
+        self.hand(Serving::Here(plane));
+        Ok(())
+    }
+
+    /// Answers who served before.
+    fn hand(&self, to: Serving) -> Serving {
+        std::mem::replace(&mut *self.serving.write().unwrap_or_else(PoisonError::into_inner), to)
+    }
+
+    /// Has a proxy serve from now on. `given`: the sockets that it has already.
+    pub async fn serve_away(&self, to: mpsc::Sender<Outgoing>, given: BTreeSet<Spot>) {
+        let mut wanted = self.wanted.lock().await;
+        wanted.given = given;
+        let certificates: Vec<_> = wanted.certificates.values().cloned().collect();
+        for certificate in certificates {
+            let _ = to.send((certificate.into(), Vec::new())).await;
+        }
+        let balancers: Vec<_> = wanted.balancers.values().cloned().collect();
+        for balancer in &balancers {
+            self.hand_over(&to, &mut wanted, balancer).await;
+        }
+        let _ = to.send((Down::Synced, Vec::new())).await;
+        if let Serving::Here(plane) = self.hand(Serving::Away(to)) {
+            for balancer in &balancers {
+                plane.remove(&balancer.arn).await;
+            }
+            tokio::spawn(part(plane));
+        }
+    }
+
+    /// The proxy behind `to` serves no more.
+    pub async fn abandoned(&self, to: &mpsc::Sender<Outgoing>) {
+        let _turn = self.wanted.lock().await;
+        let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
+        if matches!(&*serving, Serving::Away(current) if current.same_channel(to)) {
+            *serving = Serving::Nobody;
+        }
+    }
+
+    /// Serves a balancer by this table from now on.
+    pub async fn apply(&self, balancer: Arc<Balancer>) {
+        let mut wanted = self.wanted.lock().await;
+        let before = wanted.balancers.insert(balancer.arn.clone(), balancer.clone());
+        let spots = spots_of(&balancer);
+        let gone = before.map(|before| self.spots.release(&before, &spots)).unwrap_or_default();
+        match self.current() {
+            Serving::Nobody => {}
+            Serving::Idle => {
+                if let Err(error) = self.begin(&wanted).await {
+                    tracing::error!(%error, "load balancers are not served");
+                }
+            }
+            Serving::Here(plane) => serve(&plane, balancer).await,
+            Serving::Away(to) => {
+                take_away(&to, &mut wanted, gone).await;
+                self.hand_over(&to, &mut wanted, &balancer).await;
+            }
+        }
+    }
+
+    /// Opens and closes a balancer's listeners at its alias as its security groups say. Answers whether
+    /// they are as they were; otherwise the table is to be applied again.
+    pub async fn open_at_alias(&self, balancer: &Balancer, is_open: impl Fn(u16) -> bool) -> bool {
+        if self.spots.open_at_alias(balancer, is_open) {
+            return true;
+        }
+        // A table without the alias closes what is open there; the one that follows opens it.
+        let mut apart = balancer.clone();
+        apart.place.alias = None;
+        if self.wanted.lock().await.balancers.contains_key(&apart.arn) {
+            self.apply(Arc::new(apart)).await;
+        }
+        false
+    }
+
+    pub async fn remove(&self, arn: &str) {
+        let mut wanted = self.wanted.lock().await;
+        let Some(before) = wanted.balancers.remove(arn) else { return };
+        let gone = self.spots.release(&before, &BTreeSet::new());
+        match self.current() {
+            Serving::Nobody | Serving::Idle => {}
+            Serving::Here(plane) => plane.remove(arn).await,
+            Serving::Away(to) => {
+                take_away(&to, &mut wanted, gone).await;
+                let _ = to.send((Down::Gone(arn.into()), Vec::new())).await;
+            }
+        }
+    }
+
+    pub async fn certificate(&self, certificate: Certificate) {
+        let mut wanted = self.wanted.lock().await;
+        wanted.certificates.insert(certificate.arn.clone(), certificate.clone());
+        match self.current() {
+            Serving::Nobody | Serving::Idle => {}
+            Serving::Here(plane) => certify(&plane, &certificate),
+            Serving::Away(to) => drop(to.send((certificate.into(), Vec::new())).await),
+        }
+    }
+
+    /// Serves a connection that came in through the one port.
+    pub fn adopt(&self, stream: TcpStream, read: Vec<u8>, balancer: &str, port: u16) {
+        match &*self.serving() {
+            Serving::Nobody | Serving::Idle => {}
+            Serving::Here(plane) => plane.adopt(stream, read.into(), balancer, port),
+            Serving::Away(to) => {
+                let adopted = Down::Adopt { balancer: balancer.into(), port, read };
+                // A proxy that does not keep up gets no more of them.
+                let _ = to.try_send((adopted, vec![stream.into()]));
+            }
+        }
+    }
+
+    /// Ends what is served here, requests under way within `within`. A proxy goes on.
+    pub async fn close(&self, within: Duration) {
+        if let Serving::Here(plane) = self.hand(Serving::Nobody)
+            && let Some(plane) = Arc::into_inner(plane)
+        {
+            plane.close(within).await;
+        }
+    }
+
+    fn serving(&self) -> std::sync::RwLockReadGuard<'_, Serving> {
+        self.serving.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current(&self) -> Serving {
+        self.serving().clone()
+    }
+
+    /// Gives a proxy the sockets of a balancer that it lacks, then the table.
+    async fn hand_over(&self, to: &mpsc::Sender<Outgoing>, wanted: &mut Wanted, balancer: &Arc<Balancer>) {
+        let missing = spots_of(balancer).into_iter().filter(|spot| !wanted.given.contains(spot));
+        for spot in missing.collect::<Vec<_>>() {
+            let at = SocketAddrV4::new(spot.address, spot.port);
+            // A spot that cannot be opened has said so; the others are served all the same.
+            if crate::proxy::Sockets::listen(&*self.spots, &balancer.place, at, self.workers).await.is_err() {
+                continue;
+            }
+            if let Ok(sockets) = self.spots.share(&spot) {
+                let _ = to.send((Down::Sockets(spot.clone()), sockets)).await;
+                wanted.given.insert(spot);
+            }
+        }
+        let _ = to.send((Down::Table(Box::new((**balancer).clone())), Vec::new())).await;
+    }
+}
+
+async fn take_away(to: &mpsc::Sender<Outgoing>, wanted: &mut Wanted, gone: Vec<Spot>) {
+    for spot in gone {
+        if wanted.given.remove(&spot) {
+            let _ = to.send((Down::Closed(spot), Vec::new())).await;
+        }
+    }
+}
+
+fn certify(plane: &Plane, certificate: &Certificate) {
+    if let Err(error) = plane.certificate(certificate) {
+        tracing::warn!(certificate = %certificate.arn, %error, "a certificate cannot be used");
+    }
+}
+
+async fn serve(plane: &Plane, balancer: Arc<Balancer>) {
+    let arn = balancer.arn.clone();
+    match plane.apply(balancer).await {
+        Ok(()) => {}
+        Err(ApplyError::Listen { source, .. }) if is_closed_by_rule(&source) => {}
+        Err(error) => {
+            let error = anyhow::Error::new(error);
+            tracing::warn!(balancer = %arn, error = %format_args!("{error:#}"), "a load balancer is not served whole");
+        }
+    }
+}
+
+/// Lets requests under way end on a plane that nobody asks any more.
+async fn part(mut plane: Arc<Plane>) {
+    loop {
+        match Arc::try_unwrap(plane) {
+            Ok(last) => return last.close(PARTING).await,
+            // Somebody is just handing it a connection.
+            Err(shared) => plane = shared,
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
