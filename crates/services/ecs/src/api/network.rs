@@ -1,5 +1,6 @@
 //! A task's network: what the request asks for, checked with EC2, and an interface per task.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use aws_ec2::op as ec2;
@@ -16,7 +17,6 @@ pub struct Network {
     groups: Option<Vec<String>>,
     vpc: String,
     vpc_cidr: String,
-    is_public: bool,
     on_host: bool,
 }
 
@@ -24,6 +24,8 @@ struct Subnet {
     id: String,
     cidr: String,
     zone: String,
+    /// Its tasks have a public address, and a way out for it.
+    is_public: bool,
 }
 
 /// An interface that was made, with the zone that it is in.
@@ -66,7 +68,10 @@ pub fn check(tx: &mut Tx<'_>, asked: aws::AwsVpcConfiguration) -> Result<Network
     let vpcs = tx.call_as::<ec2::DescribeVpcs>(&caller, request)?.vpcs.unwrap_or_default();
     let known = vpcs.first();
     let is_default = known.is_some_and(|vpc| vpc.is_default == Some(true));
+    let wants_public = asked.assign_public_ip.as_deref() == Some("ENABLED");
+    let routed = if wants_public { routed(tx, &caller, &vpc)? } else { Routed::default() };
     let subnets = found.into_iter().map(|subnet| Subnet {
+        is_public: subnet.subnet_id.as_ref().is_some_and(|id| routed.leads_out(id)),
         id: subnet.subnet_id.unwrap_or_default(),
         cidr: subnet.cidr_block.unwrap_or_default(),
         zone: subnet.availability_zone.unwrap_or_default(),
@@ -75,12 +80,49 @@ pub fn check(tx: &mut Tx<'_>, asked: aws::AwsVpcConfiguration) -> Result<Network
         subnets: subnets.collect(),
         groups,
         vpc_cidr: known.and_then(|vpc| vpc.cidr_block.clone()).unwrap_or_default(),
-        is_public: asked.assign_public_ip.as_deref() == Some("ENABLED"),
         on_host: is_default
             && caller.account == AccountId::default_account()
             && caller.region == Region::default_region(),
         vpc,
     })
+}
+
+/// Which subnets of a VPC have a route to the internet.
+#[derive(Default)]
+struct Routed {
+    /// By subnet: those with a table of their own.
+    own: BTreeMap<String, bool>,
+    /// Of the main table: all others.
+    main: bool,
+}
+
+impl Routed {
+    fn leads_out(&self, subnet: &str) -> bool {
+        self.own.get(subnet).copied().unwrap_or(self.main)
+    }
+}
+
+/// AWS: a public address is of use where the subnet's table leads to an internet gateway.
+fn routed(tx: &mut Tx<'_>, caller: &Caller, vpc: &str) -> Result<Routed, Fault> {
+    let in_vpc =
+        aws_ec2::Filter { name: Some(String::from("vpc-id")), values: Some(vec![String::from(vpc)]) };
+    let request = aws_ec2::DescribeRouteTablesRequest { filters: Some(vec![in_vpc]), ..Default::default() };
+    let tables = tx.call_as::<ec2::DescribeRouteTables>(caller, request)?.route_tables.unwrap_or_default();
+    let mut routed = Routed::default();
+    for table in tables {
+        let leads_out = table.routes.iter().flatten().any(|route| {
+            route.destination_cidr_block.as_deref() == Some("0.0.0.0/0")
+                && route.state.as_deref() == Some("active")
+                && route.gateway_id.as_deref().is_some_and(|id| id.starts_with("igw-"))
+        });
+        for association in table.associations.into_iter().flatten() {
+            match association.subnet_id {
+                Some(subnet) => drop(routed.own.insert(subnet, leads_out)),
+                None => routed.main = leads_out,
+            }
+        }
+    }
+    Ok(routed)
 }
 
 fn subnets(tx: &mut Tx<'_>, caller: &Caller, ids: &[String]) -> Result<Vec<aws_ec2::Subnet>, Fault> {
@@ -146,7 +188,7 @@ pub fn make(tx: &mut Tx<'_>, network: &Network, nth: usize, description: String)
         security_groups: groups.collect(),
         address,
         mac: made.mac_address.unwrap_or_default(),
-        public: network.is_public,
+        public: subnet.is_public,
         on_host: network.on_host,
         private_dns_name: made.private_dns_name.unwrap_or_default(),
     };

@@ -85,12 +85,34 @@ pub fn ec2() -> Service {
         });
         Ok(ec2::DescribeVpcsResult { vpcs: Some(vpcs.collect()), next_token: None })
     });
+    let describe_tables = Operation::read::<op::DescribeRouteTables>(Acts::All, |_, _| {
+        Ok(ec2::DescribeRouteTablesResult { route_tables: Some(tables().into()), next_token: None })
+    });
+    let describing = [describe_subnets, describe_groups, describe_vpcs, describe_tables];
     let mut service = service(
         &aws_ec2::API,
-        vec![describe_subnets, describe_groups, describe_vpcs, create_interface(), delete_interface()],
+        describing.into_iter().chain([create_interface(), delete_interface()]).collect(),
     );
     service.kinds = |kinds| kinds.with::<Made>();
     service
+}
+
+/// The main one leads out, that of `subnet-b` does not.
+fn tables() -> [ec2::RouteTable; 2] {
+    let table = |subnet: Option<&str>, state: &str| ec2::RouteTable {
+        associations: Some(vec![ec2::RouteTableAssociation {
+            subnet_id: subnet.map(str::to_owned),
+            ..Default::default()
+        }]),
+        routes: Some(vec![ec2::Route {
+            destination_cidr_block: Some("0.0.0.0/0".into()),
+            gateway_id: Some("igw-main".into()),
+            state: Some(state.into()),
+            ..Default::default()
+        }]),
+        ..Default::default()
+    };
+    [table(None, "active"), table(Some("subnet-b"), "blackhole")]
 }
 
 fn create_interface() -> Operation {

@@ -290,6 +290,22 @@ fn pair(name: &str, value: &str) -> aws::KeyValuePair {
 }
 
 #[test]
+fn a_public_address_needs_a_route_to_the_internet() {
+    let mut world = World::furnished();
+    for (subnet, asked, expected) in
+        [("subnet-a", "ENABLED", true), ("subnet-a", "DISABLED", false), ("subnet-b", "ENABLED", false)]
+    {
+        let mut network = network(&[subnet]);
+        network.awsvpc_configuration.as_mut().unwrap().assign_public_ip = Some(asked.into());
+        let request = aws::RunTaskRequest { network_configuration: Some(network), ..run_request() };
+        world.call::<op::RunTask>(request).unwrap();
+        let orders = world.settle();
+        let Order::Run(assignment) = &orders[0].order else { panic!("{orders:?}") };
+        assert_eq!(assignment.interface.as_ref().unwrap().public, expected, "{subnet} {asked}");
+    }
+}
+
+#[test]
 fn the_assignment_holds_every_choice() {
     let mut world = World::furnished();
     world.call::<op::RegisterTaskDefinition>(full()).unwrap();
