@@ -6,6 +6,10 @@
 //! Deliberately ignores records, packet filters and connection tracking: answers to what was
 //! allowed are allowed by whoever filters.
 
+mod verdict;
+
+pub use verdict::{Direction, Packet, allows, reaches};
+
 use std::net::Ipv4Addr;
 
 use core_addresses::Cidr;
