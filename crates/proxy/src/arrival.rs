@@ -24,7 +24,12 @@ pub struct Arrival {
 impl Arrival {
     /// The newest table. A request keeps the one that it began with.
     pub fn table(&self) -> Rc<Here> {
-        self.slot.table()
+        self.slot.table(self.port)
+    }
+
+    /// Nothing begins here any more: the balancer was removed, its listener was, or the worker ends.
+    pub fn is_over(&self) -> bool {
+        self.worker.is_leaving() || self.slot.is_gone() || !self.slot.has(self.port)
     }
 
     /// An IPv4 address in IPv6's clothes is an IPv4 address.

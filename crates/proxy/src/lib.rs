@@ -11,12 +11,20 @@
 //! Deliberately ignores where tables come from, and records.
 
 mod arrival;
+mod buffers;
+mod control;
+pub mod counts;
 mod exchange;
+mod h1;
 mod h2;
+pub mod health;
+pub mod log;
 mod plane;
 mod sockets;
 mod table;
 pub mod tls;
+mod upstream;
+mod watch;
 mod worker;
 
 pub use plane::{ApplyError, Config, Plane};

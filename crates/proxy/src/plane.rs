@@ -1,13 +1,20 @@
 //! The data plane as a whole: what the server holds.
 
+use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::Duration;
 
+use base::Chance;
 use bytes::Bytes;
+use core_routing::sticky::Seal;
 use core_routing::{Balancer, Certificate, HealthReport};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+use crate::control::{self, Command, Control};
 use crate::sockets::Sockets;
+use crate::tls::{CertificateError, Terminators};
+use crate::worker::{self, Message, Parts};
 
 /// How a plane is made.
 pub struct Config {
@@ -17,10 +24,17 @@ pub struct Config {
     pub sockets: Arc<dyn Sockets>,
     /// Where changes of targets' health go.
     pub reports: mpsc::Sender<HealthReport>,
+    /// What sticky cookies are sealed with: secret, and the same after a restart.
+    pub sticky_key: [u8; 32],
+    /// Where chance begins: trace ids, weights.
+    pub chance: Chance,
 }
 
 /// Balancers, served. Dropping it ends its threads without waiting for requests under way.
-pub struct Plane {}
+pub struct Plane {
+    control: mpsc::Sender<Command>,
+    terminators: Arc<Terminators>,
+}
 
 /// Why a balancer is not served as its table says.
 #[derive(Debug, thiserror::Error)]
@@ -29,23 +43,46 @@ pub enum ApplyError {
     Older,
     #[error("only application balancers are served")]
     Kind,
+    #[error("a rule cannot be compiled")]
+    Rule(#[from] core_routing::RouterError),
     /// The other listeners are served all the same; applying again tries again.
     #[error("port {port} cannot be listened on at {address}")]
     Listen {
         address: std::net::Ipv4Addr,
         port: u16,
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     #[error("the plane is closed")]
     Closed,
 }
 
+/// Messages that wait for a worker or the control thread.
+const QUEUED: usize = 256;
+
 impl Plane {
     /// # Errors
     /// A thread or a runtime cannot be made.
-    pub fn start(_config: Config) -> std::io::Result<Plane> {
-        Err(std::io::ErrorKind::Unsupported.into())
+    pub fn start(config: Config) -> io::Result<Plane> {
+        let terminators = Arc::new(Terminators::default());
+        let mut workers = Vec::new();
+        for index in 0..config.workers.max(1) {
+            let (sender, messages) = mpsc::channel(QUEUED);
+            let chance = config.chance.split(&format!("worker {index}"));
+            let parts = Parts { sockets: config.sockets.clone(), messages, chance };
+            spawn(format!("proxy-{index}"), move || worker::run(parts))?;
+            workers.push(sender);
+        }
+        let (sender, commands) = mpsc::channel(QUEUED);
+        let control = Control::new(
+            config.sockets,
+            workers,
+            terminators.clone(),
+            Seal::new(&config.sticky_key),
+            config.reports,
+        );
+        spawn(String::from("proxy-control"), move || control::run(control, commands))?;
+        Ok(Plane { control: sender, terminators })
     }
 
     /// Serves a balancer by this table from now on, in place of its older one. Answers when every
@@ -53,27 +90,73 @@ impl Plane {
     ///
     /// # Errors
     /// See [`ApplyError`].
-    pub async fn apply(&self, _balancer: Arc<Balancer>) -> Result<(), ApplyError> {
-        Err(ApplyError::Closed)
+    pub async fn apply(&self, balancer: Arc<Balancer>) -> Result<(), ApplyError> {
+        let (done, outcome) = oneshot::channel();
+        self.tell(Command::Apply { balancer, done }).await;
+        outcome.await.unwrap_or(Err(ApplyError::Closed))
     }
 
     /// Closes a balancer's listeners. Connections that were accepted get the answers of requests
-    /// under way.
-    pub async fn remove(&self, _arn: &str) {}
+    /// under way. Answers when every worker has done so.
+    pub async fn remove(&self, arn: &str) {
+        let (done, outcome) = oneshot::channel();
+        self.tell(Command::Remove { arn: arn.into(), done }).await;
+        let _ = outcome.await;
+    }
 
     /// Takes in a certificate, new or in place of the one with its ARN.
     ///
     /// # Errors
     /// It cannot be used; the one before it stays.
-    pub fn certificate(&self, _certificate: &Certificate) -> Result<(), crate::tls::CertificateError> {
-        Ok(())
+    pub fn certificate(&self, certificate: &Certificate) -> Result<(), CertificateError> {
+        self.terminators.certificate(certificate)
+    }
+
+    /// Forgets a certificate. Listeners that still use it show it until they are changed.
+    pub fn forget_certificate(&self, arn: &str) {
+        self.terminators.forget_certificate(arn);
     }
 
     /// Serves a connection that came in elsewhere, `read` being what was read of it already, as if
     /// it had come to that balancer's listener; in the clear. Where there is no such listener the
     /// connection is closed.
-    pub fn adopt(&self, _stream: TcpStream, _read: Bytes, _balancer: &str, _port: u16) {}
+    pub fn adopt(&self, stream: TcpStream, read: Bytes, balancer: &str, port: u16) {
+        let command = Command::Adopt { arn: balancer.into(), stream, read, port };
+        if self.control.try_send(command).is_err() {
+            tracing::warn!(balancer, "too many connections at once; one is closed");
+        }
+    }
 
     /// Stops listening, lets requests under way end, at most for `within`, and ends the threads.
-    pub async fn close(self, _within: std::time::Duration) {}
+    pub async fn close(self, within: Duration) {
+        let (done, outcome) = oneshot::channel();
+        self.tell(Command::Close { within, done }).await;
+        let _ = outcome.await;
+    }
+
+    async fn tell(&self, command: Command) {
+        // Where nobody listens, nobody answers either: that is told by the outcome.
+        let _ = self.control.send(command).await;
+    }
+}
+
+fn spawn(name: String, run: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    let told = name.clone();
+    let thread = std::thread::Builder::new().name(name).spawn(move || {
+        if let Err(error) = run() {
+            tracing::error!(thread = told, %error, "a thread of the proxy ended");
+        }
+    })?;
+    // Threads end when nobody can tell them anything more.
+    drop(thread);
+    Ok(())
+}
+
+/// Hands a message to every worker that is there.
+pub async fn tell_all(workers: &[mpsc::Sender<Message>], mut message: impl FnMut(usize) -> Message) {
+    for (index, worker) in workers.iter().enumerate() {
+        if worker.send(message(index)).await.is_err() {
+            tracing::error!(worker = index, "a worker is gone");
+        }
+    }
 }

@@ -1,28 +1,34 @@
 //! A table as workers use it: compiled once by the control thread, shared by all workers, and what
 //! each worker adds of its own.
 
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use base::Timestamp;
-use core_routing::{Balancer, Listener, TargetGroup, TargetKey};
+use base::{Chance, Timestamp};
+use core_routing::sticky::{Named, Seal};
+use core_routing::{Balance, Pool, Standings};
+use core_routing::{Balancer, Listener, Router, RouterError, State, Target, TargetGroup, TargetKey};
 
-use crate::tls::Terminator;
+use crate::tls::{Terminator, Terminators};
 
 /// One balancer's table, compiled.
 pub struct Served {
     pub balancer: Arc<Balancer>,
-    /// Distinguishes balancers within the plane, also those of one name in two VPCs.
+    /// Distinguishes balancers within the plane, also those of one address in two VPCs.
     pub number: u32,
+    /// As [`Balancer::listeners`].
     pub listeners: Vec<ServedListener>,
     pub groups: HashMap<Arc<str>, Arc<ServedGroup>>,
+    pub seal: Arc<Seal>,
 }
 
-/// A listener with what was made of it.
+/// What was made of a listener.
 pub struct ServedListener {
-    /// Where in [`Balancer::listeners`].
-    pub at: usize,
+    pub router: Router,
     /// HTTPS only.
     pub terminator: Option<Arc<Terminator>>,
 }
@@ -32,24 +38,165 @@ pub struct ServedGroup {
     pub group: Arc<TargetGroup>,
     /// As [`TargetGroup::targets`].
     pub targets: Vec<Arc<TargetState>>,
+    /// For groups that bind clients to targets.
+    pub named: Option<Named>,
+    pub state: Arc<GroupState>,
+}
+
+/// What changes of a group between tables. Outlives them.
+#[derive(Default)]
+pub struct GroupState {
+    /// Grows whenever the health of one of its targets changes.
+    version: AtomicU64,
 }
 
 /// What changes of a target between tables. Outlives them.
 pub struct TargetState {
     pub key: TargetKey,
     pub registered_at: Timestamp,
-    /// A number of [`core_routing::State`].
-    pub health: AtomicU8,
+    pub group: Arc<GroupState>,
+    health: AtomicU8,
+    /// Requests under way, of all workers.
     pub in_flight: AtomicU32,
-    /// Microseconds; since when it is healthy, for slow start.
-    pub healthy_at: AtomicI64,
-    /// Microseconds; requests under way are cut from then on. `i64::MAX`: not draining.
+    healthy_at: AtomicI64,
+    /// Microseconds; requests under way are cut from then on. [`i64::MAX`]: it is not draining.
     pub cut_at: AtomicI64,
+}
+
+impl TargetState {
+    pub fn new(group: &Arc<str>, target: &Target, state: Arc<GroupState>) -> Self {
+        let key = TargetKey { group: group.clone(), id: target.id.clone(), port: target.port };
+        TargetState {
+            key,
+            registered_at: target.registered_at,
+            group: state,
+            health: AtomicU8::new(0),
+            in_flight: AtomicU32::new(0),
+            healthy_at: AtomicI64::new(0),
+            cut_at: AtomicI64::new(i64::MAX),
+        }
+    }
+
+    /// The verdict of checks. `healthy_at`: since when it is healthy; [`Timestamp::EPOCH`] for a
+    /// target that has no slow start.
+    pub fn judge(&self, state: State, healthy_at: Timestamp) {
+        let number = match state {
+            State::Initial => 0,
+            State::Healthy => 1,
+            State::Unhealthy => 2,
+        };
+        self.healthy_at.store(healthy_at.as_micros(), Ordering::Relaxed);
+        if self.health.swap(number, Ordering::Release) != number {
+            self.group.version.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    pub fn state(&self) -> State {
+        match self.health.load(Ordering::Acquire) {
+            1 => State::Healthy,
+            2 => State::Unhealthy,
+            _ => State::Initial,
+        }
+    }
+}
+
+impl Standings for ServedGroup {
+    fn state(&self, at: usize) -> State {
+        self.targets[at].state()
+    }
+
+    fn in_flight(&self, at: usize) -> u32 {
+        self.targets[at].in_flight.load(Ordering::Relaxed)
+    }
+
+    fn healthy_at(&self, at: usize) -> Timestamp {
+        Timestamp::from_micros(self.targets[at].healthy_at.load(Ordering::Relaxed))
+    }
+}
+
+/// What outlives tables; kept by the control thread.
+pub struct Lasting {
+    pub seal: Arc<Seal>,
+    groups: HashMap<Arc<str>, Arc<GroupState>>,
+    targets: HashMap<TargetKey, Arc<TargetState>>,
+}
+
+impl Lasting {
+    pub fn new(seal: Seal) -> Self {
+        Lasting { seal: Arc::new(seal), groups: HashMap::new(), targets: HashMap::new() }
+    }
+
+    /// Compiles a table.
+    pub fn compile(
+        &mut self,
+        balancer: &Arc<Balancer>,
+        number: u32,
+        terminators: &Terminators,
+    ) -> Result<Served, RouterError> {
+        let compiled = balancer.listeners.iter().map(|listener| {
+            let terminator = (listener.protocol == core_routing::Protocol::Https)
+                .then(|| terminators.listener(listener, balancer.attributes.http2));
+            Router::compile(listener).map(|router| ServedListener { router, terminator })
+        });
+        let listeners = compiled.collect::<Result<_, _>>()?;
+        let groups =
+            balancer.groups.iter().map(|(arn, group)| (arn.clone(), Arc::new(self.group(arn, group))));
+        let groups = groups.collect();
+        Ok(Served { balancer: balancer.clone(), number, listeners, groups, seal: self.seal.clone() })
+    }
+
+    fn group(&mut self, arn: &Arc<str>, group: &Arc<TargetGroup>) -> ServedGroup {
+        let state = self.groups.entry(arn.clone()).or_default().clone();
+        let targets = group.targets.iter().map(|target| self.target(arn, target, &state)).collect();
+        let named = group.stickiness.is_some().then(|| Named::of(&self.seal, group));
+        ServedGroup { group: group.clone(), targets, named, state }
+    }
+
+    fn target(&mut self, group: &Arc<str>, target: &Target, state: &Arc<GroupState>) -> Arc<TargetState> {
+        let key = TargetKey { group: group.clone(), id: target.id.clone(), port: target.port };
+        let fresh = || Arc::new(TargetState::new(group, target, state.clone()));
+        let known = self.targets.entry(key).or_insert_with(fresh);
+        // One that was registered anew begins anew.
+        if known.registered_at != target.registered_at {
+            *known = fresh();
+        }
+        let cut_at = target.draining_until.map_or(i64::MAX, Timestamp::as_micros);
+        known.cut_at.store(cut_at, Ordering::Relaxed);
+        known.clone()
+    }
+
+    /// Forgets what no table names; a target that is gone is cut at once.
+    pub fn forget<'a>(&mut self, served: impl Iterator<Item = &'a Served> + Clone) {
+        let targets =
+            served.clone().flat_map(|served| served.groups.values()).flat_map(|group| &group.targets);
+        let named: std::collections::HashSet<&TargetKey> = targets.map(|target| &target.key).collect();
+        self.targets.retain(|key, target| {
+            let stays = named.contains(key);
+            if !stays {
+                target.cut_at.store(i64::MIN, Ordering::Relaxed);
+            }
+            stays
+        });
+        let groups: std::collections::HashSet<&Arc<str>> =
+            served.flat_map(|served| served.groups.keys()).collect();
+        self.groups.retain(|arn, _| groups.contains(arn));
+    }
 }
 
 /// A table on one worker.
 pub struct Here {
     pub served: Arc<Served>,
+    groups: HashMap<Arc<str>, Rc<HereGroup>>,
+}
+
+/// A group on one worker.
+pub struct HereGroup {
+    pub served: Arc<ServedGroup>,
+    pub balance: Rc<RefCell<Balance>>,
+    /// By the node's zone, each as of a version.
+    pools: RefCell<Vec<(Option<Arc<str>>, u64, Rc<Pool>)>>,
+    /// The newest that [`Self::pool`] gave, for the common case.
+    last: Cell<usize>,
 }
 
 impl Served {
@@ -57,5 +204,76 @@ impl Served {
     pub fn listener(&self, port: u16) -> Option<(&Listener, &ServedListener)> {
         let mut all = self.balancer.listeners.iter().zip(&self.listeners);
         all.find(|(listener, _)| listener.port == port)
+    }
+
+    /// The zone of the node with that address.
+    pub fn zone(&self, node: Option<Ipv4Addr>) -> Option<&Arc<str>> {
+        let nodes = &self.balancer.place.nodes;
+        nodes.iter().find(|known| Some(known.address) == node).map(|known| &known.zone)
+    }
+
+    /// Where connections to that target leave from.
+    pub fn leaves_from(&self, node: Option<Ipv4Addr>, target: &Target) -> Ipv4Addr {
+        let nodes = &self.balancer.place.nodes;
+        let near = || nodes.iter().find(|known| Some(&known.zone) == target.zone.as_ref());
+        node.or_else(|| near().or(nodes.first()).map(|node| node.address)).unwrap_or(Ipv4Addr::UNSPECIFIED)
+    }
+}
+
+impl Here {
+    /// `before`: the table that this one takes the place of, whose memory of groups goes on.
+    pub fn new(served: Arc<Served>, before: Option<&Here>, chance: &Chance) -> Self {
+        let groups = served.groups.iter().map(|(arn, group)| {
+            let known = before.and_then(|before| before.groups.get(arn));
+            let balance = match known {
+                Some(known) => {
+                    if !is_same_order(&known.served, group) {
+                        known.balance.borrow_mut().forget();
+                    }
+                    known.balance.clone()
+                }
+                None => Rc::new(RefCell::new(Balance::new(chance.split(arn)))),
+            };
+            let group =
+                HereGroup { served: group.clone(), balance, pools: RefCell::default(), last: Cell::new(0) };
+            (arn.clone(), Rc::new(group))
+        });
+        let groups = groups.collect();
+        Here { served, groups }
+    }
+
+    pub fn group(&self, arn: &str) -> Option<&Rc<HereGroup>> {
+        self.groups.get(arn)
+    }
+}
+
+/// Whether what was learned by place still holds.
+fn is_same_order(before: &ServedGroup, after: &ServedGroup) -> bool {
+    before.targets.len() == after.targets.len()
+        && before.targets.iter().zip(&after.targets).all(|(a, b)| Arc::ptr_eq(a, b))
+}
+
+impl HereGroup {
+    /// Whom requests that came to a node of that zone may go to.
+    pub fn pool(&self, zone: Option<&Arc<str>>) -> Rc<Pool> {
+        let version = self.served.state.version.load(Ordering::Acquire);
+        let mut pools = self.pools.borrow_mut();
+        if let Some((_, _, pool)) =
+            pools.get(self.last.get()).filter(|known| known.0.as_ref() == zone && known.1 == version)
+        {
+            return pool.clone();
+        }
+        let at = pools.iter().position(|known| known.0.as_ref() == zone);
+        if let Some((at, known)) = at.map(|at| (at, &pools[at])).filter(|(_, known)| known.1 == version) {
+            self.last.set(at);
+            return known.2.clone();
+        }
+        let pool = Rc::new(Pool::of(&self.served.group, &*self.served, zone.map(|zone| &**zone)));
+        let entry = (zone.cloned(), version, pool.clone());
+        match at {
+            Some(at) => pools[at] = entry,
+            None => pools.push(entry),
+        }
+        pool
     }
 }

@@ -2,21 +2,79 @@
 //!
 //! Owns the course of an exchange from a complete request head to the last byte of the answer, for
 //! every pair of protocols. Invariant: a target sees exactly one request per exchange, in a framing
-//! that this module wrote. Ignores how heads and bodies look on a wire.
+//! that this crate wrote. Ignores how heads and bodies look on a wire.
 
+mod choose;
+mod compose;
+mod finish;
+mod forward;
+mod own;
+mod pump;
+mod relay;
 mod seam;
 
-use core_routing::Head;
+use std::future::poll_fn;
+
+use core_routing::desync::Verdict;
+use core_routing::{Head, HeaderRules};
+use tokio::time::Instant;
 
 pub use seam::{AnswerHead, Back, Fill, Front, Length, Piece, Refusal, Sink, Source};
 
 use crate::arrival::Arrival;
+use crate::table::Here;
+use crate::watch::Watched;
+use choose::Choice;
+use finish::Story;
 
 /// What an exchange works on, reused from one to the next.
-#[derive(Default)]
 pub struct Desk {
     pub request: Head,
     pub answer: AnswerHead,
+    /// What desync mitigation made of the request.
+    pub verdict: Verdict,
+    /// The connection to the target serves no other request.
+    pub closes_target: bool,
+    /// When the first byte of the request was looked at.
+    began_at: Instant,
+    /// The request as it goes on, in HTTP/2's form.
+    outgoing: Head,
+    texts: Texts,
+    watched: Option<Watched>,
+}
+
+/// Texts that are made on the way.
+#[derive(Default)]
+pub struct Texts {
+    pub scratch: Vec<u8>,
+    /// `X-Amzn-Trace-Id` as it goes on.
+    pub trace: Vec<u8>,
+    /// What transforms made of host and URL.
+    pub host: Option<Vec<u8>>,
+    pub target: Option<Vec<u8>>,
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Desk {
+            request: Head::default(),
+            answer: AnswerHead::default(),
+            verdict: Verdict::default(),
+            closes_target: false,
+            began_at: Instant::now(),
+            outgoing: Head::default(),
+            texts: Texts::default(),
+            watched: None,
+        }
+    }
+}
+
+impl Desk {
+    /// The first bytes of a request are there.
+    pub fn begun(&mut self) {
+        self.began_at = Instant::now();
+        (self.verdict, self.closes_target) = (Verdict::default(), false);
+    }
 }
 
 /// How an exchange ended for the client's connection.
@@ -31,6 +89,115 @@ pub enum After {
 }
 
 /// Runs one exchange whose head is in `desk.request`.
-pub async fn exchange<F: Front>(_front: &mut F, _desk: &mut Desk, _arrival: &Arrival) -> After {
-    After::Abort
+pub async fn exchange<F: Front>(front: &mut F, desk: &mut Desk, arrival: &Arrival) -> After {
+    let here = arrival.table();
+    let mut story = Story::default();
+    let after = match choose::look(&desk.request) {
+        Err(status) => own(front, desk, arrival, &here, status, &mut story).await,
+        Ok(asked) => {
+            let (choice, rule) = choose::choose(&asked, arrival, &here, &mut desk.texts);
+            story.rule = rule.map(|rule| rule.priority);
+            act(front, desk, arrival, &here, choice, &mut story).await
+        }
+    };
+    finish::tell(&story, desk, arrival, &here);
+    after
+}
+
+/// Answers a request that could not be read with that status.
+pub async fn refuse<F: Front>(front: &mut F, desk: &mut Desk, arrival: &Arrival, status: u16) -> After {
+    let here = arrival.table();
+    let mut story = Story::default();
+    let after = own(front, desk, arrival, &here, status, &mut story).await;
+    finish::tell(&story, desk, arrival, &here);
+    after
+}
+
+async fn act<F: Front>(
+    front: &mut F,
+    desk: &mut Desk,
+    arrival: &Arrival,
+    here: &Here,
+    choice: Choice<'_>,
+    story: &mut Story,
+) -> After {
+    let worker = &arrival.worker;
+    match choice {
+        Choice::Own(status) => own(front, desk, arrival, here, status, story).await,
+        Choice::Fixed(fixed) => {
+            story.action = finish::Action::Fixed;
+            let page = own::fixed(worker, fixed, rules(here, arrival), &mut desk.answer);
+            say(front, desk, &page, story).await
+        }
+        Choice::Redirect { status, location } => {
+            story.action = finish::Action::Redirect;
+            let page = own::redirect(worker, status, &location, rules(here, arrival), &mut desk.answer);
+            story.redirect_url = Some(location);
+            say(front, desk, &page, story).await
+        }
+        Choice::Forward(chosen) => {
+            story.action = finish::Action::Forward;
+            match forward::forward(front, desk, arrival, here, chosen, story).await {
+                forward::Ended::Answered(after) => after,
+                forward::Ended::Own(status) => own(front, desk, arrival, here, status, story).await,
+            }
+        }
+    }
+}
+
+static NO_RULES: HeaderRules = HeaderRules {
+    renamed: std::collections::BTreeMap::new(),
+    set: std::collections::BTreeMap::new(),
+    hides_server: false,
+};
+
+fn rules<'a>(here: &'a Here, arrival: &Arrival) -> &'a HeaderRules {
+    here.served.listener(arrival.port).map_or(&NO_RULES, |(listener, _)| &listener.headers)
+}
+
+/// An answer with AWS's page.
+async fn own<F: Front>(
+    front: &mut F,
+    desk: &mut Desk,
+    arrival: &Arrival,
+    here: &Here,
+    status: u16,
+    story: &mut Story,
+) -> After {
+    story.own_status = Some(status);
+    // AWS: the client is not there to hear it.
+    if status == 460 {
+        return After::Abort;
+    }
+    if status == 400 || status == 408 {
+        front.close_after();
+    }
+    let page = own::status(&arrival.worker, status, rules(here, arrival), &mut desk.answer);
+    say(front, desk, &page, story).await
+}
+
+/// Says an answer of our own. A request whose body has not been read is the connection's last: to
+/// read on for nobody is what a client could keep us busy with.
+async fn say<F: Front>(front: &mut F, desk: &mut Desk, page: &[u8], story: &mut Story) -> After {
+    let has_body = front.length() != Length::None;
+    if has_body {
+        front.close_after();
+    }
+    let length = own::length(page, &desk.request, desk.answer.status);
+    if desk.request.method() == b"HEAD" {
+        let text = page.len().to_string();
+        desk.answer.fields.add(b"Content-Length", text.as_bytes());
+    }
+    story.status = Some(desk.answer.status);
+    front.answer(&desk.answer, length);
+    let mut piece = Piece::new(page.to_vec());
+    let said = poll_fn(|cx| {
+        std::task::ready!(front.poll_push(cx, &mut piece))?;
+        front.poll_finish(cx, None)
+    });
+    match said.await {
+        Ok(()) if has_body => After::Close,
+        Ok(()) => After::Keep,
+        Err(_) => After::Abort,
+    }
 }

@@ -66,8 +66,15 @@ pub trait Front: Source + Sink {
     /// Whether the client has gone away, as far as can be told without reading its bytes.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// The answer cannot be ended properly: the connection or stream is to be reset.
-    fn abort(&mut self);
+    /// The connection is to be closed after this answer; called before it is staged.
+    fn close_after(&mut self) {}
+
+    /// The answer cannot be ended properly: connection or stream are to be reset.
+    fn abort(&mut self) {}
+
+    /// After a staged answer with status 101: from now on both ways are bytes without a frame,
+    /// until each is finished. Only called where the request asked for an upgrade.
+    fn tunnel(&mut self) {}
 }
 
 /// A target's side of one request.
@@ -78,6 +85,9 @@ pub trait Back: Source + Sink {
     /// # Errors
     /// See [`Refusal`].
     fn poll_answer(&mut self, cx: &mut Context<'_>, head: &mut AnswerHead) -> Poll<Result<Length, Refusal>>;
+
+    /// After an answer with status 101: see [`Front::tunnel`].
+    fn tunnel(&mut self) {}
 }
 
 /// What is known of a body's length before it comes.
@@ -122,11 +132,13 @@ impl AnswerHead {
 pub struct Piece {
     bytes: Vec<u8>,
     taken: usize,
+    /// Of all that was ever in it.
+    total: u64,
 }
 
 impl Piece {
     pub fn new(bytes: Vec<u8>) -> Self {
-        Piece { bytes, taken: 0 }
+        Piece { bytes, taken: 0, total: 0 }
     }
 
     /// What is not yet taken.
@@ -140,7 +152,14 @@ impl Piece {
 
     /// The first `count` bytes of the rest are done with.
     pub fn take(&mut self, count: usize) {
-        self.taken = (self.taken + count).min(self.bytes.len());
+        let count = count.min(self.bytes.len() - self.taken);
+        self.taken += count;
+        self.total += count as u64;
+    }
+
+    /// How many bytes were ever taken.
+    pub fn total(&self) -> u64 {
+        self.total
     }
 
     /// The emptied buffer, to be filled again.

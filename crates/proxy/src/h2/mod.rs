@@ -22,6 +22,6 @@ mod pool;
 mod request;
 mod serve;
 
-pub(crate) use back::Back;
+pub(crate) use back::{Back, Sent};
 pub(crate) use pool::{Pool, Wanted};
 pub(crate) use serve::serve;
