@@ -32,7 +32,7 @@ impl VpcNetwork {
             address: interface.address,
             mac: parsed(&interface.mac)?,
             subnet,
-            security_groups: self.filtered_by(&interface.security_groups),
+            security_groups: interface.security_groups.clone(),
             is_public: interface.public,
             task: task.task_id.clone(),
         });

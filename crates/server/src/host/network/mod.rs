@@ -10,7 +10,6 @@ mod ports;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,8 +39,6 @@ pub struct VpcNetwork {
     /// Why the host does not reach the VPC that it should, where that is so.
     unreachable: Mutex<Option<String>>,
     names: Arc<KnownNames>,
-    /// Whether anybody has told of security groups.
-    filters: AtomicBool,
 }
 
 impl VpcNetwork {
@@ -55,7 +52,6 @@ impl VpcNetwork {
             is_host_open: tokio::sync::Mutex::default(),
             unreachable: Mutex::default(),
             names: Arc::default(),
-            filters: AtomicBool::new(false),
         })
     }
 

@@ -64,7 +64,7 @@ impl VpcNetwork {
             let spec = AddressSpec {
                 vpc: vpc.clone(),
                 address: node.address,
-                security_groups: self.filtered_by(&placed.security_groups),
+                security_groups: placed.security_groups.clone(),
             };
             self.vpcs.hold(spec).await.map_err(failed)?;
         }
@@ -97,18 +97,12 @@ impl VpcNetwork {
     /// # Errors
     /// [`NetworkError::Interface`] where the kernel refuses; the earlier groups stay then.
     pub async fn filter(&self, groups: core_security::Vpc) -> Result<(), NetworkError> {
-        self.filters.store(true, std::sync::atomic::Ordering::SeqCst);
         let key = VpcKey {
             account: groups.account.clone(),
             region: groups.region.clone(),
             vpc: groups.vpc.clone(),
         };
         self.vpcs.filter(key, groups).await.map_err(failed)
-    }
-
-    /// Until somebody tells of groups, nobody is filtered by any.
-    pub(super) fn filtered_by(&self, groups: &[String]) -> Vec<String> {
-        if self.filters.load(std::sync::atomic::Ordering::SeqCst) { groups.to_vec() } else { Vec::new() }
     }
 
     /// `count` listening sockets at a node's address, non-blocking, sharing it.
@@ -145,8 +139,8 @@ impl VpcNetwork {
     ) -> Result<(), NetworkError> {
         let key = vpc.key.clone();
         self.open(vpc).await?;
-        let security_groups = self.filtered_by(security_groups);
-        self.vpcs.host_address(AddressSpec { vpc: key, address, security_groups }).await.map_err(failed)
+        let spec = AddressSpec { vpc: key, address, security_groups: security_groups.to_vec() };
+        self.vpcs.host_address(spec).await.map_err(failed)
     }
 
     /// What tasks resolve; to be filled by whoever knows balancers.
