@@ -13,8 +13,9 @@ use std::io::BufRead;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::Secret;
+use base::{Chance, Secret};
 use core_routing::{Balancer, Certificate};
+use proxy::log::NoLogs;
 use proxy::{Config, Loopback, Plane};
 use serde_json::Value;
 
@@ -22,7 +23,8 @@ use serde_json::Value;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let workers = std::env::args().nth(1).map_or(Ok(1), |count| count.parse())?;
     let (reports, mut seen) = tokio::sync::mpsc::channel(1_024);
-    let plane = Plane::start(Config { workers, sockets: Arc::new(Loopback), reports })?;
+    let (sockets, chance) = (Arc::new(Loopback), Chance::new(1));
+    let plane = Plane::start(Config { workers, sockets, reports, sticky_key: [7; 32], chance })?;
     tokio::spawn(async move { while seen.recv().await.is_some() {} });
     let (lines, mut told) = tokio::sync::mpsc::channel(16);
     std::thread::spawn(move || {

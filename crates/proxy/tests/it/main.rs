@@ -1,1 +1,2 @@
+mod soak;
 mod tls;
