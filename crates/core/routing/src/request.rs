@@ -32,7 +32,7 @@ impl HeaderValues for Fields {
     }
 }
 
-impl HeaderValues for [(&str, &str)] {
+impl HeaderValues for &[(&str, &str)] {
     fn any(&self, name: &str, fits: &mut dyn FnMut(&[u8]) -> bool) -> bool {
         self.iter().any(|(known, value)| known.eq_ignore_ascii_case(name) && fits(value.as_bytes()))
     }

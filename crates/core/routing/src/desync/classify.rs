@@ -127,14 +127,31 @@ fn one(header: RawHeader<'_>, framing: &mut Framing, worst: &mut Worst) {
         return transfer_encoding(header.value, framing, worst);
     }
     name(header.name, worst);
-    for byte in header.value {
-        match byte {
-            0 | b'\r' | b'\n' => return worst.see(Why::BadHeader),
-            b'\t' => {}
-            1..=31 | 127..=255 => worst.see(Why::NonCompliantHeader),
+    let mut rest = header.value;
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        match (byte, after) {
+            // Where the header goes on in the next line, which whoever split the head has told.
+            (b'\r', [b'\n', b' ' | b'\t', ..]) => rest = &after[1..],
+            (b'\n', [b' ' | b'\t', ..]) => {}
+            (0 | b'\r' | b'\n', _) => return worst.see(Why::BadHeader),
+            (b'\t', _) => {}
+            (1..=31 | 127..=255, _) => worst.see(Why::NonCompliantHeader),
             _ => {}
         }
     }
+}
+
+/// Without the spaces and tabs around it, and nothing else: what other readers take for a space is
+/// no space here.
+fn trim(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = text {
+        text = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
 }
 
 fn name(name: &[u8], worst: &mut Worst) {
@@ -158,7 +175,7 @@ fn name(name: &[u8], worst: &mut Worst) {
 fn content_length(value: &[u8], framing: &mut Framing, worst: &mut Worst) {
     // RFC 9110: a list of equal values may be taken as one value.
     for part in value.split(|byte| *byte == b',') {
-        let part = part.trim_ascii();
+        let part = trim(part);
         let Some(length) = number(part) else {
             return worst.see(Why::BadContentLength);
         };
@@ -183,7 +200,7 @@ fn transfer_encoding(value: &[u8], framing: &mut Framing, worst: &mut Worst) {
     framing.has_encoding = true;
     let mut after_chunked = framing.is_chunked;
     for part in value.split(|byte| *byte == b',') {
-        let part = part.trim_ascii();
+        let part = trim(part);
         if part.eq_ignore_ascii_case(b"chunked") {
             if after_chunked {
                 worst.see(Why::MultipleTransferEncodingChunked);

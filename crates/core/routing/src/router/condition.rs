@@ -93,10 +93,7 @@ impl Pair {
                     None => (part, b"".as_slice()),
                 };
                 let is_key = self.key.as_ref().is_none_or(|text| text.fits(key, Case::Ignored));
-                // AWS: a value without a key fits a parameter that is only a name, too.
-                let is_value = self.value.fits(value, Case::Ignored)
-                    || (self.key.is_none() && part.len() == key.len() && self.value.fits(key, Case::Ignored));
-                is_key && is_value
+                is_key && self.value.fits(value, Case::Ignored)
             })
     }
 }
