@@ -17,7 +17,6 @@ mod loaded;
 mod oci_runtime;
 mod options;
 mod page;
-mod proxy;
 mod reset;
 mod secret;
 mod shutdown;

@@ -274,8 +274,13 @@ async fn serve(
     let (host, orders) = Host::start(up).await?;
     let host = Arc::new(host);
     // Before any task starts: security groups filter it from its first packet on.
-    let balancers =
-        Balancing::start(platform, data.seal.clone(), host.network(), &options.data_dir, stop.clone());
+    let balancers = Balancing::start(
+        platform,
+        (data.seal.clone(), &data.ecs.secret),
+        host.network(),
+        &options.data_dir,
+        stop.clone(),
+    );
     let balancers = balancers.await;
     let engine = controllers(platform, orders, options.runtime);
     instance::settle(platform, options.instance.as_ref()).await?;

@@ -150,7 +150,8 @@ fn url(protocol: &str, host: &str, port: i32) -> String {
 impl Shown {
     /// Through the one port by name: curl and browsers know where names under localhost lead.
     fn url(&self, one_port: u16) -> Option<String> {
-        let name = self.balancer.dns_name.as_deref()?;
+        // The simulated runtime has no alias, and serves none.
+        let name = self.alias.as_deref().and(self.balancer.dns_name.as_deref())?;
         let (port, protocol) = self.main()?;
         let scheme = protocol.to_ascii_lowercase();
         let is_main = matches!((scheme.as_str(), port), ("http", 80) | ("https", 443));

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use aws_ec2::DescribeSubnetsRequest;
 use aws_ec2::op::DescribeSubnets;
+use aws_ec2::{DescribeSubnetsRequest, Filter};
 use aws_ecs as ecs;
 use aws_ecs::op::{CreateCluster, RegisterTaskDefinition, RunTask, StopTask};
 use aws_iam::op::{AttachRolePolicy, CreateRole};
@@ -142,7 +142,11 @@ pub async fn start(client: &Client, args: &RunArgs, steps: &Steps) -> Result<Run
         client.call::<RegisterTaskDefinition>(definition(args, &role, client.region().as_str())?).await?;
     let definition = definition.task_definition.and_then(|definition| definition.task_definition_arn);
     let definition = definition.context("RegisterTaskDefinition answered without a definition")?;
-    let subnets = client.call::<DescribeSubnets>(DescribeSubnetsRequest::default()).await?.subnets;
+    // There may be other VPCs, whose subnets lead nowhere.
+    let of_default =
+        Filter { name: Some(String::from("default-for-az")), values: Some(vec![String::from("true")]) };
+    let request = DescribeSubnetsRequest { filters: Some(vec![of_default]), ..Default::default() };
+    let subnets = client.call::<DescribeSubnets>(request).await?.subnets;
     let subnet = subnets.into_iter().flatten().find_map(|subnet| subnet.subnet_id);
     let network = ecs::AwsVpcConfiguration {
         subnets: vec![subnet.context("the default VPC has no subnet")?],

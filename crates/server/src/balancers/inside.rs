@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::os::fd::OwnedFd;
 
-use crate::proxy::Opening;
 use core_routing::Placed;
+use proxy::Opening;
 
 use crate::host::VpcNetwork;
 

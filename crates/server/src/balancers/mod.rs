@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use authority::Seal;
+use base::Secret;
 use core_routing::HealthReport;
 use gateway::Named;
 use serde_json::{Value, json};
@@ -35,7 +36,7 @@ use names::Book;
 use remote::Door;
 pub use remote::running;
 use spots::Spots;
-use stage::Stage;
+use stage::{Make, Stage};
 
 /// Reports on their way into the records.
 const REPORTS: usize = 4_096;
@@ -63,7 +64,7 @@ impl Balancing {
     /// balancers stand; `None` with the simulated runtime, which opens no socket.
     pub async fn start(
         platform: &Platform,
-        seal: Arc<Seal>,
+        (seal, secret): (Arc<Seal>, &Secret),
         network: Option<Arc<VpcNetwork>>,
         data_dir: &Path,
         stop: watch::Receiver<bool>,
@@ -73,7 +74,8 @@ impl Balancing {
         let (reports, received) = mpsc::channel(REPORTS);
         let served = network.map(|network| {
             let spots = Spots::new(network.clone());
-            let stage = Stage::new(spots.clone(), reports.clone(), workers());
+            let make = Make::new(secret, platform.chance(), reports.clone());
+            let stage = Stage::new(spots.clone(), make);
             (network, Serving { stage, spots })
         });
         let for_feed = served
@@ -134,7 +136,9 @@ impl Balancing {
 
 impl gateway::Balancers for Balancing {
     fn find(&self, host: &str, is_tls: bool) -> Option<Named> {
-        self.book.find(host, is_tls)
+        let named = self.book.find(host, is_tls)?;
+        // Nothing listens where nothing is served.
+        Some(Named { port: named.port.filter(|_| self.served.is_some()), ..named })
     }
 
     fn adopt(&self, stream: TcpStream, read: Vec<u8>, balancer: &str, port: u16) {
@@ -142,11 +146,6 @@ impl gateway::Balancers for Balancing {
             serving.stage.adopt(stream, read, balancer, port);
         }
     }
-}
-
-/// Threads that serve: one per core.
-fn workers() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
 }
 
 /// Writes what was seen of targets into the records, in order, many at a time.

@@ -14,18 +14,19 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::proxy::{Config, Opening, Plane, Sockets};
 use anyhow::{Context, Result};
+use base::Chance;
 use cli::Place;
 use core_routing::{Certificate, HealthReport, Placed, TargetKey};
 use link::{Channel, Down, PROXY_VERSION, Receiving, Sending, Spot, Up};
+use proxy::{Opening, Plane, Sockets};
 use rustix::fs::FlockOperation;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use vpc::Visit;
 
 use super::remote::{lock, socket};
-use super::workers;
+use super::stage::Make;
 use crate::host::{Places, vpc_of};
 use crate::shutdown;
 
@@ -45,8 +46,10 @@ pub async fn run(place: &Place) -> Result<ExitCode> {
     let mut stop = shutdown::on_signal()?;
     let (reports, received) = mpsc::channel(REPORTS);
     let handed = Arc::new(Handed::new(&Places::of(&data_dir).run));
-    let config = Config { workers: workers(), sockets: handed.clone(), reports };
-    let plane = Plane::start(config).context("the plane does not start")?;
+    let secret = crate::secret::open(&data_dir)?;
+    let chance = Chance::new(u64::from_ne_bytes(crate::secret::random()?));
+    let make = Make::new(&secret, chance, reports);
+    let plane = make.plane(handed.clone()).context("the plane does not start")?;
     let mut role = Role { plane, handed, balancers: BTreeSet::new(), seen: BTreeMap::new(), received };
     let path = socket(&data_dir);
     tokio::select! {

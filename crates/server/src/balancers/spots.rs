@@ -9,9 +9,9 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::proxy::{Opening, Sockets};
 use core_routing::{Balancer, Placed};
 use link::Spot;
+use proxy::{Opening, Sockets};
 
 use super::inside::Inside;
 use crate::host::vpc_of;
@@ -126,7 +126,7 @@ impl Spots {
             }
         }
         let opened = if is_alias {
-            (0..count).map(|_| crate::proxy::listen_shared(at)).collect()
+            (0..count).map(|_| proxy::listen_shared(at)).collect()
         } else {
             self.inside.listen(place, at, count).await
         };
@@ -168,5 +168,103 @@ impl Sockets for Spots {
 
     fn dial<'a>(&'a self, place: &'a Placed, from: Ipv4Addr) -> Opening<'a, OwnedFd> {
         self.inside.dial(place, from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    use core_routing::Protocol;
+
+    use super::super::tests::balancer;
+    use super::*;
+
+    /// VPCs that are this machine's loopback.
+    struct Outside;
+
+    impl Inside for Outside {
+        fn listen<'a>(
+            &'a self,
+            _: &'a Placed,
+            at: SocketAddrV4,
+            count: usize,
+        ) -> Opening<'a, Vec<TcpListener>> {
+            Box::pin(async move { (0..count).map(|_| proxy::listen_shared(at)).collect() })
+        }
+
+        fn dial<'a>(&'a self, _: &'a Placed, _: Ipv4Addr) -> Opening<'a, OwnedFd> {
+            Box::pin(async { Err(io::Error::from(io::ErrorKind::Unsupported)) })
+        }
+    }
+
+    /// A port that nobody has just now.
+    fn free(address: Ipv4Addr) -> u16 {
+        TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port()
+    }
+
+    /// A balancer whose node is on loopback, with one listener.
+    fn near(node: Ipv4Addr, alias: Ipv4Addr, port: u16) -> Balancer {
+        let mut one = balancer("web", &[(port, Protocol::Http)]);
+        one.place.nodes[0].address = node;
+        one.place.alias = Some(alias);
+        one
+    }
+
+    const NODE: Ipv4Addr = Ipv4Addr::new(127, 77, 1, 1);
+    const ALIAS: Ipv4Addr = Ipv4Addr::new(127, 77, 1, 2);
+
+    #[tokio::test]
+    async fn who_waits_at_a_spot_is_served_by_whoever_comes_next() {
+        let port = free(NODE);
+        let web = near(NODE, ALIAS, port);
+        let spots = Spots::new(Arc::new(Outside));
+        let at = SocketAddrV4::new(NODE, port);
+        drop(spots.listen(&web.place, at, 1).await.unwrap());
+        let mut client = TcpStream::connect(at).unwrap();
+        client.write_all(b"?").unwrap();
+        let shared = spots.share(&spot(&web.place, at)).unwrap().remove(0);
+        let (mut accepted, _) = TcpListener::from(shared).accept().unwrap();
+        accepted.write_all(b"!").unwrap();
+        drop(accepted);
+        let mut answer = String::new();
+        // Unread bytes make a reset of the end.
+        let _ = client.read_to_string(&mut answer);
+        assert_eq!(answer, "!");
+        let none = BTreeSet::new();
+        assert_eq!(spots.release(&web, &none).len(), 2, "node and alias");
+        assert!(TcpStream::connect(at).is_err());
+    }
+
+    #[tokio::test]
+    async fn the_alias_is_open_where_the_internet_may_come_in() {
+        let port = free(ALIAS);
+        let web = near(NODE, ALIAS, port);
+        let spots = Spots::new(Arc::new(Outside));
+        let at = SocketAddrV4::new(ALIAS, port);
+        let error = spots.listen(&web.place, at, 1).await.unwrap_err();
+        assert!(is_closed_by_rule(&error) && spots.warnings().is_empty(), "{error}");
+        assert!(!spots.open_at_alias(&web, |_| true));
+        assert!(spots.open_at_alias(&web, |_| true), "it was so");
+        drop(spots.listen(&web.place, at, 1).await.unwrap());
+        assert!(TcpStream::connect(at).is_ok());
+        assert!(!spots.open_at_alias(&web, |_| false));
+        assert!(TcpStream::connect(at).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_port_of_another_program_is_a_warning_until_it_is_free() {
+        let taken = TcpListener::bind((ALIAS, 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let web = near(NODE, ALIAS, port);
+        let spots = Spots::new(Arc::new(Outside));
+        spots.open_at_alias(&web, |_| true);
+        let at = SocketAddrV4::new(ALIAS, port);
+        assert!(!is_closed_by_rule(&spots.listen(&web.place, at, 1).await.unwrap_err()));
+        assert!(spots.warnings()[0].contains(&at.to_string()), "{:?}", spots.warnings());
+        drop(taken);
+        spots.listen(&web.place, at, 1).await.unwrap();
+        assert!(spots.warnings().is_empty());
     }
 }

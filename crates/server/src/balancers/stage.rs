@@ -3,14 +3,18 @@
 //! Invariant: at most one of them is told of a change, and whoever takes over is told everything.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::{SocketAddrV4, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::proxy::{ApplyError, Config, Plane};
+use base::{Chance, Secret};
 use core_routing::{Balancer, Certificate, HealthReport};
 use link::{Down, Spot};
+use proxy::log::NoLogs;
+use proxy::{ApplyError, Config, Plane, Sockets};
+use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, mpsc};
 
 use super::spots::{Spots, is_closed_by_rule, spots_of};
@@ -21,11 +25,41 @@ const PARTING: Duration = Duration::from_secs(60);
 /// A message to a proxy, with its sockets.
 pub type Outgoing = (Down, Vec<OwnedFd>);
 
+/// What planes are made of, wherever they serve.
+pub struct Make {
+    pub workers: usize,
+    pub reports: mpsc::Sender<HealthReport>,
+    pub sticky_key: [u8; 32],
+    pub chance: Chance,
+}
+
+impl Make {
+    /// One worker per core. `secret`: the data directory's, so that sticky cookies are good after a
+    /// restart and with whoever serves.
+    pub fn new(secret: &Secret, chance: Chance, reports: mpsc::Sender<HealthReport>) -> Self {
+        let workers = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+        let sticky_key = Sha256::new_with_prefix("sticky cookies ").chain_update(secret.expose()).finalize();
+        Make { workers, reports, sticky_key: sticky_key.into(), chance }
+    }
+
+    /// # Errors
+    /// Threads cannot be made.
+    pub fn plane(&self, sockets: Arc<dyn Sockets>) -> io::Result<Plane> {
+        Plane::start(Config {
+            workers: self.workers,
+            sockets,
+            reports: self.reports.clone(),
+            logs: Arc::new(NoLogs),
+            sticky_key: self.sticky_key,
+            chance: self.chance.clone(),
+        })
+    }
+}
+
 /// Whoever serves now, with all that was asked for.
 pub struct Stage {
     spots: Arc<Spots>,
-    reports: mpsc::Sender<HealthReport>,
-    workers: usize,
+    make: Make,
     serving: RwLock<Serving>,
     /// Held while whoever serves is told.
     wanted: Mutex<Wanted>,
@@ -50,16 +84,16 @@ struct Wanted {
 }
 
 impl Stage {
-    pub fn new(spots: Arc<Spots>, reports: mpsc::Sender<HealthReport>, workers: usize) -> Arc<Self> {
+    pub fn new(spots: Arc<Spots>, make: Make) -> Arc<Self> {
         let serving = RwLock::new(Serving::Nobody);
-        Arc::new(Stage { spots, reports, workers, serving, wanted: Mutex::default() })
+        Arc::new(Stage { spots, make, serving, wanted: Mutex::default() })
     }
 
     /// Serves in this process from now on, unless somebody serves already.
     ///
     /// # Errors
     /// Threads cannot be made.
-    pub async fn serve_here(&self) -> std::io::Result<()> {
+    pub async fn serve_here(&self) -> io::Result<()> {
         let wanted = self.wanted.lock().await;
         match self.current() {
             Serving::Nobody if wanted.balancers.is_empty() => drop(self.hand(Serving::Idle)),
@@ -70,10 +104,8 @@ impl Stage {
     }
 
     /// Starts a plane and tells it everything.
-    async fn begin(&self, wanted: &Wanted) -> std::io::Result<()> {
-        let sockets: Arc<dyn crate::proxy::Sockets> = self.spots.clone();
-        let config = Config { workers: self.workers, sockets, reports: self.reports.clone() };
-        let plane = Arc::new(Plane::start(config)?);
+    async fn begin(&self, wanted: &Wanted) -> io::Result<()> {
+        let plane = Arc::new(self.make.plane(self.spots.clone())?);
         for certificate in wanted.certificates.values() {
             certify(&plane, certificate);
         }
@@ -215,7 +247,7 @@ impl Stage {
         for spot in missing.collect::<Vec<_>>() {
             let at = SocketAddrV4::new(spot.address, spot.port);
             // A spot that cannot be opened has said so; the others are served all the same.
-            if crate::proxy::Sockets::listen(&*self.spots, &balancer.place, at, self.workers).await.is_err() {
+            if Sockets::listen(&*self.spots, &balancer.place, at, self.make.workers).await.is_err() {
                 continue;
             }
             if let Ok(sockets) = self.spots.share(&spot) {
