@@ -100,8 +100,8 @@ def test_dry_run(simulated):
 
 
 def test_what_is_not_built_is_refused_by_name(simulated):
-    message = refused("InvalidAction", simulated.client("ec2").create_vpc, CidrBlock="10.0.0.0/16")
-    assert "CreateVpc" in message and "Boxship" in message
+    message = refused("InvalidAction", simulated.client("ec2").run_instances, MinCount=1, MaxCount=1)
+    assert "RunInstances" in message and "Boxship" in message
 
 
 def test_aws_cli(simulated):
