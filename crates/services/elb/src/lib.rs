@@ -25,6 +25,7 @@ mod table;
 
 use service::Service;
 
+pub use controllers::{Draining, Provisioning, Simulated};
 pub use faults::refuse;
 pub use names::{Named, named, users_of_certificate};
 pub use observe::take_in;
@@ -46,10 +47,10 @@ pub fn service() -> Service {
 
 /// Adds every loop of the service.
 pub fn controllers(to: control::Controllers) -> control::Controllers {
-    to.with(controllers::Provisioning).with(controllers::Draining)
+    to.with(Provisioning).with(Draining)
 }
 
 /// Adds what stands in for proxies where none runs: every target in use counts as healthy.
 pub fn simulated(to: control::Controllers) -> control::Controllers {
-    to.with(controllers::Simulated)
+    to.with(Simulated)
 }
