@@ -7,10 +7,10 @@ use std::time::Duration;
 use core_routing::{Certificate, Listener};
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::server::ProducesTickets;
+use rustls::server::{Accepted, Acceptor, ProducesTickets};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{StartHandshake, TlsAcceptor};
 use tokio_rustls::server::TlsStream;
 
 use super::certificate::{CertificateError, Loaded};
@@ -161,6 +161,23 @@ impl Terminator {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        self.accept_begun(stream, b"", within).await
+    }
+
+    /// As [`Terminator::accept`], where `read` was read of the client's hello already: nothing, or all
+    /// of it.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn accept_begun<S>(
+        &self,
+        stream: S,
+        read: &[u8],
+        within: Duration,
+    ) -> Result<(TlsStream<S>, Facts), Refused>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let began_at = Instant::now();
         let refused = |cause| Refused {
             code: UNMAPPED,
@@ -173,7 +190,12 @@ impl Terminator {
         let Some(config) = config else {
             return Err(refused(std::io::Error::other("no certificate has come yet")));
         };
-        let shaking = TlsAcceptor::from(config).accept(stream);
+        let shaking = async {
+            match hello(read)? {
+                None => TlsAcceptor::from(config).accept(stream).await,
+                Some(hello) => StartHandshake::from_parts(hello, stream).into_stream(config).await,
+            }
+        };
         match tokio::time::timeout(within, shaking).await {
             Ok(Ok(stream)) => {
                 let facts = Facts::of(stream.get_ref().1, began_at.elapsed());
@@ -182,5 +204,21 @@ impl Terminator {
             Ok(Err(cause)) => Err(refused(cause)),
             Err(_) => Err(refused(std::io::ErrorKind::TimedOut.into())),
         }
+    }
+}
+
+/// A hello that was read already; `None`: nothing was.
+fn hello(mut read: &[u8]) -> std::io::Result<Option<Accepted>> {
+    if read.is_empty() {
+        return Ok(None);
+    }
+    let mut acceptor = Acceptor::default();
+    while !read.is_empty() {
+        acceptor.read_tls(&mut read)?;
+    }
+    match acceptor.accept() {
+        Ok(Some(accepted)) => Ok(Some(accepted)),
+        Ok(None) => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        Err((error, _)) => Err(std::io::Error::new(std::io::ErrorKind::InvalidData, error)),
     }
 }
