@@ -24,7 +24,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let workers = std::env::args().nth(1).map_or(Ok(1), |count| count.parse())?;
     let (reports, mut seen) = tokio::sync::mpsc::channel(1_024);
     let (sockets, chance) = (Arc::new(Loopback), Chance::new(1));
-    let plane = Plane::start(Config { workers, sockets, reports, sticky_key: [7; 32], chance })?;
+    let plane = Plane::start(Config {
+        workers,
+        sockets,
+        reports,
+        logs: Arc::new(NoLogs),
+        sticky_key: [7; 32],
+        chance,
+    })?;
     tokio::spawn(async move { while seen.recv().await.is_some() {} });
     let (lines, mut told) = tokio::sync::mpsc::channel(16);
     std::thread::spawn(move || {

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use core_routing::sticky::Seal;
-use core_routing::{Balancer, HealthReport, Kind};
+use core_routing::{Balancer, Kind};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::health::Checker;
+use crate::log::Writer;
 use crate::plane::{ApplyError, tell_all};
 use crate::sockets::Sockets;
 use crate::table::{Lasting, Served};
@@ -38,8 +39,9 @@ pub struct Control {
     /// Tables that workers may still hold: freed here, where it delays nobody.
     old: Vec<Arc<Served>>,
     adopted: usize,
-    #[expect(dead_code, reason = "health checks report here")]
-    reports: mpsc::Sender<HealthReport>,
+    checker: Checker,
+    /// The last to go: it waits for the lines of all others.
+    _writer: Writer,
 }
 
 struct Known {
@@ -62,19 +64,21 @@ impl Control {
         sockets: Arc<dyn Sockets>,
         workers: Vec<mpsc::Sender<Message>>,
         terminators: Arc<Terminators>,
-        seal: Seal,
-        reports: mpsc::Sender<HealthReport>,
+        lasting: Lasting,
+        checker: Checker,
+        writer: Writer,
     ) -> Self {
         Control {
             sockets,
             workers,
             terminators,
-            lasting: Lasting::new(seal),
+            lasting,
             balancers: BTreeMap::new(),
             next_number: 0,
             old: Vec::new(),
             adopted: 0,
-            reports,
+            checker,
+            _writer: writer,
         }
     }
 
@@ -133,6 +137,7 @@ impl Control {
         self.hand_out(&served, opened, &close).await;
         let before = self.balancers.insert(balancer.arn.clone(), Known { served, open });
         self.retire(before);
+        self.checker.apply(balancer.clone()).await;
         match failed {
             Some(error) => Err(error),
             None => Ok(()),
@@ -198,6 +203,7 @@ impl Control {
             self.terminators.forget_listener(&listener.arn);
         }
         self.retire(Some(known));
+        self.checker.remove(arn).await;
     }
 
     fn retire(&mut self, before: Option<Known>) {

@@ -1,5 +1,6 @@
 //! The data plane as a whole: what the server holds.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -12,7 +13,11 @@ use core_routing::{Balancer, Certificate, HealthReport};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::control::{self, Command, Control};
+use crate::counts::{Counts, Reading, Subject};
+use crate::health::{self, Checker};
+use crate::log::{Logs, Writer};
 use crate::sockets::Sockets;
+use crate::table::{Lasting, Targets};
 use crate::tls::{CertificateError, Terminators};
 use crate::worker::{self, Message, Parts};
 
@@ -24,6 +29,8 @@ pub struct Config {
     pub sockets: Arc<dyn Sockets>,
     /// Where changes of targets' health go.
     pub reports: mpsc::Sender<HealthReport>,
+    /// Who keeps log lines.
+    pub logs: Arc<dyn Logs>,
     /// What sticky cookies are sealed with: secret, and the same after a restart.
     pub sticky_key: [u8; 32],
     /// Where chance begins: trace ids, weights.
@@ -34,6 +41,7 @@ pub struct Config {
 pub struct Plane {
     control: mpsc::Sender<Command>,
     terminators: Arc<Terminators>,
+    counts: Counts,
 }
 
 /// Why a balancer is not served as its table says.
@@ -65,24 +73,32 @@ impl Plane {
     /// A thread or a runtime cannot be made.
     pub fn start(config: Config) -> io::Result<Plane> {
         let terminators = Arc::new(Terminators::default());
+        let counts = Counts::default();
+        let writer = Writer::start(config.logs)?;
+        let targets = Arc::new(Targets::default());
+        let judged = targets.clone();
+        let mut chance = config.chance;
+        let checker = Checker::start(health::Config {
+            sockets: config.sockets.clone(),
+            reports: config.reports,
+            turned: Arc::new(move |report| judged.judge(report)),
+            book: writer.book(),
+            seed: chance.next(),
+        })?;
         let mut workers = Vec::new();
         for index in 0..config.workers.max(1) {
             let (sender, messages) = mpsc::channel(QUEUED);
-            let chance = config.chance.split(&format!("worker {index}"));
-            let parts = Parts { sockets: config.sockets.clone(), messages, chance };
+            let chance = chance.split(&format!("worker {index}"));
+            let (book, counts) = (writer.book(), counts.clone());
+            let parts = Parts { sockets: config.sockets.clone(), messages, chance, book, counts };
             spawn(format!("proxy-{index}"), move || worker::run(parts))?;
             workers.push(sender);
         }
         let (sender, commands) = mpsc::channel(QUEUED);
-        let control = Control::new(
-            config.sockets,
-            workers,
-            terminators.clone(),
-            Seal::new(&config.sticky_key),
-            config.reports,
-        );
+        let lasting = Lasting::new(Seal::new(&config.sticky_key), targets);
+        let control = Control::new(config.sockets, workers, terminators.clone(), lasting, checker, writer);
         spawn(String::from("proxy-control"), move || control::run(control, commands))?;
-        Ok(Plane { control: sender, terminators })
+        Ok(Plane { control: sender, terminators, counts })
     }
 
     /// Serves a balancer by this table from now on, in place of its older one. Answers when every
@@ -118,13 +134,19 @@ impl Plane {
     }
 
     /// Serves a connection that came in elsewhere, `read` being what was read of it already, as if
-    /// it had come to that balancer's listener; in the clear. Where there is no such listener the
+    /// it had come to that balancer's listener. It is in the clear unless `read` begins a TLS hello,
+    /// which has to be whole. Where there is no such listener the
     /// connection is closed.
     pub fn adopt(&self, stream: TcpStream, read: Bytes, balancer: &str, port: u16) {
         let command = Command::Adopt { arn: balancer.into(), stream, read, port };
         if self.control.try_send(command).is_err() {
             tracing::warn!(balancer, "too many connections at once; one is closed");
         }
+    }
+
+    /// Everything that is counted, since the start.
+    pub fn counts(&self) -> BTreeMap<Subject, Reading> {
+        self.counts.read()
     }
 
     /// Stops listening, lets requests under way end, at most for `within`, and ends the threads.

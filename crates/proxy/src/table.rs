@@ -5,14 +5,16 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::{Chance, Timestamp};
+use core_routing::HealthReport;
 use core_routing::sticky::{Named, Seal};
 use core_routing::{Balance, Pool, Standings};
 use core_routing::{Balancer, Listener, Router, RouterError, State, Target, TargetGroup, TargetKey};
 
+use crate::counts::{Counters, Counts, Subject};
 use crate::tls::{Terminator, Terminators};
 
 /// One balancer's table, compiled.
@@ -48,6 +50,7 @@ pub struct ServedGroup {
 pub struct GroupState {
     /// Grows whenever the health of one of its targets changes.
     version: AtomicU64,
+    healthy: AtomicU32,
 }
 
 /// What changes of a target between tables. Outlives them.
@@ -77,18 +80,27 @@ impl TargetState {
         }
     }
 
-    /// The verdict of checks. `healthy_at`: since when it is healthy; [`Timestamp::EPOCH`] for a
-    /// target that has no slow start.
-    pub fn judge(&self, state: State, healthy_at: Timestamp) {
+    /// The verdict of checks, since then. Called by one thread at a time.
+    pub fn judge(&self, state: State, since: Timestamp) {
         let number = match state {
             State::Initial => 0,
             State::Healthy => 1,
             State::Unhealthy => 2,
         };
-        self.healthy_at.store(healthy_at.as_micros(), Ordering::Relaxed);
-        if self.health.swap(number, Ordering::Release) != number {
-            self.group.version.fetch_add(1, Ordering::Release);
+        let before = self.state();
+        if before == state {
+            return;
         }
+        if state == State::Healthy {
+            // AWS: there is no slow start where no other target is healthy.
+            let is_first = self.group.healthy.fetch_add(1, Ordering::Relaxed) == 0;
+            let since = if is_first { Timestamp::EPOCH } else { since };
+            self.healthy_at.store(since.as_micros(), Ordering::Relaxed);
+        } else if before == State::Healthy {
+            self.group.healthy.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.health.store(number, Ordering::Release);
+        self.group.version.fetch_add(1, Ordering::Release);
     }
 
     pub fn state(&self) -> State {
@@ -118,12 +130,34 @@ impl Standings for ServedGroup {
 pub struct Lasting {
     pub seal: Arc<Seal>,
     groups: HashMap<Arc<str>, Arc<GroupState>>,
-    targets: HashMap<TargetKey, Arc<TargetState>>,
+    targets: Arc<Targets>,
+}
+
+/// The live state of all targets, for the control thread and the one that checks. Workers hold the
+/// states themselves.
+#[derive(Default)]
+pub struct Targets {
+    all: Mutex<HashMap<TargetKey, Arc<TargetState>>>,
+}
+
+impl Targets {
+    /// A target's health changed.
+    pub fn judge(&self, report: &HealthReport) {
+        let target = self.lock().get(&report.target).cloned();
+        if let Some(target) = target.filter(|target| target.registered_at == report.registered_at) {
+            target.judge(report.state, report.at);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TargetKey, Arc<TargetState>>> {
+        // A map is whole between any two of its operations.
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Lasting {
-    pub fn new(seal: Seal) -> Self {
-        Lasting { seal: Arc::new(seal), groups: HashMap::new(), targets: HashMap::new() }
+    pub fn new(seal: Seal, targets: Arc<Targets>) -> Self {
+        Lasting { seal: Arc::new(seal), groups: HashMap::new(), targets }
     }
 
     /// Compiles a table.
@@ -155,9 +189,11 @@ impl Lasting {
     fn target(&mut self, group: &Arc<str>, target: &Target, state: &Arc<GroupState>) -> Arc<TargetState> {
         let key = TargetKey { group: group.clone(), id: target.id.clone(), port: target.port };
         let fresh = || Arc::new(TargetState::new(group, target, state.clone()));
-        let known = self.targets.entry(key).or_insert_with(fresh);
+        let mut all = self.targets.lock();
+        let known = all.entry(key).or_insert_with(fresh);
         // One that was registered anew begins anew.
         if known.registered_at != target.registered_at {
+            known.judge(State::Initial, target.registered_at);
             *known = fresh();
         }
         let cut_at = target.draining_until.map_or(i64::MAX, Timestamp::as_micros);
@@ -170,9 +206,10 @@ impl Lasting {
         let targets =
             served.clone().flat_map(|served| served.groups.values()).flat_map(|group| &group.targets);
         let named: std::collections::HashSet<&TargetKey> = targets.map(|target| &target.key).collect();
-        self.targets.retain(|key, target| {
+        self.targets.lock().retain(|key, target| {
             let stays = named.contains(key);
             if !stays {
+                target.judge(State::Initial, target.registered_at);
                 target.cut_at.store(i64::MIN, Ordering::Relaxed);
             }
             stays
@@ -187,6 +224,35 @@ impl Lasting {
 pub struct Here {
     pub served: Arc<Served>,
     groups: HashMap<Arc<str>, Rc<HereGroup>>,
+    pub counters: Rc<ByZone>,
+}
+
+/// This worker's counters of a balancer or group.
+pub struct ByZone {
+    counts: Counts,
+    balancer: Arc<str>,
+    group: Option<Arc<str>>,
+    all: RefCell<Vec<(Option<Arc<str>>, Arc<Counters>)>>,
+}
+
+impl ByZone {
+    fn new(counts: &Counts, balancer: &Arc<str>, group: Option<&Arc<str>>) -> Rc<Self> {
+        let (counts, balancer, group) = (counts.clone(), balancer.clone(), group.cloned());
+        Rc::new(ByZone { counts, balancer, group, all: RefCell::default() })
+    }
+
+    /// The counters of a zone.
+    pub fn zone(&self, zone: Option<&Arc<str>>) -> Arc<Counters> {
+        let mut all = self.all.borrow_mut();
+        if let Some((_, counters)) = all.iter().find(|(known, _)| known.as_ref() == zone) {
+            return counters.clone();
+        }
+        let subject =
+            Subject { balancer: self.balancer.clone(), group: self.group.clone(), zone: zone.cloned() };
+        let counters = self.counts.counters(subject);
+        all.push((zone.cloned(), counters.clone()));
+        counters
+    }
 }
 
 /// A group on one worker.
@@ -197,6 +263,7 @@ pub struct HereGroup {
     pools: RefCell<Vec<(Option<Arc<str>>, u64, Rc<Pool>)>>,
     /// The newest that [`Self::pool`] gave, for the common case.
     last: Cell<usize>,
+    pub counters: Rc<ByZone>,
 }
 
 impl Served {
@@ -222,7 +289,8 @@ impl Served {
 
 impl Here {
     /// `before`: the table that this one takes the place of, whose memory of groups goes on.
-    pub fn new(served: Arc<Served>, before: Option<&Here>, chance: &Chance) -> Self {
+    pub fn new(served: Arc<Served>, before: Option<&Here>, chance: &Chance, counts: &Counts) -> Self {
+        let arn_of = &served.balancer.arn;
         let groups = served.groups.iter().map(|(arn, group)| {
             let known = before.and_then(|before| before.groups.get(arn));
             let balance = match known {
@@ -234,12 +302,16 @@ impl Here {
                 }
                 None => Rc::new(RefCell::new(Balance::new(chance.split(arn)))),
             };
-            let group =
-                HereGroup { served: group.clone(), balance, pools: RefCell::default(), last: Cell::new(0) };
+            let counters = known.map(|known| known.counters.clone());
+            let counters = counters.unwrap_or_else(|| ByZone::new(counts, arn_of, Some(arn)));
+            let (pools, last) = (RefCell::default(), Cell::new(0));
+            let group = HereGroup { served: group.clone(), balance, pools, last, counters };
             (arn.clone(), Rc::new(group))
         });
         let groups = groups.collect();
-        Here { served, groups }
+        let counters = before.map(|before| before.counters.clone());
+        let counters = counters.unwrap_or_else(|| ByZone::new(counts, arn_of, None));
+        Here { served, groups, counters }
     }
 
     pub fn group(&self, arn: &str) -> Option<&Rc<HereGroup>> {

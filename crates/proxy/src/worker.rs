@@ -17,8 +17,10 @@ use tokio::time::Instant;
 
 use crate::arrival::Arrival;
 use crate::buffers::Buffers;
+use crate::counts::Counts;
 use crate::exchange::Desk;
 use crate::h1;
+use crate::log::Book;
 use crate::sockets::Sockets;
 use crate::table::{Here, Served};
 use crate::tls::Reencryption;
@@ -29,6 +31,8 @@ use crate::watch::{TICK, Watches};
 const TARGET_IDLE_MS: u64 = 60_000;
 /// How long a TLS handshake may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// The first byte of a TLS record that carries a handshake.
+const HANDSHAKE: u8 = 0x16;
 /// Desks that a worker keeps for the next requests.
 const DESKS_KEPT: usize = 1024;
 
@@ -40,6 +44,8 @@ pub struct Worker {
     pub pool: Pool,
     pub h2: crate::h2::Pool,
     pub reencryption: Reencryption,
+    pub book: Book,
+    pub counts: Counts,
     pub trace_ids: RefCell<TraceIds>,
     pub chance: RefCell<Chance>,
     slots: RefCell<HashMap<u32, Rc<Slot>>>,
@@ -136,6 +142,8 @@ pub struct Parts {
     pub sockets: Arc<dyn Sockets>,
     pub messages: mpsc::Receiver<Message>,
     pub chance: Chance,
+    pub book: Book,
+    pub counts: Counts,
 }
 
 /// Runs a worker on this thread until it is told to leave or nobody can tell it anything.
@@ -148,7 +156,7 @@ pub fn run(parts: Parts) -> std::io::Result<()> {
 }
 
 async fn serve(parts: Parts) {
-    let Parts { sockets, mut messages, chance } = parts;
+    let Parts { sockets, mut messages, chance, book, counts } = parts;
     let worker = Rc::new(Worker {
         sockets,
         buffers: Rc::default(),
@@ -156,6 +164,8 @@ async fn serve(parts: Parts) {
         pool: Pool::default(),
         h2: crate::h2::Pool::default(),
         reencryption: Reencryption::new(true),
+        book,
+        counts,
         trace_ids: RefCell::new(TraceIds::new(chance.split("trace"))),
         slots: RefCell::default(),
         desks: RefCell::default(),
@@ -228,6 +238,7 @@ async fn sweep(worker: Rc<Worker>) {
         if count.is_multiple_of(20) {
             worker.pool.sweep(now_ms.saturating_sub(TARGET_IDLE_MS));
             worker.h2.sweep();
+            worker.book.flush();
         }
     }
 }
@@ -269,11 +280,11 @@ impl Worker {
         match slots.get(&number) {
             Some(slot) => {
                 let before = slot.table.borrow().clone();
-                slot.replace(Here::new(served, Some(&before), &chance));
+                slot.replace(Here::new(served, Some(&before), &chance, &self.counts));
                 slot.clone()
             }
             None => {
-                let table = RefCell::new(Rc::new(Here::new(served, None, &chance)));
+                let table = RefCell::new(Rc::new(Here::new(served, None, &chance, &self.counts)));
                 let slot = Rc::new(Slot { table, left: RefCell::default(), is_gone: Cell::new(false) });
                 slots.insert(number, slot.clone());
                 slot
@@ -310,7 +321,9 @@ impl Worker {
             return;
         };
         let door = Door { worker: self.clone(), slot, port, node: None };
-        door.enter(stream, read, false);
+        // In the clear any listener is spoken to; whoever says hello is answered in kind.
+        let is_hello = read.first() == Some(&HANDSHAKE);
+        door.enter(stream, read, is_hello);
     }
 }
 
@@ -362,9 +375,11 @@ impl Door {
                 tokio::task::spawn_local(h1::serve(stream, input, arrival));
             }
             Some(terminator) => {
+                let read = read.to_vec();
                 tokio::task::spawn_local(async move {
                     // The handshake is large and soon over.
-                    let shaken = Box::pin(terminator.accept(stream, HANDSHAKE_WITHIN)).await;
+                    let shaken = terminator.accept_begun(stream, &read, HANDSHAKE_WITHIN);
+                    let shaken = Box::pin(shaken).await;
                     match shaken {
                         Ok((stream, facts)) => encrypted(stream, facts, arrival).await,
                         Err(refused) => {
