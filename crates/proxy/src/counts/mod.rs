@@ -205,3 +205,6 @@ pub struct Standing {
     /// `HealthyStateRouting`, or `UnhealthyStateRouting`.
     pub routes_to_all: bool,
 }
+
+#[cfg(test)]
+mod tests;

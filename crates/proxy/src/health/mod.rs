@@ -180,3 +180,6 @@ fn report(setup: &Setup, watch: &core_routing::Watch, at: Timestamp) -> HealthRe
         at,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -162,3 +162,6 @@ impl Drop for Book {
         self.flush();
     }
 }
+
+#[cfg(test)]
+mod tests;
