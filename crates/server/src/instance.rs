@@ -1,7 +1,6 @@
 //! `--instance CLUSTER`: this machine as a container instance of a cluster.
 
 use anyhow::{Context, Result};
-use base::{AccountId, Region};
 use link::HostId;
 use service::Platform;
 use service_ec2::instances as machine;
@@ -19,10 +18,12 @@ pub async fn settle(platform: &Platform, instance: Option<&Instance>) -> Result<
         instances::leave(platform, &host).await.context("the container instances cannot be written")?;
         return machine::leave(platform).await.context("the instances cannot be written");
     };
+    let (account, region) = instances::home_of(cluster).with_context(|| format!("--instance {cluster}"))?;
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let joining = Joining {
         cluster: cluster.clone(),
         host,
+        instance_id: machine::known(&platform.store().snapshot(), &account, &region),
         cpu: u32::try_from(cpus * 1024).unwrap_or(u32::MAX),
         memory_mib: memory_mib().context("this machine's memory cannot be read")?,
         gpus: gpus.clone(),
@@ -33,12 +34,9 @@ pub async fn settle(platform: &Platform, instance: Option<&Instance>) -> Result<
     if joined.is_cluster_new {
         tracing::info!(cluster, "made the cluster");
     }
-    let arn = base::Arn::parse(&joined.instance_arn).ok();
-    let account = arn.as_ref().and_then(|arn| AccountId::parse(arn.account()));
-    let region = arn.as_ref().and_then(|arn| Region::parse(arn.region()));
     let known = machine::Host {
-        account: account.unwrap_or_else(AccountId::default_account),
-        region: region.unwrap_or_else(Region::default_region),
+        account,
+        region,
         instance_id: joined.ec2_instance_id,
         architecture: String::from(architecture()),
     };

@@ -18,6 +18,9 @@ pub struct Joining {
     /// A name, in the default account and region, or an ARN.
     pub cluster: String,
     pub host: HostId,
+    /// As which instance EC2 knows it in that account and region, `i-…`: what it is where it was not
+    /// in the cluster before. `None`: a new one.
+    pub instance_id: Option<String>,
     /// Units: 1024 are one vCPU.
     pub cpu: u32,
     pub memory_mib: u32,
@@ -68,6 +71,14 @@ pub async fn leave(platform: &Platform, host: &HostId) -> Result<(), Fault> {
     platform.write("LeaveInstances", caller, work).await
 }
 
+/// The account and region of a cluster that is named so.
+///
+/// # Errors
+/// When it is an ARN of something else.
+pub fn home_of(cluster: &str) -> Result<(AccountId, Region), Fault> {
+    place(cluster).map(|(account, region, _)| (account, region))
+}
+
 fn place(cluster: &str) -> Result<(AccountId, Region, String), Fault> {
     let Ok(arn) = Arn::parse(cluster) else {
         return Ok((AccountId::default_account(), Region::default_region(), String::from(cluster)));
@@ -91,6 +102,7 @@ fn enter(tx: &mut Tx<'_>, cluster: &str, joining: &Joining) -> Result<Joined, Fa
     let mut before = tx.by::<ContainerInstance>(BY_HOST, &Key::of(&[&joining.host.0]));
     let before = before.find(|known| known.at.key().is_under(&key));
     let id = before.as_ref().and_then(|known| known.ec2_instance_id.clone());
+    let id = id.or_else(|| joining.instance_id.clone());
     let id = id.unwrap_or_else(|| format!("i-{}", tx.chance.hex(17)));
     let arn = before.as_ref().map(|known| known.at.arn().to_string());
     let request = request(cluster, joining, &id, tx.caller.region.as_str(), arn);

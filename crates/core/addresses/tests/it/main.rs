@@ -25,6 +25,24 @@ fn ranges_parse_only_in_canonical_form() {
 }
 
 #[test]
+fn set_bits_after_the_prefix_can_be_cleared() {
+    assert_eq!(Cidr::canonical("100.68.0.18/18"), Ok(range("100.68.0.0/18")));
+    assert_eq!(Cidr::canonical("1.2.3.4/0"), Ok(range("0.0.0.0/0")));
+    for text in ["", "1.2.3.4", "1.2.3.4/33", "1.2.3/8", "1.2.3.4/8/8", "::/0"] {
+        assert_eq!(Cidr::canonical(text), Err(CidrError::Malformed), "{text}");
+    }
+}
+
+#[test]
+fn a_range_is_kept_as_its_text() {
+    let range = range("172.31.16.0/20");
+    let kept = serde_json::to_string(&range).unwrap();
+    assert_eq!(kept, "\"172.31.16.0/20\"");
+    assert_eq!(serde_json::from_str::<Cidr>(&kept).unwrap(), range);
+    assert!(serde_json::from_str::<Cidr>("\"172.31.16.1/20\"").is_err());
+}
+
+#[test]
 fn the_default_subnets_lie_apart_in_the_default_vpc() {
     for (i, one) in DEFAULT_SUBNETS.iter().enumerate() {
         assert!(DEFAULT_VPC.covers(*one));

@@ -460,17 +460,28 @@ fn every_kind_takes_tags() {
     assert_eq!((left.len(), left[0].key.as_deref()), (1, Some("Name")));
     delete(resources.clone(), None);
     assert_eq!(listed("key", "*").len(), 0);
+}
+
+#[test]
+fn bad_tags_are_refused_and_leave_nothing() {
+    let bench = Bench::new();
+    let id = vpc(&bench, "10.0.0.0/16");
+    let tag = |key: &str, value: &str| Tag { key: Some(key.into()), value: Some(value.into()) };
+    let create = |resources: Vec<String>, tags: Vec<Tag>| {
+        bench.ask::<op::CreateTags>(CreateTagsRequest { resources, tags, dry_run: None })
+    };
     for (resource, tag, code) in [
-        ("ami-1", tag("a", Some("b")), "InvalidID"),
-        ("vpc-1", tag("a", Some("b")), "InvalidVpcID.NotFound"),
-        (&id, tag("aws:a", Some("b")), "InvalidParameterValue"),
-        (&id, tag("", Some("b")), "InvalidParameterValue"),
-        (&id, tag(&"k".repeat(128), Some("b")), "InvalidParameterValue"),
-        (&id, tag("a", Some(&"v".repeat(256))), "InvalidParameterValue"),
+        ("ami-1", tag("a", "b"), "InvalidID"),
+        ("vpc-1", tag("a", "b"), "InvalidVpcID.NotFound"),
+        (&id, tag("aws:a", "b"), "InvalidParameterValue"),
+        (&id, tag("", "b"), "InvalidParameterValue"),
+        (&id, tag(&"k".repeat(128), "b"), "InvalidParameterValue"),
+        (&id, tag("a", &"v".repeat(256)), "InvalidParameterValue"),
     ] {
         assert_eq!(refusal(create(vec![id.clone(), resource.into()], vec![tag])).0, code, "{resource}");
     }
-    assert_eq!(listed("key", "*").len(), 0, "a refused request leaves nothing");
-    let many = (0..51).map(|n| tag(&n.to_string(), None)).collect();
+    let listed = bench.ask::<op::DescribeTags>(DescribeTagsRequest::default()).unwrap().tags.unwrap();
+    assert_eq!(listed, []);
+    let many = (0..51).map(|n| tag(&n.to_string(), "")).collect();
     assert_eq!(refusal(create(vec![id], many)).0, "TagLimitExceeded");
 }

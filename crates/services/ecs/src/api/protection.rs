@@ -152,6 +152,7 @@ mod tests {
         let joining = Joining {
             cluster: "main".into(),
             host: HostId("local".into()),
+            instance_id: None,
             cpu: 1024,
             memory_mib: 1024,
             gpus: Vec::new(),

@@ -40,6 +40,7 @@ fn join_as(
     let joining = Joining {
         cluster: "main".into(),
         host: HostId("local".into()),
+        instance_id: None,
         cpu,
         memory_mib,
         gpus: gpus.iter().map(|id| String::from(*id)).collect(),

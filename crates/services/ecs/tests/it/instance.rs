@@ -13,6 +13,7 @@ fn joining(cluster: &str) -> Joining {
     Joining {
         cluster: cluster.into(),
         host: HostId("local".into()),
+        instance_id: None,
         cpu: 2048,
         memory_mib: 4096,
         gpus: Vec::new(),
@@ -23,6 +24,18 @@ fn joining(cluster: &str) -> Joining {
 
 fn join(world: &mut World, cluster: &str) -> Joined {
     world.wait(|platform| async move { instances::join(&platform, joining(cluster)).await }).unwrap()
+}
+
+#[test]
+fn the_machine_is_one_ec2_instance_in_every_cluster() {
+    let mut world = World::furnished();
+    let first = join(&mut world, "main").ec2_instance_id;
+    let mut known = |cluster: &str| {
+        let joining = Joining { instance_id: Some("i-known".into()), ..joining(cluster) };
+        world.wait(|platform| async move { instances::join(&platform, joining).await }).unwrap()
+    };
+    assert_eq!(known("other").ec2_instance_id, "i-known");
+    assert_eq!(known("main").ec2_instance_id, first, "what it was in the cluster before");
 }
 
 /// A cluster `main` with this machine in it, and a definition `web:1` for bridge mode.
