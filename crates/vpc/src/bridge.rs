@@ -176,7 +176,8 @@ impl Bridge {
         }
         self.protect(&mut batch);
         self.send_on(&mut batch);
-        self.hide(&mut batch);
+        let stands = host.stands();
+        self.hide(&mut batch, &stands);
         host.nft.commit(batch)
     }
 
@@ -233,10 +234,20 @@ impl Bridge {
         }
     }
 
-    /// Whoever would answer past us must think that we asked.
-    fn hide(&self, batch: &mut Batch<'_>) {
+    /// Whoever would answer past us must think that we asked. `stands`: links to VPCs where the host has
+    /// an address.
+    fn hide(&self, batch: &mut Batch<'_>, stands: &[(String, Ipv4Addr)]) {
         let name = &self.name;
         batch.chain(Chain { name: SOURCE_NAT, hook: Hook::SourceNat });
+        // AWS: containers on an instance's bridge have its address, and its security groups.
+        for (link, address) in stands {
+            let instance = [
+                Expression::SourceWithin(self.subnet),
+                Expression::OutputIs(link),
+                Expression::SendAs(*address),
+            ];
+            batch.rule(SOURCE_NAT, &instance);
+        }
         let out =
             [Expression::SourceWithin(self.subnet), Expression::OutputIsNot(name), Expression::Masquerade];
         batch.rule(SOURCE_NAT, &out);

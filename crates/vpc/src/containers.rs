@@ -154,6 +154,14 @@ impl Containers {
         Ok(shown)
     }
 
+    /// Writes the rules anew, after the host's addresses in VPCs have changed.
+    pub fn refresh(&self, host: &mut Host) -> io::Result<()> {
+        match &self.bridge {
+            Some(bridge) => bridge.write_table(host, &self.ports, &self.listeners),
+            None => Ok(()),
+        }
+    }
+
     /// Writes the rules again if somebody has deleted them. Whether that was so.
     pub fn mend(&self, host: &mut Host) -> io::Result<bool> {
         let Some(bridge) = &self.bridge else { return Ok(false) };

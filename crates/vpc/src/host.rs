@@ -1,8 +1,10 @@
 //! The host's side: one table of rules, one uplink per VPC, plain routes, the forwarding setting.
 //!
 //! Invariant: nothing here changes what is not ours. The machine's forwarding setting is the one
-//! exception; it changes only when a task needs the outside, and the note of it is written first.
+//! exception; it changes only when a task or a balancer may need the outside, and the note of it is
+//! written first.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
@@ -60,6 +62,8 @@ pub struct Host {
     table: String,
     /// The bridge, whose containers may reach VPCs as the host itself does.
     bridge: Option<String>,
+    /// By uplink, the host's address in its VPC.
+    stands: BTreeMap<u32, Ipv4Addr>,
     /// Exists while the machine forwards packets because of us.
     note: PathBuf,
     has_table: bool,
@@ -76,6 +80,7 @@ impl Host {
             prefix: format!("bx{hash}u"),
             table: format!("{TABLE_PREFIX}{hash}"),
             bridge: None,
+            stands: BTreeMap::new(),
             hash,
             note: run_dir.join("forwarding"),
             has_table: false,
@@ -238,17 +243,26 @@ impl Host {
 
     /// Gives the host an address in a VPC.
     pub fn stand(&mut self, uplink: Uplink, address: Ipv4Addr) -> io::Result<()> {
+        self.stands.insert(uplink.number, address);
         self.rtnl.run(&[request::address(uplink.index, address, 32)])
     }
 
     pub fn leave(&mut self, uplink: Uplink, address: Ipv4Addr) -> io::Result<()> {
+        self.stands.remove(&uplink.number);
         self.rtnl.run(&[request::delete_address(uplink.index, address, 32)])
     }
 
     /// The host's address in a VPC, as the kernel has it.
     pub fn stands_at(&mut self, uplink: Uplink) -> io::Result<Option<Ipv4Addr>> {
         let all = self.rtnl.addresses_of(uplink.index)?;
-        Ok(all.into_iter().find(|address| *address != uplink.host_address()))
+        let found = all.into_iter().find(|address| *address != uplink.host_address());
+        self.stands.extend(found.map(|address| (uplink.number, address)));
+        Ok(found)
+    }
+
+    /// Links to VPCs in which the host has an address, with it.
+    pub fn stands(&self) -> Vec<(String, Ipv4Addr)> {
+        self.stands.iter().map(|(number, address)| (format!("{}{number}", self.prefix), *address)).collect()
     }
 
     pub fn disconnect(&mut self, uplink: Uplink) -> io::Result<()> {

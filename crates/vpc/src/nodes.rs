@@ -78,7 +78,10 @@ impl World {
         let vpc = self.vpcs.get_mut(&spec.vpc).ok_or_else(|| VpcError::UnknownVpc(spec.vpc.clone()))?;
         vpc.lead_to_host(spec.address).doing("leading an address to the host")?;
         let uplink = vpc.uplink;
-        self.host.stand(uplink, spec.address).doing("giving the host an address in a VPC")?;
+        if !self.host.stands().iter().any(|(_, address)| *address == spec.address) {
+            self.host.stand(uplink, spec.address).doing("giving the host an address in a VPC")?;
+            self.containers.refresh(&mut self.host).doing("writing the bridge's rules")?;
+        }
         // Published ports are reached through the bridge, which is another link.
         self.host.forward().doing("switching forwarding on")
     }
@@ -88,6 +91,7 @@ impl World {
         let Some(address) = vpc.host_address else { return Ok(()) };
         vpc.lead_nowhere(address).doing("leading an address nowhere")?;
         self.host.leave(vpc.uplink, address).doing("taking the host's address in a VPC away")?;
+        self.containers.refresh(&mut self.host).doing("writing the bridge's rules")?;
         let (vpc, filter) = self.filtered(key)?;
         filter.leave(vpc.place(), address).doing("forgetting an address's groups")
     }

@@ -32,7 +32,7 @@ pub struct World {
     /// Also of VPCs that are not here yet.
     filters: BTreeMap<VpcKey, Filter>,
     interfaces: BTreeMap<String, Interface>,
-    containers: Containers,
+    pub(crate) containers: Containers,
     spares: Option<Spares>,
     is_down: bool,
 }
@@ -59,6 +59,9 @@ impl World {
             world.let_dial(&key)?;
             world.lead_again(&key)?;
             world.filter_again(&key)?;
+        }
+        if !world.host.stands().is_empty() {
+            world.containers.refresh(&mut world.host).doing("writing the bridge's rules")?;
         }
         Ok(world)
     }

@@ -3,8 +3,10 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
-use vpc::{BridgedSpec, Publish, Transport, VpcSpec, Vpcs, VpcsConfig};
+use core_security::Traffic;
+use vpc::{AddressSpec, BridgedSpec, Publish, Transport, VpcSpec, Vpcs, VpcsConfig};
 
+use crate::groups::{address, attach_in, group, is_shut, range, reaches, serve_in, tell};
 use crate::network::{Bench, check, interface, key};
 
 /// Names the run directory for the process that is to be killed.
@@ -26,6 +28,22 @@ fn churn() {
     for number in 0_u32.. {
         let mut one = interface("one", 4 + (number % 40) as u8);
         one.is_public = number % 2 == 0;
+        one.security_groups = vec![format!("sg-{}", number % 5), "sg-all".into()];
+        let node = AddressSpec {
+            vpc: key("one"),
+            address: address(100 + (number % 3) as u8),
+            security_groups: one.security_groups.clone(),
+        };
+        tokio.block_on(vpcs.hold(node.clone())).unwrap();
+        if number % 4 == 0 {
+            let rules = [range(Traffic::Tcp(number as u16, 5000), "10.0.0.0/8")];
+            let told = core_security::Vpc {
+                groups: vec![group(&one.security_groups[0], &rules), group("sg-all", &[])],
+                ..core_security::Vpc::default()
+            };
+            tokio.block_on(vpcs.filter(key("one"), told)).unwrap();
+            tokio.block_on(vpcs.release(&key("one"), node.address)).unwrap();
+        }
         let eni = one.eni.clone();
         // What an earlier round left makes this one a repetition.
         tokio.block_on(vpcs.attach(one)).unwrap();
@@ -78,6 +96,12 @@ fn killed_at_any_moment_it_leaves_nothing_half_done() {
             bench.wait(vpcs.detach("eni-one200")).unwrap();
         }
         let vpcs = bench.open();
+        let (a, b) = (attach_in(bench, &vpcs, 201, &["sg-last"]), attach_in(bench, &vpcs, 202, &["sg-last"]));
+        serve_in(&b, 80);
+        tell(bench, &vpcs, &[group("sg-last", &[])], &[]);
+        assert!(is_shut(&a, 202, 80));
+        tell(bench, &vpcs, &[group("sg-last", &[range(Traffic::All, "0.0.0.0/0")])], &[]);
+        assert!(reaches(&a, 202, 80));
         bench.wait(vpcs.down()).unwrap();
         drop(vpcs);
         let vpcs = bench.open();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use core_security::Traffic;
 use vpc::{AddressSpec, BridgedSpec, HostRoute, Publish, Transport, VpcError, Vpcs};
 
-use crate::groups::{address, attach_in, group, range, reaches, serve, serve_in, tell};
+use crate::groups::{address, attach_in, group, is_shut, range, reaches, serve, serve_in, tell};
 use crate::network::{Bench, check, greet, inside, is_closed, key, outside_world};
 
 fn node(vpc: &str, last: u8, groups: &[&str]) -> AddressSpec {
@@ -17,12 +17,16 @@ fn node(vpc: &str, last: u8, groups: &[&str]) -> AddressSpec {
     AddressSpec { vpc: key(vpc), address: address(last), security_groups }
 }
 
-/// Connects a socket that was dialed, and answers what the server says.
+/// Connects a socket that was dialed, and answers what the server says. Waits where packets vanish.
 fn connect(socket: OwnedFd, target: SocketAddrV4) -> Option<String> {
+    connect_within(socket, target, Duration::from_secs(10))
+}
+
+fn connect_within(socket: OwnedFd, target: SocketAddrV4, patience: Duration) -> Option<String> {
     let stream = TcpStream::from(socket);
     stream.set_nonblocking(false).unwrap();
-    let timeout = Some(Duration::from_millis(500));
-    rustix::net::sockopt::set_socket_timeout(&stream, rustix::net::sockopt::Timeout::Send, timeout).unwrap();
+    let send = rustix::net::sockopt::Timeout::Send;
+    rustix::net::sockopt::set_socket_timeout(&stream, send, Some(patience)).unwrap();
     rustix::net::connect(&stream, &target).ok()?;
     let (mut stream, mut text) = (stream, String::new());
     stream.read_to_string(&mut text).unwrap();
@@ -115,17 +119,18 @@ fn a_balancer_is_filtered_by_its_groups_both_ways() {
             listen(bench, &vpcs, "one", 9, port).into_iter().for_each(serve);
         }
         [8080, 8081].into_iter().for_each(|port| serve_in(&a, port));
-        assert!(reaches(&a, 9, 80) && !reaches(&a, 9, 81) && !reaches(&b, 9, 80));
-        assert!(!reaches(&b, 5, 8080), "only the balancer may");
-        let dial = |port| {
+        assert!(reaches(&a, 9, 80) && is_shut(&a, 9, 81) && is_shut(&b, 9, 80));
+        assert!(is_shut(&b, 5, 8080), "only the balancer may");
+        let dial = |port, patience| {
             let socket = vpcs.dial(&key("one"), address(9)).unwrap();
-            connect(socket, SocketAddrV4::new(address(5), port))
+            connect_within(socket, SocketAddrV4::new(address(5), port), patience)
         };
-        assert_eq!(dial(8080).as_deref(), Some("172.31.0.9"));
-        assert_eq!(dial(8081), None);
+        let (long, short) = (Duration::from_secs(10), Duration::from_millis(300));
+        assert_eq!(dial(8080, long).as_deref(), Some("172.31.0.9"));
+        assert_eq!(dial(8081, short), None);
         groups[0].egress.clear();
         tell(bench, &vpcs, &groups, &[]);
-        assert_eq!(dial(8080), None);
+        assert_eq!(dial(8080, short), None);
         assert!(reaches(&a, 9, 80), "answers pass");
         bench.wait(vpcs.down()).unwrap();
     });
@@ -182,7 +187,7 @@ fn the_host_stands_in_a_vpc_with_its_published_ports() {
             let seen = if on_host { "172.31.0.5" } else { "169.254.64.1" };
             assert_eq!(inside(&a.netns, || greet(address(10), port)), seen);
             assert!(reaches(&a, 10, published));
-            assert!(!reaches(&b, 10, port) && !reaches(&b, 10, published), "its groups filter");
+            assert!(is_shut(&b, 10, port) && is_shut(&b, 10, published), "its groups filter");
             let dial = |port| {
                 let socket = vpcs.dial(&key("one"), address(9)).unwrap();
                 connect(socket, SocketAddrV4::new(address(10), port))
@@ -195,10 +200,34 @@ fn the_host_stands_in_a_vpc_with_its_published_ports() {
             let vpcs = bench.open();
             let route = bench.ensure(&vpcs, "one", on_host);
             assert_eq!(route, if on_host { HostRoute::Present } else { HostRoute::NotWanted });
-            assert!(reaches(&a, 10, port) && reaches(&a, 10, published) && !reaches(&b, 10, port));
+            assert!(reaches(&a, 10, port) && reaches(&a, 10, published) && is_shut(&b, 10, port));
             bench.wait(vpcs.no_host_address(&key("one"))).unwrap();
-            assert!(!reaches(&a, 10, port));
+            assert!(is_shut(&a, 10, port));
             bench.wait(vpcs.down()).unwrap();
         }
+    });
+}
+
+#[test]
+fn containers_of_the_instance_are_filtered_as_the_instance() {
+    check(|bench| {
+        let vpcs = bench.open();
+        bench.ensure(&vpcs, "one", true);
+        let rules = [range(Traffic::Tcp(80, 80), "172.31.0.10/32")];
+        tell(bench, &vpcs, &[group("sg-a", &rules), group("sg-b", &[]), group("sg-host", &[])], &[]);
+        let (a, b) = (attach_in(bench, &vpcs, 5, &["sg-a"]), attach_in(bench, &vpcs, 6, &["sg-b"]));
+        [&a, &b].into_iter().for_each(|task| serve_in(task, 80));
+        let spec = BridgedSpec { task: "task-b".into(), container: "web".into(), ports: Vec::new() };
+        let bridged = bench.wait(vpcs.attach_bridged(spec)).unwrap();
+        // Without an instance they are the host's, as the operator is.
+        assert_eq!(inside(&bridged.netns, || greet(address(6), 80)), "169.254.64.0");
+        bench.wait(vpcs.host_address(node("one", 10, &["sg-host"]))).unwrap();
+        assert_eq!(inside(&bridged.netns, || greet(address(5), 80)), "172.31.0.10");
+        assert!(inside(&bridged.netns, || is_closed(address(6), 80)));
+        assert_eq!(greet(address(6), 80), "169.254.64.0");
+        drop(vpcs);
+        let vpcs = bench.open();
+        assert_eq!(inside(&bridged.netns, || greet(address(5), 80)), "172.31.0.10");
+        bench.wait(vpcs.down()).unwrap();
     });
 }

@@ -98,6 +98,8 @@ pub enum Expression<'a> {
     /// The class of the queue in which it waits to leave.
     Queue(u32),
     Masquerade,
+    /// As if it came from this address.
+    SendAs(Ipv4Addr),
     Accept,
     Drop,
 }
@@ -168,6 +170,7 @@ pub fn write(expression: Expression<'_>, a: &mut Attributes<'_>) {
             });
         }
         Expression::Masquerade => step(a, "masq", |_| {}),
+        Expression::SendAs(source) => send_as(a, source),
         Expression::Accept => verdict(a, ACCEPT),
         Expression::Drop => verdict(a, DROP),
     }
@@ -324,6 +327,19 @@ fn percent_of(a: &mut Attributes<'_>, percent: u8) {
         a.number(1, REGISTER).number(2, REGISTER).number(3, TO_NETWORK).number(4, 4).number(5, 4);
     });
     compare(a, LESS, &u32::from(percent).to_be_bytes());
+}
+
+fn send_as(a: &mut Attributes<'_>, source: Ipv4Addr) {
+    const SOURCE_KIND: u32 = 0;
+    const FAMILY_IPV4: u32 = 2;
+    step(a, "immediate", |a| {
+        a.number(1, REGISTER).nest(2, |a| {
+            a.raw(1, &source.octets());
+        });
+    });
+    step(a, "nat", |a| {
+        a.number(1, SOURCE_KIND).number(2, FAMILY_IPV4).number(3, REGISTER);
+    });
 }
 
 fn send_to(a: &mut Attributes<'_>, map: &str) {
