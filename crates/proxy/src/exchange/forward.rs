@@ -248,7 +248,6 @@ async fn over_h2<F: Front>(
             }
             Err(error) => return Once::Unreached(NoConnection::Refused(error)),
         };
-        let is_old = lease.is_old;
         let sent = crate::h2::Sent {
             head: &desk.outgoing,
             length: front.length(),
@@ -257,6 +256,7 @@ async fn over_h2<F: Front>(
         };
         story.sent(worker);
         let opened = crate::h2::Back::open(lease, sent);
+        let is_body_left = opened.is_err() || front.length() == Length::None;
         let relayed = match opened {
             Ok(mut back) => relay(front, &mut back, desk, arrival, here, target, false, story).await,
             Err(Refusal::ClosedEarly) => Relayed::ClosedEarly,
@@ -264,7 +264,8 @@ async fn over_h2<F: Front>(
         };
         match relayed {
             Relayed::Ended(ended) => return Once::Ended(ended),
-            Relayed::ClosedEarly if is_old && attempt < TRIES && may_repeat(desk, front) => {}
+            // In HTTP/2 this says that the target has not looked at it: any method may be repeated.
+            Relayed::ClosedEarly if is_body_left && attempt < TRIES => {}
             Relayed::ClosedEarly => break,
         }
     }

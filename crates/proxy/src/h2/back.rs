@@ -51,7 +51,10 @@ impl Back {
         let request = told(sent).ok_or(Refusal::Malformed("the request cannot be told in HTTP/2"))?;
         let is_head = request.method() == Method::HEAD;
         let ends = sent.length == Length::None;
-        let opened = lease.send.send_request(request, ends).map_err(|error| refusal(&error))?;
+        let opened = lease.send.send_request(request, ends).map_err(|error| match error {
+            error if error.get_io().is_none() && !error.is_go_away() => refusal(&error),
+            _ => Refusal::ClosedEarly,
+        })?;
         let (response, stream) = opened;
         let request = (!ends).then(|| Body::new(stream, sent.length));
         Ok(Back { request, response: Answering::Awaited(response), is_head, _lease: lease })
@@ -157,9 +160,6 @@ impl crate::exchange::Back for Back {
         self.response = Answering::Body(body);
         Poll::Ready(Ok(length))
     }
-
-    /// A stream is never asked for an upgrade: HTTP/2 has no such field.
-    fn tunnel(&mut self) {}
 }
 
 fn take_in(status: http::StatusCode, map: &HeaderMap, head: &mut AnswerHead) {

@@ -17,27 +17,19 @@ pub struct Stream {
     body: Incoming,
     length: Length,
     outgoing: Outgoing,
-    /// The connection is to be left after this stream.
-    pub closes: bool,
+    awaits_invitation: bool,
 }
 
 impl Stream {
-    /// `length`: what the head says of the body.
-    pub fn new(body: RecvStream, respond: SendResponse<Bytes>, length: Length) -> Self {
-        Stream { body: Incoming::new(body), length, outgoing: Outgoing::new(respond), closes: false }
-    }
-
-    /// A whole answer of our own.
-    pub fn refuse(mut self, status: u16) {
-        let head = AnswerHead { status, ..AnswerHead::default() };
-        self.answer(&head, Length::None);
-        // The stream may be gone; there is nobody to tell then.
-        let _ = self.outgoing.leave(true);
-    }
-
-    /// The answer cannot be ended properly.
-    pub fn abort(&mut self) {
-        self.outgoing.reset(Reason::INTERNAL_ERROR);
+    /// `length`: what the head says of the body. `awaits_invitation`: the client expects
+    /// `100 Continue`.
+    pub fn new(
+        body: RecvStream,
+        respond: SendResponse<Bytes>,
+        length: Length,
+        awaits_invitation: bool,
+    ) -> Self {
+        Stream { body: Incoming::new(body), length, outgoing: Outgoing::new(respond), awaits_invitation }
     }
 
     /// Whether the client took the stream back.
@@ -61,8 +53,13 @@ impl Sink for Stream {
         self.outgoing.poll_push(cx, piece)
     }
 
-    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.outgoing.flush())
+    /// Also where a pump that waits for the target learns that the client took the stream back.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outgoing.flush()?;
+        match self.outgoing.poll_gone(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            Poll::Pending => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_finish(&mut self, _: &mut Context<'_>, trailers: Option<&Fields>) -> Poll<io::Result<()>> {
@@ -70,6 +67,7 @@ impl Sink for Stream {
     }
 }
 
+/// Closing the connection after an answer is never necessary: a stream is reset by itself.
 impl Front for Stream {
     fn length(&self) -> Length {
         self.length
@@ -80,6 +78,9 @@ impl Front for Stream {
     }
 
     fn invite(&mut self) {
+        if !std::mem::take(&mut self.awaits_invitation) {
+            return;
+        }
         let mut head = Response::new(());
         *head.status_mut() = StatusCode::CONTINUE;
         if let State::Before { respond, .. } = &mut self.outgoing.state {
@@ -92,12 +93,9 @@ impl Front for Stream {
         self.outgoing.poll_gone(cx)
     }
 
-    fn close_after(&mut self) {
-        self.closes = true;
+    fn abort(&mut self) {
+        self.outgoing.reset(Reason::INTERNAL_ERROR);
     }
-
-    /// A stream is never asked for an upgrade: HTTP/2 has no such field.
-    fn tunnel(&mut self) {}
 }
 
 /// A body that comes over a stream, whichever side the stream belongs to.

@@ -59,8 +59,6 @@ struct Load {
 pub struct Lease {
     pub(super) send: SendRequest<Bytes>,
     load: Rc<Load>,
-    /// Whether the connection was there before this request.
-    pub is_old: bool,
 }
 
 impl Drop for Lease {
@@ -108,7 +106,7 @@ impl Pool {
         tokio::task::spawn_local(drive(connection, load.clone(), idle_for));
         target.lines.borrow_mut().push(Line { send: send.clone(), load: load.clone() });
         drop(permit);
-        Ok(Lease { send, load, is_old: false })
+        Ok(Lease { send, load })
     }
 
     /// Forgets connections that are closed, and targets that have none.
@@ -157,7 +155,7 @@ impl Target {
 impl Line {
     fn lease(&self) -> Lease {
         self.load.streams.set(self.load.streams.get() + 1);
-        Lease { send: self.send.clone(), load: self.load.clone(), is_old: true }
+        Lease { send: self.send.clone(), load: self.load.clone() }
     }
 }
 

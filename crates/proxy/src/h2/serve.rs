@@ -1,7 +1,8 @@
 //! A client's connection: streams accepted, run and counted.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,18 +14,19 @@ use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, Sleep};
 
 use super::front::Stream;
 use super::{limits, request};
 use crate::arrival::Arrival;
-use crate::exchange::{After, Desk, exchange};
+use crate::exchange::{After, Front as _, Length, exchange, refuse};
+use crate::watch::{Watched, Watches};
+
+/// What HTTP/2 is spoken over.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Unpin> Io for S {}
 
 /// Serves a connection on which `h2` was agreed until it is closed, or has been idle for too long.
-pub(crate) async fn serve<S>(stream: S, arrival: Arrival)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+pub(crate) async fn serve<S: Io>(stream: S, arrival: Arrival) {
     let shaking = h2::server::Builder::new()
         .max_concurrent_streams(CLIENT_STREAMS)
         .initial_window_size(limits::STREAM_WINDOW)
@@ -36,7 +38,6 @@ where
         tracing::debug!(peer = %arrival.peer, "no preface of HTTP/2");
         return;
     };
-    let run = |request, respond, desk, arrival| run(request, respond, desk, arrival);
     let mut streams = FuturesUnordered::new();
     let mut course = Course::new(&arrival);
     let ended = poll_fn(|cx| {
@@ -44,8 +45,7 @@ where
             match connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     course.begin(&mut connection);
-                    let desk = course.desks.pop().unwrap_or_default();
-                    streams.push(run(request, respond, desk, arrival.clone()));
+                    streams.push(run(request, respond, arrival.clone()));
                     continue;
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
@@ -53,11 +53,11 @@ where
                 Poll::Pending => {}
             }
             match Pin::new(&mut streams).poll_next(cx) {
-                Poll::Ready(Some(ended)) => course.end(ended, &mut connection),
+                Poll::Ready(Some(ended)) => course.end(&ended, &mut connection),
                 Poll::Ready(None) | Poll::Pending => break,
             }
         }
-        course.poll_time(cx, streams.is_empty(), &mut connection)
+        course.poll_time(cx, &arrival, &mut connection)
     })
     .await;
     if let Err(error) = ended {
@@ -77,75 +77,75 @@ where
 }
 
 /// One stream, from its head to its end.
-async fn run(
-    request: Request<RecvStream>,
-    respond: SendResponse<Bytes>,
-    mut desk: Desk,
-    arrival: Arrival,
-) -> Ended {
+async fn run(request: Request<RecvStream>, respond: SendResponse<Bytes>, arrival: Arrival) -> Ended {
+    let mut desk = arrival.worker.desk();
+    desk.begun();
     let (parts, body) = request.into_parts();
     let length = request::read(&parts, body.is_end_stream(), &mut desk.request);
+    let expects = parts.headers.get(http::header::EXPECT).is_some_and(|value| value == "100-continue");
     drop(parts);
-    let length = match length {
-        Ok(length) => length,
+    let (length, malformed) = match length {
+        Ok(length) => (length, None),
         Err(malformed) => {
-            tracing::debug!(peer = %arrival.peer, why = malformed.why, "a stream's head is no request");
-            Stream::new(body, respond, crate::exchange::Length::None).refuse(malformed.status);
-            return Ended { desk, was_reset: false, closes: false };
+            (if body.is_end_stream() { Length::None } else { Length::Unknown }, Some(malformed))
         }
     };
-    let mut stream = Stream::new(body, respond, length);
-    if exchange(&mut stream, &mut desk, &arrival).await == After::Abort {
+    let mut stream = Stream::new(body, respond, length, expects);
+    let after = match malformed {
+        None => exchange(&mut stream, &mut desk, &arrival).await,
+        Some(malformed) => {
+            tracing::debug!(peer = %arrival.peer, why = malformed.why, "a stream's head is no request");
+            refuse(&mut stream, &mut desk, &arrival, malformed.status).await
+        }
+    };
+    if after == After::Abort {
         stream.abort();
     }
-    Ended { desk, was_reset: stream.is_reset(), closes: stream.closes }
+    arrival.worker.give_desk(desk);
+    Ended { was_reset: stream.is_reset() }
 }
 
 struct Ended {
-    desk: Desk,
     was_reset: bool,
-    closes: bool,
 }
 
 /// What a connection has seen so far.
 struct Course {
-    began_at: Instant,
+    watched: Watched,
+    watches: Rc<Watches>,
+    /// Milliseconds of the worker's coarse clock.
+    ends_at: u64,
+    idle_since: u64,
+    idle_for: Duration,
     requests: u32,
     resets: u32,
     under_way: u32,
-    idle_since: Instant,
-    idle_for: Duration,
-    lives_for: Duration,
-    timer: Pin<Box<Sleep>>,
-    /// When the client was told to go away.
+    /// The client was told to go away.
     is_leaving: bool,
-    desks: Vec<Desk>,
 }
 
 impl Course {
     fn new(arrival: &Arrival) -> Self {
+        let watches = arrival.worker.watches.clone();
         let attributes = &arrival.table().served.balancer.attributes;
-        let now = Instant::now();
+        let (idle_for, lives_for) = (attributes.idle_timeout_for, attributes.client_keep_alive_for);
+        let watched = watches.add();
+        watched.within(idle_for.min(lives_for));
+        let now = watches.now_ms();
         Course {
-            began_at: now,
+            watched,
+            watches,
+            ends_at: now + lives_for.as_millis() as u64,
+            idle_since: now,
+            idle_for,
             requests: 0,
             resets: 0,
             under_way: 0,
-            idle_since: now,
-            idle_for: attributes.idle_timeout_for,
-            lives_for: attributes.client_keep_alive_for,
-            timer: Box::pin(tokio::time::sleep(
-                attributes.idle_timeout_for.min(attributes.client_keep_alive_for),
-            )),
             is_leaving: false,
-            desks: Vec::new(),
         }
     }
 
-    fn begin<S>(&mut self, connection: &mut Connection<S, Bytes>)
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
+    fn begin<S: Io>(&mut self, connection: &mut Connection<S, Bytes>) {
         self.requests = self.requests.saturating_add(1);
         self.under_way += 1;
         if self.requests >= REQUESTS_PER_CONNECTION {
@@ -153,17 +153,10 @@ impl Course {
         }
     }
 
-    fn end<S>(&mut self, ended: Ended, connection: &mut Connection<S, Bytes>)
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
+    fn end<S: Io>(&mut self, ended: &Ended, connection: &mut Connection<S, Bytes>) {
         self.under_way -= 1;
         if self.under_way == 0 {
-            self.idle_since = Instant::now();
-        }
-        self.desks.push(ended.desk);
-        if ended.closes {
-            self.leave(connection);
+            self.idle_since = self.watches.now_ms();
         }
         self.resets += u32::from(ended.was_reset);
         if self.resets > limits::RESETS && self.resets > self.requests / 2 {
@@ -171,44 +164,47 @@ impl Course {
         }
     }
 
-    fn leave<S>(&mut self, connection: &mut Connection<S, Bytes>)
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
+    fn leave<S: Io>(&mut self, connection: &mut Connection<S, Bytes>) {
         if !self.is_leaving {
             self.is_leaving = true;
             connection.graceful_shutdown();
+            self.watched.within(limits::LAST_WORD_FOR);
         }
     }
 
-    /// Looks at the clock when the timer says so. Ends a connection that was told to go and does
-    /// not, with `Ready`.
-    fn poll_time<S>(
+    /// Looks at the clock when the watch says so, and whether the balancer is served still. Ends a
+    /// connection that was told to go and does not, with `Ready`.
+    fn poll_time<S: Io>(
         &mut self,
         cx: &mut Context<'_>,
-        is_idle: bool,
+        arrival: &Arrival,
         connection: &mut Connection<S, Bytes>,
-    ) -> Poll<Result<(), h2::Error>>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        while self.timer.as_mut().poll(cx).is_ready() {
-            let now = Instant::now();
-            let idle_at = if is_idle { self.idle_since } else { now } + self.idle_for;
-            if self.is_leaving && is_idle {
-                return Poll::Ready(Ok(()));
+    ) -> Poll<Result<(), h2::Error>> {
+        let was_leaving = self.is_leaving;
+        if arrival.is_over() {
+            self.leave(connection);
+        }
+        while self.watched.poll_due(cx) {
+            let now = self.watches.now_ms();
+            let is_idle = self.under_way == 0;
+            if self.is_leaving {
+                if is_idle {
+                    return Poll::Ready(Ok(()));
+                }
+                self.watched.within(limits::LAST_WORD_FOR);
+                continue;
             }
-            let old_at = self.began_at + self.lives_for;
-            if !self.is_leaving && (idle_at <= now || old_at <= now) {
-                self.leave(connection);
-                // The last word has to be sent still.
-                cx.waker().wake_by_ref();
+            let idle_ms = if is_idle { now.saturating_sub(self.idle_since) } else { 0 };
+            let idle_left = self.idle_for.saturating_sub(Duration::from_millis(idle_ms));
+            let left = idle_left.min(Duration::from_millis(self.ends_at.saturating_sub(now)));
+            match left.is_zero() {
+                true => self.leave(connection),
+                false => self.watched.within(left),
             }
-            let next = match self.is_leaving {
-                true => now + limits::LAST_WORD_FOR,
-                false => idle_at.min(old_at),
-            };
-            self.timer.as_mut().reset(next);
+        }
+        if self.is_leaving && !was_leaving {
+            // The last word has to be sent still.
+            cx.waker().wake_by_ref();
         }
         Poll::Pending
     }

@@ -10,8 +10,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::{Accepted, Acceptor, ProducesTickets};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
-use tokio_rustls::{StartHandshake, TlsAcceptor};
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{StartHandshake, TlsAcceptor};
 
 use super::certificate::{CertificateError, Loaded};
 use super::choice::Choice;

@@ -1,2 +1,10 @@
+mod corpus;
+mod front;
+mod grpc;
+mod h2_conformance;
+mod h2_requests;
+mod h2_stage;
+mod h2_wire;
+mod requests;
 mod soak;
 mod tls;

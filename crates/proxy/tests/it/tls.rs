@@ -23,7 +23,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-fn certificate(arn: &str, names: &[&str]) -> Certificate {
+pub fn certificate(arn: &str, names: &[&str]) -> Certificate {
     signed(arn, names, KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap())
 }
 
@@ -172,6 +172,11 @@ impl ServerCertVerifier for Anyone {
         }
         rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// Trusts everyone, offers these protocols.
+pub fn trusting(alpn: &'static [&'static str]) -> Arc<ClientConfig> {
+    Client { alpn, ..Client::default() }.config()
 }
 
 fn leaf(certificate: &Certificate) -> Vec<u8> {
