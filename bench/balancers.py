@@ -15,6 +15,12 @@ PROXY_CORE, LOAD_CORE = "0", "1"
 GROUPS, RULES = 10, 100
 
 
+def pinned(core):
+    """How a command is started on one processor; `NICE=-20` puts all of them before what else the machine does."""
+    nice = ["nice", "-n", os.environ["NICE"]] if "NICE" in os.environ else []
+    return [*nice, "taskset", "-c", core]
+
+
 def program(package, name):
     """The program of a Debian package, installed or unpacked below target/bench."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin")
@@ -90,7 +96,7 @@ class Peer:
 
     def spawn(self, **options):
         self.errors = open(self.home / "errors", "ab")
-        self.process = subprocess.Popen(["taskset", "-c", PROXY_CORE, *map(str, self.command())], stderr=self.errors, **options)
+        self.process = subprocess.Popen([*pinned(PROXY_CORE), *map(str, self.command())], stderr=self.errors, **options)
 
     def __enter__(self):
         self.spawn(stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
@@ -271,7 +277,7 @@ class Targets:
                     location / {{ return 200 "hello, world\\n"; }} location = /big {{ }} }}
             }}""")
         self.process = subprocess.Popen(
-            ["taskset", "-c", LOAD_CORE, program("nginx-light", "nginx"), "-p", self.home, "-c", self.home / "nginx.conf"],
+            [*pinned(LOAD_CORE), program("nginx-light", "nginx"), "-p", self.home, "-c", self.home / "nginx.conf"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return self
 

@@ -12,7 +12,7 @@ import subprocess
 import time
 from contextlib import ExitStack
 
-from balancers import LOAD_CORE, PLANE, Boxship, Haproxy, Nginx, Targets, certificate, group, program
+from balancers import LOAD_CORE, PLANE, Boxship, Haproxy, Nginx, Targets, certificate, group, pinned, program
 from common import PLACE, ROOT, row, sh, title
 
 ROUNDS = int(os.environ.get("ROUNDS", 5))
@@ -29,7 +29,7 @@ end
 
 
 def load(*command):
-    return sh("taskset", "-c", LOAD_CORE, *command)
+    return sh(*pinned(LOAD_CORE), *command)
 
 
 def wrk(peer, url, connections, *arguments):
@@ -125,24 +125,26 @@ def bodies(peers):
     compare("64 MiB bodies", found, "≥ 2 ×", 2.0, unit="MiB/s", scale=64)
 
 
-def idle(peers):
-    """Private memory for connections that asked once and are kept."""
-    def measure(peer):
-        before, held = peer.memory_kib(), []
-        try:
-            for _ in range(IDLE):
-                client = socket.create_connection(("127.0.0.1", peer.ports["plain"]))
-                held.append(client)
-                client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-                client.recv(4096)
-            time.sleep(1)
-            return {"kib": (peer.memory_kib() - before) / IDLE}
-        finally:
-            for client in held:
-                client.close()
-            time.sleep(1)
-    found = {peer.name: measure(peer) for peer in peers}
-    compare(f"{IDLE:,} idle connections, private memory", found, "≤ 0.7 ×", 0.7, "kib", False, "bytes each", 1024)
+def idle(targets, pem):
+    """Private memory of fresh processes with connections that asked once and are kept."""
+    found = {}
+    for kind in (Boxship, Haproxy):
+        with kind(targets.ports, pem) as peer:
+            before, held = peer.memory_kib(), []
+            try:
+                for _ in range(IDLE):
+                    client = socket.create_connection(("127.0.0.1", peer.ports["plain"]))
+                    held.append(client)
+                    client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                    client.recv(4096)
+                time.sleep(1)
+                whole = peer.memory_kib()
+                found[peer.name] = {"kib": whole, "each": (whole - before) * 1024 / IDLE}
+            finally:
+                for client in held:
+                    client.close()
+    compare(f"{IDLE:,} idle connections, private memory", found, "≤ 0.7 ×", 0.7, "kib", False, "KiB")
+    row("  each of them", " : ".join(f"{one['each']:,.0f}" for one in found.values()) + " bytes")
 
 
 def added(peers, full, targets):
@@ -159,7 +161,7 @@ def swaps(ours):
     big = group("many", many, interval=300.0)
     calm = paced(ours.ports["plain"], 2_000)
     process = subprocess.Popen(
-        ["taskset", "-c", LOAD_CORE, program("nghttp2-client", "h2load"), "--h1", "-t1", "-c32", "--rps=62.5",
+        [*pinned(LOAD_CORE), program("nghttp2-client", "h2load"), "--h1", "-t1", "-c32", "--rps=62.5",
          f"-D{SECONDS * 2:g}", f"--log-file={PLACE / 'swaps.log'}", f"http://127.0.0.1:{ours.ports['plain']}/"],
         stdout=subprocess.DEVNULL)
     took = []
@@ -192,9 +194,11 @@ def main():
         if wanted("small") or wanted("added"):
             full = dict(small(everybody))[64]
         for name, measure, peers in [("rules", rules, [ours, haproxy]), ("tls", tls, [ours, nginx]),
-                                     ("h2", streams, everybody), ("bodies", bodies, [ours, nginx]), ("idle", idle, [ours, haproxy])]:
+                                     ("h2", streams, everybody), ("bodies", bodies, [ours, nginx])]:
             if wanted(name):
                 measure(peers)
+        if wanted("idle"):
+            idle(targets, pem)
         if wanted("added"):
             added(everybody, full, targets)
         if wanted("swaps"):
