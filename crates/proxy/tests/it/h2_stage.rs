@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use crate::h2_wire::Client;
 
 const PORT: u16 = 8443;
+const PLAIN_PORT: u16 = 8080;
 const GROUP: &str = "group";
 
 /// Whole requests as they reached the target, health checks left out.
@@ -28,6 +29,8 @@ pub type Seen = Arc<Mutex<Vec<String>>>;
 pub struct Stage {
     /// The HTTPS listener.
     pub at: SocketAddrV4,
+    /// The HTTP listener, with the same rules.
+    pub plain: SocketAddrV4,
     seen: Seen,
     plane: Option<Plane>,
     runtime: Runtime,
@@ -89,7 +92,13 @@ impl Stage {
             plane.apply(Arc::new(balancer(node, target, version, protocol))).await.unwrap();
             while reported.recv().await.unwrap().state != core_routing::State::Healthy {}
         });
-        Stage { at: SocketAddrV4::new(node, PORT), seen, plane: Some(plane), runtime }
+        Stage {
+            at: SocketAddrV4::new(node, PORT),
+            plain: SocketAddrV4::new(node, PLAIN_PORT),
+            seen,
+            plane: Some(plane),
+            runtime,
+        }
     }
 
     /// Whole requests that the target saw.
@@ -161,6 +170,14 @@ fn balancer(node: Ipv4Addr, target: u16, version: Version, protocol: Protocol) -
             action: Action::Forward { groups, sticky_for: None },
         },
     };
+    let plain = Listener {
+        arn: "plain".into(),
+        port: PLAIN_PORT,
+        protocol: Protocol::Http,
+        ssl_policy: None,
+        certificates: Vec::new(),
+        ..listener.clone()
+    };
     let node =
         Node { zone: "us-east-1a".into(), subnet: "subnet-1".into(), eni: "eni-1".into(), address: node };
     Balancer {
@@ -181,7 +198,7 @@ fn balancer(node: Ipv4Addr, target: u16, version: Version, protocol: Protocol) -
             security_groups: Vec::new(),
         },
         attributes: Attributes::default(),
-        listeners: vec![listener],
+        listeners: vec![listener, plain],
         groups: BTreeMap::from([(GROUP.into(), Arc::new(group))]),
     }
 }

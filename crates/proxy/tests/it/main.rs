@@ -6,5 +6,7 @@ mod h2_requests;
 mod h2_stage;
 mod h2_wire;
 mod requests;
+mod smuggling;
 mod soak;
 mod tls;
+mod tls_requests;
