@@ -307,3 +307,26 @@ def test_the_aws_cli_imports(server, pki):
     assert found["DomainName"] == "www.example.com"
     assert "PRIVATE" not in json.dumps(server.aws("acm", "get-certificate", "--certificate-arn", arn))
     assert server.aws("acm", "delete-certificate", "--certificate-arn", arn) is None
+
+
+def test_what_a_listener_uses_stays(server, pki):
+    """One certificate is a listener's default, one is beside it; neither goes before the listener has let go."""
+    account = "100000000011"
+    acm, elb, ec2 = (server.client(name, account=account) for name in ("acm", "elbv2", "ec2"))
+    default, second, unused = (imported(acm, pki) for _ in range(3))
+    subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]][:2]
+    balancer = elb.create_load_balancer(Name="secure", Subnets=subnets)["LoadBalancers"][0]["LoadBalancerArn"]
+    listener = elb.create_listener(
+        LoadBalancerArn=balancer, Protocol="HTTPS", Port=443, Certificates=[{"CertificateArn": default}],
+        DefaultActions=[{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "200"}}])["Listeners"][0]["ListenerArn"]
+    elb.add_listener_certificates(ListenerArn=listener, Certificates=[{"CertificateArn": second}])
+    for arn in (default, second):
+        assert acm.describe_certificate(CertificateArn=arn)["Certificate"]["InUseBy"] == [balancer]
+        code, message = refusal(acm.delete_certificate, CertificateArn=arn)
+        assert (code, message) == ("ResourceInUseException", f"Certificate {arn} in account {account} is in use.")
+    used = {one["CertificateArn"]: one["InUse"] for one in acm.list_certificates()["CertificateSummaryList"]}
+    assert used == {default: True, second: True, unused: False}
+    elb.remove_listener_certificates(ListenerArn=listener, Certificates=[{"CertificateArn": second}])
+    acm.delete_certificate(CertificateArn=second)
+    elb.delete_load_balancer(LoadBalancerArn=balancer)
+    acm.delete_certificate(CertificateArn=default)
