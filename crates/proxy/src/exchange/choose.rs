@@ -46,6 +46,8 @@ pub struct Binds {
     pub group: Option<Duration>,
     pub target: Option<Duration>,
     pub application: Option<Duration>,
+    /// A cookie chose the target.
+    pub is_bound: bool,
 }
 
 /// A request with what was made of it so far.
@@ -226,6 +228,7 @@ fn place(
             }
         };
         if let Some(place) = digest.and_then(|digest| named.place(digest)).filter(|place| pool.has(*place)) {
+            binds.is_bound = true;
             return Some(place);
         }
     }

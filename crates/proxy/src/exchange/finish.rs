@@ -1,13 +1,12 @@
 //! What an exchange was like, for logs and counts.
 
 use std::net::SocketAddrV4;
+use std::rc::Rc;
 
 use core_routing::logs::Tried;
 use tokio::time::Instant;
 
-use super::Desk;
-use crate::arrival::Arrival;
-use crate::table::Here;
+use crate::table::HereGroup;
 use crate::worker::Worker;
 
 /// Gathered on the way, told at the end.
@@ -22,7 +21,16 @@ pub struct Story {
     /// Where that was the balancer's own doing; 460 is told to nobody.
     pub own_status: Option<u16>,
     pub targets: Vec<Tried>,
+    /// Of the last target that was tried, with its place in it.
+    pub group: Option<Rc<HereGroup>>,
+    pub place: usize,
+    /// A cookie chose the target.
+    pub is_bound: bool,
+    /// To targets, newly made.
+    pub connections: u32,
     pub connection_errors: u32,
+    /// Those of them that were no more than TLS.
+    pub handshake_errors: u32,
     pub sent_at: Option<Instant>,
     pub answered_at: Option<Instant>,
     pub is_tunnel: bool,
@@ -45,6 +53,12 @@ impl Story {
         self.targets.push(Tried { address, status });
     }
 
+    /// About to be sent to that target.
+    pub fn at(&mut self, group: &Rc<HereGroup>, place: usize, is_bound: bool) {
+        self.group = Some(group.clone());
+        (self.place, self.is_bound) = (place, is_bound);
+    }
+
     pub fn sent(&mut self, _worker: &Worker) {
         self.sent_at = Some(Instant::now());
     }
@@ -59,6 +73,3 @@ impl Story {
         (self.up_bytes, self.down_bytes) = (up, down);
     }
 }
-
-/// Hands a finished exchange to whoever counts and logs.
-pub fn tell(_story: &Story, _desk: &Desk, _arrival: &Arrival, _here: &Here) {}

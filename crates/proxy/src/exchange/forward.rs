@@ -68,6 +68,9 @@ pub async fn forward<F: Front>(
             NoConnection::TimedOut => 504,
             NoConnection::Refused(error) => {
                 tracing::debug!(target = %target.route.to, %error, "target not reached");
+                // What TLS says of itself comes as malformed data.
+                let is_handshake = target.route.is_tls && error.kind() == std::io::ErrorKind::InvalidData;
+                story.handshake_errors += u32::from(is_handshake);
                 502
             }
         };
@@ -103,6 +106,7 @@ async fn once<F: Front>(
     story: &mut Story,
 ) -> Once {
     let _under_way = UnderWay::at(&target.target);
+    story.at(&target.group, target.place, target.binds.is_bound);
     let watched = desk.watched.get_or_insert_with(|| arrival.worker.watches.add());
     watched.watch.serve(Some(target.target.clone()));
     match target.version {
@@ -132,7 +136,10 @@ async fn over_h1<F: Front>(
             Some(client) => client,
             // In a box: the future is large, and needed rarely.
             None => match Box::pin(upstream::connect(worker, &here.served, &target.route)).await {
-                Ok(client) => client,
+                Ok(client) => {
+                    story.connections += 1;
+                    client
+                }
                 Err(failure) => return Once::Unreached(failure),
             },
         };

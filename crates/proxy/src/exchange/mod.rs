@@ -12,6 +12,7 @@ mod own;
 mod pump;
 mod relay;
 mod seam;
+mod tell;
 
 use std::future::poll_fn;
 
@@ -100,7 +101,7 @@ pub async fn exchange<F: Front>(front: &mut F, desk: &mut Desk, arrival: &Arriva
             act(front, desk, arrival, &here, choice, &mut story).await
         }
     };
-    finish::tell(&story, desk, arrival, &here);
+    tell::tell(&story, desk, arrival, &here);
     after
 }
 
@@ -109,7 +110,7 @@ pub async fn refuse<F: Front>(front: &mut F, desk: &mut Desk, arrival: &Arrival,
     let here = arrival.table();
     let mut story = Story::default();
     let after = own(front, desk, arrival, &here, status, &mut story).await;
-    finish::tell(&story, desk, arrival, &here);
+    tell::tell(&story, desk, arrival, &here);
     after
 }
 
@@ -189,6 +190,7 @@ async fn say<F: Front>(front: &mut F, desk: &mut Desk, page: &[u8], story: &mut 
         desk.answer.fields.add(b"Content-Length", text.as_bytes());
     }
     story.status = Some(desk.answer.status);
+    story.down_bytes = page.len() as u64;
     front.answer(&desk.answer, length);
     let mut piece = Piece::new(page.to_vec());
     let said = poll_fn(|cx| {

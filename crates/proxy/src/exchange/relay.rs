@@ -53,7 +53,12 @@ impl Company<'_> {
         let mut seen = 0;
         // A target that takes no more of the body may have answered all the same.
         let mut is_stuck = false;
+        // An invitation to send the body has to leave before the body comes.
+        let mut is_invited = front.length() == Length::None;
         poll_fn(|cx| {
+            if !is_invited {
+                is_invited = front.poll_flush(cx).is_ready();
+            }
             if !up.is_done() && !is_stuck {
                 match up.poll(cx, front, back, self.buffers) {
                     Poll::Ready(Err(Broke::Source(error))) => {
