@@ -9,7 +9,6 @@ use core_routing::{Matcher, Protocol, Version};
 use store::{Change, Key, Snapshot};
 
 use crate::behaviour::attribute::{self, BALANCER, GROUP};
-use crate::behaviour::matcher;
 use crate::state::id::shared;
 use crate::state::{Balancer, BalancerId, Does, Group, GroupId, Health, Listener, ListenerId, Rule, Target};
 
@@ -286,12 +285,26 @@ fn check(group: &Group) -> routing::GroupCheck {
         healthy_after: check.healthy_after,
         unhealthy_after: check.unhealthy_after,
         matcher: match group.version {
-            Version::Http1 | Version::Http2 => {
-                Matcher::Http(matcher::parse(&check.matcher, 200, 499).unwrap_or_default())
-            }
-            Version::Grpc => Matcher::Grpc(matcher::parse(&check.matcher, 0, 99).unwrap_or_default()),
-        },
+            Version::Http1 | Version::Http2 => Matcher::http(&check.matcher),
+            Version::Grpc => Matcher::grpc(&check.matcher),
+        }
+        .expect("a group's matcher was read before it was kept"),
     }
+}
+
+/// Whether a proxy can act on a rule: its expressions compile, its ranges are some.
+pub fn compiles(rule: &Rule) -> bool {
+    let made = routing::Listener {
+        arn: shared(&rule.at.listener.arn()),
+        port: 80,
+        protocol: Protocol::Http,
+        ssl_policy: None,
+        certificates: Vec::new(),
+        headers: routing::HeaderRules::default(),
+        rules: vec![self::rule(rule)],
+        default: self::rule(rule),
+    };
+    routing::Router::compile(&made).is_ok()
 }
 
 /// What was last seen of a target as it is registered now.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use aws_elbv2 as aws;
 use base::Fault;
-use core_routing::{GroupKind, Protocol, Version};
+use core_routing::{GroupKind, Matcher, Protocol, Version};
 use service::{Tx, View};
 use store::{Record, Snapshot};
 
 use super::{ec2, find, tag};
+use crate::behaviour::name;
 use crate::behaviour::page::Page;
-use crate::behaviour::{matcher, name};
 use crate::convert;
 use crate::faults::{self, Resource};
 use crate::state::id::home_of;
@@ -247,8 +247,14 @@ fn matcher_of(asked: aws::Matcher, version: Version) -> Result<String, Fault> {
         )));
     }
     let text = text.ok_or_else(|| faults::invalid(format_args!("A matcher must have a {member}")))?;
+    // AWS: behind an application load balancer no code of a server's errors passes.
     let (from, to) = if is_grpc { (0, 99) } else { (200, 499) };
-    if matcher::parse(&text, from, to).is_none() {
+    let codes = if is_grpc { Matcher::grpc(&text) } else { Matcher::http(&text) };
+    let is_within = codes.is_ok_and(|codes| {
+        let (Matcher::Http(ranges) | Matcher::Grpc(ranges)) = codes;
+        ranges.iter().all(|(_, last)| *last <= to)
+    });
+    if !is_within {
         return Err(faults::invalid(format_args!(
             "Health check matcher '{text}' must be codes from {from} to {to}: one, several ('{from},{}'), or a range ('{from}-{to}')",
             from + 2
@@ -353,8 +359,8 @@ pub fn settle(tx: &mut Tx<'_>, groups: impl IntoIterator<Item = GroupId>) {
         for key in seen {
             tx.delete::<Health>(&key);
         }
-        let drained = tx.scan::<Target>(&group.targets()).filter(|target| target.draining_until.is_some());
-        let drained: Vec<_> = drained.map(|target| target.key()).collect();
+        let (index, prefix) = Target::draining(&group);
+        let drained: Vec<_> = tx.by::<Target>(index, &prefix).map(|target| target.key()).collect();
         for key in drained {
             tx.delete::<Target>(&key);
         }

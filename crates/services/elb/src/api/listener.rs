@@ -16,6 +16,30 @@ use crate::faults;
 use crate::state::{Action, Balancer, BalancerId, Listener, ListenerId, Rule, RuleId};
 use crate::table::rules;
 
+/// What CreateListener acts on.
+pub const CREATE: &[&str] = &[
+    "LoadBalancerArn",
+    "Protocol",
+    "Port",
+    "SslPolicy",
+    "Certificates",
+    "DefaultActions",
+    "AlpnPolicy",
+    "Tags",
+    "MutualAuthentication.Mode",
+];
+/// What ModifyListener acts on.
+pub const MODIFY: &[&str] = &[
+    "ListenerArn",
+    "Protocol",
+    "Port",
+    "SslPolicy",
+    "Certificates",
+    "DefaultActions",
+    "AlpnPolicy",
+    "MutualAuthentication.Mode",
+];
+
 /// AWS: of one balancer.
 const MOST: usize = 50;
 
@@ -144,6 +168,9 @@ fn secure(
                 "Up to '1' certificate ARNs can be specified, but more were specified",
             ));
         };
+        if only.is_default.is_some() {
+            return Err(faults::invalid("You cannot specify 'IsDefault' for a certificate"));
+        }
         let arn = only.certificate_arn.clone().unwrap_or_default();
         check_certificate(tx, &arn)?;
         all.retain(|known| *known != arn);

@@ -55,9 +55,9 @@ fn groups() -> Vec<Operation> {
 
 fn listeners() -> Vec<Operation> {
     vec![
-        Operation::write::<op::CreateListener>(Acts::All, listener::create),
+        Operation::write::<op::CreateListener>(Acts::On(listener::CREATE), listener::create),
         Operation::read::<op::DescribeListeners>(Acts::All, listener::describe),
-        Operation::write::<op::ModifyListener>(Acts::All, listener::modify),
+        Operation::write::<op::ModifyListener>(Acts::On(listener::MODIFY), listener::modify),
         Operation::write::<op::DeleteListener>(Acts::All, listener::delete),
         Operation::read::<op::DescribeListenerAttributes>(Acts::All, attribute::describe_listener),
         Operation::write::<op::ModifyListenerAttributes>(Acts::All, attribute::modify_listener),

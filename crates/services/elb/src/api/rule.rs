@@ -15,7 +15,7 @@ use crate::behaviour::{condition, transform};
 use crate::convert;
 use crate::faults;
 use crate::state::{BalancerId, ListenerId, Rule, RuleId};
-use crate::table::rules;
+use crate::table::{compiles, rules};
 
 /// AWS: of one balancer, default rules not counted.
 const MOST: usize = 100;
@@ -37,9 +37,19 @@ pub fn create(tx: &mut Tx<'_>, request: aws::CreateRuleInput) -> Result<aws::Cre
     }
     let at = RuleId { listener: listener.at.clone(), id: tx.chance.hex(16) };
     let rule = Rule { at, priority, conditions, rewrites, action, tags };
+    check(&rule)?;
     let shape = convert::rule(&rule);
     tx.put(rule);
     Ok(aws::CreateRuleOutput { rules: Some(vec![shape]) })
+}
+
+/// What passed one by one must do so together: an expression may be too much for a proxy where
+/// case does not matter.
+fn check(rule: &Rule) -> Result<(), Fault> {
+    if compiles(rule) {
+        return Ok(());
+    }
+    Err(faults::invalid("A regular expression of the rule is not valid, or too large"))
 }
 
 fn priority_of(asked: Option<i32>) -> Result<u32, Fault> {
@@ -122,6 +132,7 @@ pub fn modify(tx: &mut Tx<'_>, request: aws::ModifyRuleInput) -> Result<aws::Mod
         let place = action::Place { balancer: &balancer, protocol: listener.protocol, port: listener.port };
         after.action = action::of(tx, &place, actions)?;
     }
+    check(&after)?;
     let shape = convert::rule(&after);
     tx.put(after);
     group::settle(tx, before.groups().cloned().collect::<Vec<_>>());

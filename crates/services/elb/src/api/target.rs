@@ -1,6 +1,6 @@
 //! Targets: RegisterTargets, DeregisterTargets, DescribeTargetHealth.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use base::Fault;
 use core_addresses::Cidr;
 use core_routing::GroupKind;
 use service::{Tx, View};
-use store::{Record, Snapshot};
+use store::Snapshot;
 
 use super::{ec2, find, group};
 use crate::behaviour::attribute::{self, GROUP};
@@ -178,36 +178,29 @@ fn instances(tx: &mut Tx<'_>, group: &Group, named: &[Named]) -> Result<Vec<Plac
     Ok(named.iter().map(place).collect())
 }
 
-/// AWS: without a port, the target with the group's; a target that is not registered is as good as
-/// deregistered, if it could be one.
+/// AWS: without a port, the target with the group's is meant; a target that is not registered is as
+/// good as deregistered, if it could be one.
 pub fn deregister(
     tx: &mut Tx<'_>,
     request: aws::DeregisterTargetsInput,
 ) -> Result<aws::DeregisterTargetsOutput, Fault> {
     let group = find::group(tx, tx.caller, &request.target_group_arn)?;
-    let has_port: Vec<bool> = request.targets.iter().map(|target| target.port.is_some()).collect();
     let named = named(&group, request.targets)?;
     let delay = attribute::get(GROUP, &group.attributes, "deregistration_delay.timeout_seconds");
     let delay = Duration::from_secs(delay.parse().unwrap_or_default());
     let is_used = group::is_used(tx, &group.at);
-    for (target, has_port) in named.into_iter().zip(has_port) {
+    for target in named {
         check_id(&group, &target.id)?;
-        let meant: Vec<Arc<Target>> = if has_port {
-            tx.get::<Target>(&group.at.target(&target.id, target.port)).into_iter().collect()
+        let key = group.at.target(&target.id, target.port);
+        let known = tx.get::<Target>(&key).filter(|known| known.draining_until.is_none());
+        let Some(known) = known else { continue };
+        if is_used && !delay.is_zero() && is_zone_enabled(tx, &group.at, &known) {
+            let draining_until = Some(tx.now + delay);
+            tx.put(Target { draining_until, ..(*known).clone() });
         } else {
-            tx.scan::<Target>(&group.at.targets().child(&target.id)).collect()
-        };
-        for known in meant.into_iter().filter(|known| known.draining_until.is_none()) {
-            let key = known.key();
-            let is_in_use = is_used && !delay.is_zero() && is_zone_enabled(tx, &group.at, &known);
-            if is_in_use {
-                let draining_until = Some(tx.now + delay);
-                tx.put(Target { draining_until, ..(*known).clone() });
-            } else {
-                tx.delete::<Target>(&key);
-            }
-            tx.delete::<Health>(&key);
+            tx.delete::<Target>(&key);
         }
+        tx.delete::<Health>(&key);
     }
     Ok(aws::DeregisterTargetsOutput::default())
 }
@@ -288,20 +281,14 @@ pub fn describe_health(
             targets.iter().map(|target| describe(target)).collect()
         }
         Some(targets) => {
-            let has_port: BTreeMap<String, bool> =
-                targets.iter().map(|target| (target.id.clone(), target.port.is_some())).collect();
             let mut descriptions = Vec::new();
             for target in named(&group, targets)? {
                 check_id(&group, &target.id)?;
-                let found: Vec<Arc<Target>> = if has_port[&target.id] {
-                    view.get::<Target>(&group.at.target(&target.id, target.port)).into_iter().collect()
-                } else {
-                    view.scan::<Target>(&group.at.targets().child(&target.id)).collect()
-                };
-                if found.is_empty() {
-                    descriptions.push(shown.missing(&group, &target));
-                }
-                descriptions.extend(found.iter().map(|target| describe(target)));
+                let found = view.get::<Target>(&group.at.target(&target.id, target.port));
+                descriptions.push(match found {
+                    Some(found) => describe(&found),
+                    None => shown.missing(&group, &target),
+                });
             }
             descriptions
         }

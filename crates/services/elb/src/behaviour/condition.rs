@@ -3,7 +3,6 @@
 use aws_elbv2 as aws;
 use base::Fault;
 use core_routing::{Condition, Pattern, QueryPair};
-use regex::Regex;
 
 use crate::faults;
 
@@ -255,8 +254,7 @@ pub fn check_regex(value: &str, longest: usize) -> Result<(), Fault> {
             "A regular expression must have from 1 to '{longest}' characters: '{value}'"
         )));
     }
-    Regex::new(value)
-        .map(drop)
+    core_routing::check_regex(value)
         .map_err(|_| faults::invalid(format_args!("The regular expression '{value}' is not valid")))
 }
 

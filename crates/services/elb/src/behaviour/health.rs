@@ -38,30 +38,15 @@ pub fn draining() -> Standing {
 
 /// Of a registered target in use; `None`: nothing was seen of it yet.
 pub fn seen(seen: Option<(State, Option<&Reason>)>) -> Standing {
-    match seen {
-        None => standing("initial", "Elb.RegistrationInProgress", "Target registration is in progress"),
-        Some((State::Healthy, _)) => Standing { state: "healthy", reason: None, text: None },
-        Some((State::Initial, reason)) => because("initial", reason.unwrap_or(&Reason::FirstChecks)),
-        Some((State::Unhealthy, reason)) => because("unhealthy", reason.unwrap_or(&Reason::Failed)),
-    }
-}
-
-fn because(state: &'static str, reason: &Reason) -> Standing {
-    match reason {
-        Reason::Registering => {
-            standing(state, "Elb.RegistrationInProgress", "Target registration is in progress")
-        }
-        Reason::FirstChecks => {
-            standing(state, "Elb.InitialHealthChecking", "Initial health checks in progress")
-        }
-        Reason::Code(code) => {
-            let text = format!("Health checks failed with these codes: [{code}]");
-            standing(state, "Target.ResponseCodeMismatch", text)
-        }
-        Reason::Timeout => standing(state, "Target.Timeout", "Request timed out"),
-        Reason::Failed => standing(state, "Target.FailedHealthChecks", "Health checks failed"),
-        Reason::Internal => {
-            standing(state, "Elb.InternalError", "Health checks failed due to an internal error")
-        }
+    let (state, reason) = match seen {
+        None => (State::Initial, Some(&Reason::Registering)),
+        Some((State::Healthy, _)) => (State::Healthy, None),
+        Some((State::Initial, reason)) => (State::Initial, reason.or(Some(&Reason::FirstChecks))),
+        Some((State::Unhealthy, reason)) => (State::Unhealthy, reason.or(Some(&Reason::Failed))),
+    };
+    Standing {
+        state: state.name(),
+        reason: reason.map(Reason::code),
+        text: reason.map(|reason| reason.description().into_owned()),
     }
 }

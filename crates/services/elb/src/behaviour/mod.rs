@@ -3,7 +3,6 @@
 pub mod attribute;
 pub mod condition;
 pub mod health;
-pub mod matcher;
 pub mod name;
 pub mod page;
 pub mod transform;

@@ -10,7 +10,8 @@
 //!     by-group         ARN OF A TARGET GROUP
 //! elb/group      ACCOUNT / REGION / NAME
 //! elb/target     ACCOUNT / REGION / GROUP'S NAME / GROUP'S ID / TARGET / PORT
-//! elb/health     the same: what was seen of that target
+//!     draining         ACCOUNT / REGION / GROUP'S NAME / GROUP'S ID
+//! elb/health     the key of a target: what was seen of it
 //! ```
 //!
 //! A balancer's name is its own within account and region, so listeners and rules lie under it.

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use base::Timestamp;
 use core_routing::{Reason, State};
 use serde::{Deserialize, Serialize};
-use store::{Key, Record};
+use store::{Entries, Key, Record};
 
 use super::id::GroupId;
+
+/// Those that drain, by their group.
+const DRAINING: &str = "draining";
 
 /// A registered target: desired. It is there until its deregistration delay is over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,6 +46,20 @@ impl Record for Target {
 
     fn key(&self) -> Key {
         self.group.target(&self.id, self.port)
+    }
+
+    fn index(&self, entries: &mut Entries) {
+        if self.draining_until.is_some() {
+            let GroupId { account, region, name, id } = &*self.group;
+            entries.add(DRAINING, &[account.as_str(), region.as_str(), name, id]);
+        }
+    }
+}
+
+impl Target {
+    /// Those of a group that drain.
+    pub fn draining(group: &GroupId) -> (&'static str, Key) {
+        (DRAINING, group.targets())
     }
 }
 

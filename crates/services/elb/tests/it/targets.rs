@@ -179,18 +179,17 @@ fn instances_are_asked_of_ec2() {
     ports.sort();
     let address = String::from("172.31.0.77");
     assert_eq!(ports, [(80, address.clone()), (32768, address.clone()), (32769, address)]);
-    // Without a port, all of the instance's go; with one, that one.
-    let remove = |id: &str, port| {
+    // Without a port, the one with the group's is meant.
+    let draining = |id: &str, port| {
         let targets = vec![aws::TargetDescription { port, ..target(id) }];
         let request = aws::DeregisterTargetsInput { target_group_arn: group.clone(), targets };
         world.call::<op::DeregisterTargets>(request).unwrap();
+        world.health(&group).into_iter().filter(|one| one.1 == "draining").count()
     };
-    remove("i-two", Some(1));
-    remove("i-one", None);
-    let draining = world.health(&group).into_iter().filter(|one| one.1 == "draining").count();
-    assert_eq!(draining, 2);
-    remove("i-two", Some(32769));
-    assert!(world.health(&group).iter().all(|one| one.1 == "draining"));
+    assert_eq!(draining("i-two", None), 0);
+    assert_eq!(draining("i-one", None), 1);
+    assert_eq!(draining("i-one", Some(32768)), 2);
+    assert_eq!(draining("i-two", Some(32769)), 3);
 }
 
 #[test]
