@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
+use crate::counts::Open;
 use crate::table::Here;
 use crate::tls;
 use crate::worker::{Slot, Worker};
@@ -17,6 +18,10 @@ pub struct Arrival {
     /// The node whose address it came to; `None` at the alias and through the one port.
     pub node: Option<Ipv4Addr>,
     pub peer: SocketAddr,
+    /// Of this connection among all, for logs.
+    pub id: u64,
+    /// It is counted as open until the last of these is gone.
+    pub open: Rc<Open>,
     /// `None`: in the clear.
     pub tls: Option<Rc<tls::Facts>>,
 }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::arrival::Arrival;
 use crate::buffers::Buffers;
-use crate::counts::Counts;
+use crate::counts::{Counts, Open, log_connection};
 use crate::exchange::Desk;
 use crate::h1;
 use crate::log::Book;
@@ -365,11 +365,14 @@ impl Door {
             return;
         }
         let (worker, slot) = (self.worker.clone(), self.slot.clone());
-        let arrival = Arrival { worker, slot, port: self.port, node: self.node, peer, tls: None };
-        let table = arrival.table();
+        let table = slot.table(self.port);
+        let open = Rc::new(Open::count(table.counters.zone(table.served.zone(self.node))));
+        let id = worker.chance.borrow_mut().next();
+        let arrival = Arrival { worker, slot, port: self.port, node: self.node, peer, id, open, tls: None };
         let Some((_, listener)) = table.served.listener(self.port) else { return };
         match listener.terminator.clone().filter(|_| may_tls) {
             None => {
+                log_connection(&arrival, None, None, arrival.worker.now());
                 let mut input = Vec::new();
                 input.extend_from_slice(read);
                 tokio::task::spawn_local(h1::serve(stream, input, arrival));
@@ -383,6 +386,8 @@ impl Door {
                     match shaken {
                         Ok((stream, facts)) => encrypted(stream, facts, arrival).await,
                         Err(refused) => {
+                            arrival.open.refused();
+                            log_connection(&arrival, None, Some(&refused), arrival.worker.now());
                             tracing::debug!(peer = %arrival.peer, cause = %refused.cause, "handshake failed");
                         }
                     }
@@ -398,6 +403,7 @@ async fn encrypted(
     mut arrival: Arrival,
 ) {
     let is_http2 = facts.is_http2;
+    log_connection(&arrival, Some(&facts), None, arrival.worker.now());
     arrival.tls = Some(Rc::new(facts));
     if is_http2 {
         Box::pin(crate::h2::serve(stream, arrival)).await;

@@ -8,6 +8,7 @@
 //! is known from health alone (`HealthyHostCount`, [`Standing`] has it) and what no feature here can
 //! bring about (Lambda, authentication, reputation, zonal shift).
 
+mod connection;
 mod metric;
 mod sketch;
 
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+pub(crate) use connection::{Open, connection_id, log_connection};
 pub use metric::Metric;
 pub use sketch::{Distribution, Sketch};
 

@@ -66,7 +66,7 @@ impl Story {
     pub fn answered(&mut self, _worker: &Worker, address: SocketAddrV4, status: u16) {
         self.answered_at = Some(Instant::now());
         self.status = Some(status);
-        let _ = address;
+        self.tried(address, Some(status));
     }
 
     pub fn bodies(&mut self, up: u64, down: u64) {

@@ -426,7 +426,7 @@ fn is_plain(value: &[u8]) -> bool {
 
 /// Tells the client what it is bound to.
 fn bind(answer: &mut super::AnswerHead, arrival: &Arrival, here: &Here, target: &Chosen) {
-    let Binds { group, target: sticky, application } = target.binds;
+    let Binds { group, target: sticky, application, is_bound: _ } = target.binds;
     if group.is_none() && sticky.is_none() && application.is_none() {
         return;
     }

@@ -1,0 +1,66 @@
+//! One client connection, from its first byte to its last: what is counted and logged of it.
+
+use std::sync::Arc;
+
+use base::Timestamp;
+use core_routing::logs::ConnectionLine;
+
+use super::{Counters, Metric};
+use crate::arrival::Arrival;
+use crate::log::LogKind;
+use crate::tls;
+
+/// Counts a connection as active for as long as it lives.
+pub struct Open {
+    counters: Arc<Counters>,
+}
+
+impl Open {
+    pub fn count(counters: Arc<Counters>) -> Open {
+        counters.add(Metric::NewConnectionCount, 1);
+        counters.add(Metric::ActiveConnectionCount, 1);
+        Open { counters }
+    }
+
+    /// The client and the listener did not come to terms.
+    pub fn refused(&self) {
+        self.counters.add(Metric::ClientTlsNegotiationErrorCount, 1);
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.counters.subtract(Metric::ActiveConnectionCount, 1);
+    }
+}
+
+/// AWS: `TID_` and hexadecimal digits; ties the lines of access logs to that of their connection.
+pub fn connection_id(id: u64) -> String {
+    format!("TID_{id:016x}")
+}
+
+/// Writes a connection's line where connection logs are kept; `refused`: why there is none.
+pub fn log_connection(
+    arrival: &Arrival,
+    facts: Option<&tls::Facts>,
+    refused: Option<&tls::Refused>,
+    at: Timestamp,
+) {
+    let here = arrival.table();
+    let balancer = &here.served.balancer;
+    let Some(destination) = &balancer.attributes.connection_log else { return };
+    let status = refused.map_or(String::from("Success"), |refused| format!("Failed:{}", refused.code));
+    let line = ConnectionLine {
+        at,
+        client: arrival.peer,
+        port: arrival.port,
+        tls_version: facts.map(|facts| facts.version).or(refused.map(|refused| refused.version)),
+        tls_cipher: facts.map(|facts| facts.cipher).or(refused.map(|refused| refused.cipher)),
+        handshake_for: facts.map(|facts| facts.took_for),
+        status: &status,
+        connection_id: &connection_id(arrival.id),
+        key_exchange: facts.map(|facts| facts.key_exchange),
+    };
+    let write = |text: &mut String| line.write(text);
+    arrival.worker.book.write(LogKind::Connection, balancer, destination, write);
+}
