@@ -160,11 +160,13 @@ fn check_members(field: &str, asked: &aws::RuleCondition) -> Result<(), Fault> {
 }
 
 type Lists = (Vec<String>, Vec<String>);
+/// Values and regular expressions, as a request has them.
+type Asked = (Option<Vec<String>>, Option<Vec<String>>);
 
 fn patterns(
     field: &str,
     (values, regexes): Lists,
-    config: Option<(Option<Vec<String>>, Option<Vec<String>>)>,
+    config: Option<Asked>,
     check: fn(&str) -> Result<(), Fault>,
 ) -> Result<Vec<Pattern>, Fault> {
     let (in_config, regexes_in_config) = config.unwrap_or_default();
