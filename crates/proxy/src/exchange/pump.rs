@@ -62,9 +62,14 @@ impl Pump {
         loop {
             match self.state {
                 State::Fill => match self.poll_fill(cx, source, buffers) {
-                    Poll::Ready(filled) => {
-                        self.is_last = filled.map_err(Broke::Source)? == Fill::End;
+                    Poll::Ready(Ok(fill)) => {
+                        self.is_last = fill == Fill::End;
                         self.state = State::Push;
+                    }
+                    Poll::Ready(Err(error)) => {
+                        // What came before is handed on all the same, as far as it goes at once.
+                        let _ = sink.poll_flush(cx);
+                        return Poll::Ready(Err(Broke::Source(error)));
                     }
                     Poll::Pending => {
                         // What was kept to leave together with more leaves now. Where it cannot, the

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::request::{self, Unread};
 use super::server::Server;
-use super::wire::{Framing, Wire};
+use super::wire::{Cut, Framing, Wire};
 use crate::arrival::Arrival;
 use crate::exchange::{After, Desk, exchange, refuse};
 use crate::watch::Watched;
@@ -25,7 +25,7 @@ const LINGER_FOR: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
 
 /// Serves a connection; `input` was read of it before.
-pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(io: S, input: Vec<u8>, arrival: Arrival) {
+pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Cut>(io: S, input: Vec<u8>, arrival: Arrival) {
     let worker = arrival.worker.clone();
     worker.connections.set(worker.connections.get() + 1);
     let mut wire = Wire::new(io, worker.buffers.clone(), input);
@@ -45,6 +45,10 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(io: S, input: Vec<u8>, arr
         }
         let configured = arrival.table().served.balancer.attributes.idle_timeout_for;
         idle_for = configured.saturating_sub(QUIET_AFTER);
+    }
+    // Nobody must take what has broken off for the whole.
+    if wire.is_open_ended() {
+        wire.io.cut();
     }
     worker.connections.set(worker.connections.get() - 1);
 }

@@ -11,6 +11,8 @@ use std::task::{Context, Poll, ready};
 use bytes::BufMut;
 use core_routing::Fields;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use super::chunked::{self, Decoder, Step};
 use crate::buffers::Buffers;
@@ -28,6 +30,25 @@ pub struct Wire<S> {
     outgoing: Outgoing,
     trailers: Option<Box<Fields>>,
     is_ended: bool,
+}
+
+/// A connection that can be ended so that its peer does not take it for a proper end.
+pub trait Cut {
+    fn cut(&self);
+}
+
+impl Cut for TcpStream {
+    fn cut(&self) {
+        // Where it cannot be set the peer sees a plain end, as it would without.
+        let _ = self.set_zero_linger();
+    }
+}
+
+impl Cut for TlsStream<TcpStream> {
+    /// Without a last word of TLS, and with a reset.
+    fn cut(&self) {
+        self.get_ref().0.cut();
+    }
 }
 
 /// How the body that is read is framed.
@@ -152,6 +173,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Whether the body that is read has ended.
     pub fn has_read_body(&self) -> bool {
         matches!(self.incoming, Incoming::None)
+    }
+
+    /// Whether only the connection's end says where the body ends that is being written.
+    pub fn is_open_ended(&self) -> bool {
+        self.outgoing == Outgoing::UntilClose
     }
 
     /// Whether the body that is written is whole and all of it has left.

@@ -1,3 +1,4 @@
+mod changes;
 mod corpus;
 mod front;
 mod grpc;
@@ -5,8 +6,10 @@ mod h2_conformance;
 mod h2_requests;
 mod h2_stage;
 mod h2_wire;
+mod hostile;
 mod requests;
 mod smuggling;
 mod soak;
 mod tls;
 mod tls_requests;
+mod told;

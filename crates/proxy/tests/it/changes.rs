@@ -1,0 +1,189 @@
+//! Tables that change under requests.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use base::{Timestamp, clock};
+use core_routing::{Affinity, Stickiness};
+
+use crate::front::{
+    Client, Front, forward, group, listener, more, read_request, recording, scripted, target,
+};
+
+const REQUEST: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[test]
+fn changes_under_load_lose_nothing() {
+    let targets: Vec<_> = (0..4).map(|_| recording().0).collect();
+    let mut front = Front::to(&targets[..2]);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let served = Arc::new(AtomicUsize::new(0));
+    let at = front.at;
+    let clients: Vec<_> = (0..8)
+        .map(|number| {
+            let (is_over, served) = (is_over.clone(), served.clone());
+            std::thread::spawn(move || {
+                let mut client = Client::to(at);
+                while !is_over.load(Ordering::Relaxed) {
+                    // Every other one comes anew for each request.
+                    if number % 2 == 0 {
+                        client = Client::to(at);
+                    }
+                    client.send(REQUEST.as_bytes());
+                    assert_eq!(client.answer().status, 200);
+                    served.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for round in 0..60_usize {
+        let some = [targets[round % 4], targets[(round + 1) % 4]];
+        front.change(|table| {
+            table.groups.insert("group".into(), Arc::new(group("group", &some)));
+            // A second listener comes and goes.
+            table.listeners.truncate(1);
+            if round.is_multiple_of(2) {
+                table.listeners.push(listener(9090, forward("group")));
+            }
+        });
+        let before = served.load(Ordering::Relaxed);
+        while served.load(Ordering::Relaxed) < before + 20 {
+            std::thread::yield_now();
+        }
+    }
+    is_over.store(true, Ordering::Relaxed);
+    clients.into_iter().for_each(|client| client.join().unwrap());
+}
+
+#[test]
+fn a_request_under_way_outlives_its_table_and_its_listener() {
+    let (asked, was_asked) = sync_channel(8);
+    let (go, gone) = sync_channel::<()>(8);
+    let gone = std::sync::Mutex::new(gone);
+    let at = scripted(move |mut stream| {
+        let mut input = Vec::new();
+        while let Ok(Some(_)) = read_request(&mut stream, &mut input) {
+            asked.send(()).unwrap();
+            gone.lock().unwrap().recv().unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+        }
+    });
+    let front = Front::to(&[at]);
+    let mut client = front.client();
+    client.send(REQUEST.as_bytes());
+    was_asked.recv_timeout(Duration::from_secs(10)).unwrap();
+    front.remove();
+    go.send(()).unwrap();
+    let answer = client.answer();
+    assert_eq!(answer.text(), "ok");
+    assert!(client.rest().is_empty(), "and then the connection ends");
+    assert!(std::net::TcpStream::connect(front.at).is_err(), "nobody listens any more");
+}
+
+#[test]
+fn a_draining_target_ends_what_it_has_and_gets_nothing_new() {
+    let (asked, was_asked) = sync_channel(8);
+    let (go, gone) = sync_channel::<()>(8);
+    let gone = std::sync::Mutex::new(gone);
+    let slow = scripted(move |mut stream| {
+        let mut input = Vec::new();
+        while let Ok(Some(_)) = read_request(&mut stream, &mut input) {
+            asked.send(()).unwrap();
+            gone.lock().unwrap().recv().unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow").unwrap();
+        }
+    });
+    let (other, seen) = recording();
+    let mut front = Front::to(&[slow]);
+    let mut client = front.client();
+    client.send(REQUEST.as_bytes());
+    was_asked.recv_timeout(Duration::from_secs(10)).unwrap();
+    front.group(|group| {
+        group.targets[0].draining_until = Some(clock::wall() + Duration::from_secs(300));
+        group.targets.push(target(other));
+    });
+    for _ in 0..10 {
+        assert_eq!(front.ask(REQUEST).status, 200);
+    }
+    assert_eq!(seen.requests().len(), 10);
+    go.send(()).unwrap();
+    assert_eq!(client.answer().text(), "slow");
+}
+
+#[test]
+fn when_the_time_of_draining_is_over_requests_are_cut() {
+    let (asked, was_asked) = sync_channel(8);
+    let slow = scripted(move |mut stream| {
+        let mut input = Vec::new();
+        let _ = read_request(&mut stream, &mut input);
+        asked.send(()).unwrap();
+        while more(&mut stream, &mut input) {}
+    });
+    let mut front = Front::to(&[slow]);
+    let mut client = front.client();
+    client.send(REQUEST.as_bytes());
+    was_asked.recv_timeout(Duration::from_secs(10)).unwrap();
+    front.group(|group| group.targets[0].draining_until = Some(Timestamp::from_secs(1)));
+    assert_eq!(client.answer().status, 502);
+}
+
+#[test]
+fn a_bound_client_stays_with_its_target_until_that_drains() {
+    let targets: Vec<_> = (0..4)
+        .map(|number: usize| {
+            scripted(move |mut stream| {
+                let mut input = Vec::new();
+                while let Ok(Some(_)) = read_request(&mut stream, &mut input) {
+                    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{number}");
+                    stream.write_all(answer.as_bytes()).unwrap();
+                }
+            })
+        })
+        .collect();
+    let mut front = Front::to(&targets);
+    front.group(|group| {
+        group.stickiness = Some(Stickiness { by: Affinity::Balancer, lasts_for: Duration::from_secs(600) });
+    });
+    let first = front.ask(REQUEST);
+    let cookie = first.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    assert!(cookie.starts_with("AWSALB="));
+    let bound = format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\n\r\n");
+    for _ in 0..12 {
+        assert_eq!(front.ask(&bound).text(), first.text());
+    }
+    let number: usize = first.text().parse().unwrap();
+    front.group(|group| {
+        group.targets[number].draining_until = Some(clock::wall() + Duration::from_secs(300));
+    });
+    for _ in 0..12 {
+        assert_ne!(front.ask(&bound).text(), first.text());
+    }
+}
+
+#[test]
+fn an_older_table_is_refused() {
+    let (at, _) = recording();
+    let front = Front::to(&[at]);
+    let mut older = front.table.clone();
+    older.generation = 0;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert!(runtime.block_on(front.plane().apply(Arc::new(older))).is_err());
+}
+
+#[test]
+fn a_connection_that_came_in_elsewhere_is_served() {
+    let (at, seen) = recording();
+    let front = Front::to(&[at]);
+    let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = std::net::TcpStream::connect(own.local_addr().unwrap()).unwrap();
+    let (stream, _) = own.accept().unwrap();
+    front.plane().adopt(stream, "GET /adopted HTTP/1.1\r\nHo".into(), "arn:balancer", front.at.port());
+    client.write_all(b"st: a\r\nConnection: close\r\n\r\n").unwrap();
+    let mut input = Vec::new();
+    while more(&mut client, &mut input) {}
+    assert!(input.starts_with(b"HTTP/1.1 200 OK"), "{}", String::from_utf8_lossy(&input));
+    assert_eq!(seen.last().line, "GET /adopted HTTP/1.1");
+}
