@@ -200,7 +200,7 @@ def test_unknown_versions(simulated):
 
 @pytest.mark.parametrize("api,call,members", [
     ("s3", "list_buckets", {}), ("dynamodb", "list_tables", {}), ("lambda", "list_functions", {}),
-    ("sqs", "list_queues", {}), ("sns", "list_topics", {}), ("elbv2", "describe_load_balancers", {})])
+    ("sqs", "list_queues", {}), ("sns", "list_topics", {}), ("autoscaling", "describe_auto_scaling_groups", {})])
 def test_unknown_apis(simulated, api, call, members):
     with pytest.raises(botocore.exceptions.ClientError) as caught:
         getattr(simulated.client(api), call)(**members)
