@@ -110,6 +110,8 @@ impl Control {
                     for worker in &self.workers {
                         worker.closed().await;
                     }
+                    // Ends the checks, and waits until every line has been kept.
+                    drop(self);
                     let _ = done.send(());
                     return;
                 }

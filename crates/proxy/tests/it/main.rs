@@ -11,5 +11,6 @@ mod requests;
 mod smuggling;
 mod soak;
 mod tls;
+mod told;
 mod tls_requests;
 mod told;

@@ -2,8 +2,8 @@
 //! table's rules, targets that say what they saw.
 
 #[path = "../../../../core/routing/tests/it/shapes.rs"]
-mod shapes;
-mod stage;
+pub mod shapes;
+pub mod stage;
 
 use std::fs;
 use std::path::Path;

@@ -12,6 +12,7 @@ use core_routing::{
     Algorithm, Attributes, Balancer, GroupCheck, GroupKind, HealthReport, Kind, Listener, Matcher,
     MinimumHealthy, Node, Placed, Protocol, Scheme, State, Target, TargetGroup, Version,
 };
+use proxy::counts::{Reading, Subject};
 use proxy::{Config, Loopback, Plane};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -66,10 +67,14 @@ impl Drop for Stage {
 
 impl Stage {
     pub fn new() -> Stage {
+        Self::with_logs(Arc::new(proxy::log::NoLogs))
+    }
+
+    pub fn with_logs(logs: Arc<dyn proxy::log::Logs>) -> Stage {
         static STAGES: AtomicU8 = AtomicU8::new(1);
         let process = std::process::id();
         let own = STAGES.fetch_add(1, Ordering::Relaxed);
-        let node = Ipv4Addr::new(127, 128 | (process >> 8) as u8 & 0x3f, process as u8, own);
+        let node = Ipv4Addr::new(127, 192 | (process >> 8) as u8 & 0x3f, process as u8, own);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (sender, reports) = mpsc::channel(64);
@@ -77,7 +82,7 @@ impl Stage {
             workers: 1,
             sockets: Arc::new(Loopback),
             reports: sender,
-            logs: Arc::new(proxy::log::NoLogs),
+            logs,
             sticky_key: [7; 32],
             chance: Chance::new(7),
         };
@@ -138,6 +143,17 @@ impl Stage {
             listeners: vec![listener],
             groups: self.groups.clone(),
         }
+    }
+
+    /// What was counted, added up over workers.
+    pub fn counts(&self) -> BTreeMap<Subject, Reading> {
+        self.plane.as_ref().unwrap().counts()
+    }
+
+    /// Ends the plane, and with it every line on its way.
+    pub fn close(&mut self) {
+        let plane = self.plane.take().unwrap();
+        self.runtime.block_on(plane.close(PATIENCE));
     }
 
     /// Requests that reached a target.

@@ -1,0 +1,144 @@
+//! What requests leave behind: lines of logs, and counts.
+
+use std::sync::{Arc, Mutex};
+
+use core_routing::Attributes;
+use proxy::counts::{Metric, Reading, Subject};
+use proxy::log::{Batch, LogKind, Logs};
+use serde_json::json;
+
+use crate::corpus::shapes::listener;
+use crate::corpus::stage::Stage;
+
+#[derive(Default)]
+struct Kept(Mutex<Vec<(LogKind, String)>>);
+
+impl Logs for Kept {
+    fn keep(&self, batch: &Batch) {
+        let mut kept = self.0.lock().unwrap();
+        kept.extend(batch.lines.lines().map(|line| (batch.kind, line.to_owned())));
+    }
+}
+
+impl Kept {
+    fn lines(&self, kind: LogKind) -> Vec<String> {
+        self.0.lock().unwrap().iter().filter(|line| line.0 == kind).map(|line| line.1.clone()).collect()
+    }
+}
+
+/// `/blue` is forwarded, `/away` redirected, `/none` has no group to go to, the rest is fixed.
+fn stage(kept: &Arc<Kept>) -> Stage {
+    let rule = |priority: u32, path: &str, action: serde_json::Value| {
+        json!({
+            "Priority": priority,
+            "Conditions": [{"Field": "path-pattern", "PathPatternConfig": {"Values": [path]}}],
+            "Actions": [action],
+        })
+    };
+    let forward = |weight: u32| json!({"Type": "forward", "ForwardConfig": {"TargetGroups": [{"TargetGroupName": "blue", "Weight": weight}]}});
+    let away = json!({"Type": "redirect", "RedirectConfig": {
+        "Protocol": "HTTPS", "Host": "#{host}", "Port": "443", "Path": "/#{path}", "Query": "#{query}",
+        "StatusCode": "HTTP_301",
+    }});
+    let fixed = json!({"Type": "fixed-response", "FixedResponseConfig": {
+        "StatusCode": "404", "ContentType": "text/plain", "MessageBody": "nothing here",
+    }});
+    let shape = json!({
+        "Protocol": "HTTP", "Port": 8080, "DefaultActions": [fixed],
+        "Rules": [rule(5, "/blue*", forward(1)), rule(7, "/away", away), rule(9, "/none", forward(0))],
+    });
+    let mut stage = Stage::with_logs(kept.clone());
+    let logs = |name: &str| Some(String::from(name));
+    let attributes = Attributes {
+        access_log: logs("bucket/a"),
+        connection_log: logs("bucket/c"),
+        ..Attributes::default()
+    };
+    stage.serve(listener(&shape), attributes);
+    stage
+}
+
+const REQUESTS: [&str; 5] = [
+    "POST /blue?x=1 HTTP/1.1\r\nHost: a.test\r\nUser-Agent: test \"1\"\r\nContent-Length: 2\r\n\r\nhi",
+    "GET /away HTTP/1.1\r\nHost: a.test\r\n\r\n",
+    "GET /none HTTP/1.1\r\nHost: a.test\r\n\r\n",
+    "GET /else HTTP/1.1\r\nHost: a.test\r\n\r\n",
+    "GET /blue HTTP/1.1\r\nHost: a.test\r\nContent-Length: x\r\n\r\n",
+];
+
+#[test]
+fn every_request_has_its_line_and_every_connection_its_own() {
+    let kept = Arc::new(Kept::default());
+    let mut stage = stage(&kept);
+    REQUESTS.iter().for_each(|request| drop(stage.ask(request)));
+    stage.close();
+    let lines = kept.lines(LogKind::Access);
+    let one = |part: &str| {
+        let mut found = lines.iter().filter(|line| line.contains(part));
+        let line = found.next().unwrap_or_else(|| panic!("{part} is in none of {lines:#?}"));
+        assert!(found.next().is_none(), "{part} is in several of {lines:#?}");
+        line.clone()
+    };
+    let forwarded = one("\"POST http://a.test:8080/blue?x=1 HTTP/1.1\" \"test \\x221\\x22\"");
+    assert!(forwarded.contains(" 200 200 ") && forwarded.contains("\"forward\""), "{forwarded}");
+    assert!(forwarded.contains(" blue \"Root=1-") && forwarded.contains("\" 5 20"), "{forwarded}");
+    let away = one("/away HTTP/1.1");
+    assert!(away.contains(" 301 - ") && away.contains("\"redirect\" \"https://a.test:443/away\""), "{away}");
+    let none = one("/none HTTP/1.1");
+    assert!(none.contains(" - -1 -1 -1 503 - "), "{none}");
+    let fixed = one("/else HTTP/1.1");
+    assert!(
+        fixed.contains(" 404 - ") && fixed.contains("\" 0 20") && fixed.contains("\"fixed-response\""),
+        "{fixed}"
+    );
+    let severe = one("\"Severe\" \"BadContentLength\"");
+    assert!(severe.contains(" 400 - "), "{severe}");
+    let connections = kept.lines(LogKind::Connection);
+    assert_eq!(connections.len(), REQUESTS.len());
+    for line in &lines {
+        let id = line.split(' ').find(|field| field.starts_with("TID_")).unwrap();
+        assert!(connections.iter().any(|connection| connection.contains(id)), "{id} is no connection");
+    }
+}
+
+#[test]
+fn every_request_is_counted_where_aws_counts_it() {
+    let mut stage = stage(&Arc::default());
+    REQUESTS.iter().for_each(|request| drop(stage.ask(request)));
+    // Counted once the exchange has ended, which is just after its last byte: the connection's end
+    // is after that.
+    let counts = loop {
+        let counts = stage.counts();
+        let answered =
+            get(&counts, None, Metric::HttpCodeElb4xx) + get(&counts, None, Metric::HttpCodeElb5xx);
+        if answered == 3 && get(&counts, None, Metric::ActiveConnectionCount) == 0 {
+            break counts;
+        }
+        std::thread::yield_now();
+    };
+    for (metric, balancer, group) in [
+        (Metric::RequestCount, 1, 1),
+        (Metric::HttpCodeTarget2xx, 1, 1),
+        (Metric::HttpRedirectCount, 1, 0),
+        (Metric::HttpFixedResponseCount, 1, 0),
+        (Metric::HttpCodeElb3xx, 1, 0),
+        (Metric::HttpCodeElb4xx, 2, 0),
+        (Metric::HttpCodeElb503, 1, 0),
+        (Metric::DesyncMitigationModeNonCompliantRequestCount, 1, 0),
+        (Metric::RuleEvaluations, 1 + 2 + 3 + 3, 0),
+    ] {
+        let got = (get(&counts, None, metric), get(&counts, Some("blue"), metric));
+        assert_eq!(got, (balancer, group), "{}", metric.name());
+    }
+    // Five of clients, and one to the target.
+    assert_eq!(get(&counts, None, Metric::NewConnectionCount), 6);
+    let subject = counts.keys().find(|subject| subject.group.is_none()).unwrap();
+    assert_eq!(counts[subject].response_time.count(), 1);
+    assert!(get(&counts, None, Metric::ProcessedBytes) > 300);
+    stage.close();
+}
+
+fn get(counts: &std::collections::BTreeMap<Subject, Reading>, group: Option<&str>, metric: Metric) -> u64 {
+    let of_group = counts.iter().filter(|(subject, _)| subject.group.as_deref() == group);
+    of_group.map(|(_, reading)| reading.get(metric)).sum()
+}
