@@ -11,6 +11,5 @@ mod requests;
 mod smuggling;
 mod soak;
 mod tls;
-mod told;
 mod tls_requests;
 mod told;
