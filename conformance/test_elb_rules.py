@@ -177,7 +177,7 @@ def test_the_old_form_of_conditions(simulated, elb, listener):
      "You cannot provide both Values and 'HostHeaderConfig' for a condition of type 'host-header'"),
     ([path("/a", "/a")], "Condition values must be unique"),
     ([path("/a"), path("/b")], "one 'path-pattern' condition"),
-    ([path(*(f"/{n}" for n in range(6)))], "too many values; the limit is '5'"),
+    ([path(*(f"/{n}" for n in range(6)))], "A rule can only have '5' condition values"),
     ([path("/*/*/*/*/*/*/*")], "wildcards"),
     ([path("/" + "a" * 128)], "'128' characters"),
     ([path("/a b")], "contains a character that is not valid"),

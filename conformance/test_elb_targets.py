@@ -118,8 +118,8 @@ def test_attributes(simulated, elb):
         ({"stickiness.app_cookie.cookie_name": "AWSALBTG"}, "ValidationError"),
         ({"stickiness.app_cookie.cookie_name": ""}, "InvalidConfigurationRequest"),
         ({"deregistration_delay.timeout_seconds": "3601"}, "ValidationError"),
-        ({"lambda.multi_value_headers.enabled": "true"}, "ValidationError"),
-        ({"preserve_client_ip.enabled": "true"}, "ValidationError"),
+        ({"lambda.multi_value_headers.enabled": "true"}, "InvalidConfigurationRequest"),
+        ({"preserve_client_ip.enabled": "true"}, "InvalidConfigurationRequest"),
         ({"no.such": "true"}, "ValidationError"),
     ]:
         refused(code, set_all, **pairs)
@@ -178,8 +178,9 @@ def test_zones_and_includes(simulated, elb):
 
 
 @pytest.mark.parametrize("target,code,text", [
-    ({"Id": "10.1.2.3"}, "InvalidTarget", "'all'"),
-    ({"Id": "8.8.8.8", "AvailabilityZone": "all"}, "InvalidTarget", "RFC 1918"),
+    ({"Id": "10.1.2.3"}, "ValidationError", "The Availability Zone is required for IP address '10.1.2.3'"),
+    ({"Id": "8.8.8.8", "AvailabilityZone": "all"}, "ValidationError", "RFC 1918"),
+    ({"Id": "172.31.0.10", "AvailabilityZone": "all"}, "ValidationError", "overridden to 'all' from 'us-east-1a'"),
     ({"Id": "nonsense"}, "ValidationError", "nonsense"),
     ({"Id": "2001:db8::1"}, "ValidationError", "2001:db8::1"),
     ({"Id": "172.31.0.10", "Port": 0}, "ValidationError", "0"),

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use base::Fault;
+use base::{Arn, Fault};
 
 use crate::behaviour::attribute::Owner;
 
@@ -125,6 +125,14 @@ pub fn too_many(code: &'static str, what: impl Display, most: usize) -> Fault {
     Fault::caller(code, format_args!("The maximum number of {what} is '{most}'"))
 }
 
+/// A quota of one resource.
+pub fn reached(code: &'static str, what: &str, of: &str, most: usize, arn: &Arn) -> Fault {
+    Fault::caller(
+        code,
+        format_args!("The maximum number of {what} per {of} '{most}' has been reached on {of} '{arn}'"),
+    )
+}
+
 pub fn unsupported_protocol(protocol: &str) -> Fault {
     Fault::caller(
         "UnsupportedProtocol",
@@ -145,7 +153,10 @@ pub fn unknown_attribute(owner: Owner, key: &str, is_elsewhere: bool) -> Fault {
         Owner::Balancer => invalid(format_args!(
             "{noun} attribute key '{key}' is not supported on load balancers with type 'application'"
         )),
-        Owner::Group | Owner::Listener => {
+        Owner::Group => {
+            configuration(format_args!("The provided target group attribute is not supported: '{key}'"))
+        }
+        Owner::Listener => {
             invalid(format_args!("{noun} attribute key '{key}' is not supported with this configuration"))
         }
     }

@@ -179,8 +179,13 @@ fn check_count(tx: &Tx<'_>, place: &Place<'_>, groups: &[Weighted]) -> Result<()
     let mut all: BTreeSet<_> = rules.flat_map(|rule| rule.groups().cloned().collect::<Vec<_>>()).collect();
     all.extend(groups.iter().map(|one| one.group.clone()));
     if all.len() > GROUPS_OF_BALANCER {
-        let code = "TooManyUniqueTargetGroupsPerLoadBalancer";
-        return Err(faults::too_many(code, "unique target groups per load balancer", GROUPS_OF_BALANCER));
+        return Err(Fault::caller(
+            "TooManyUniqueTargetGroupsPerLoadBalancer",
+            format_args!(
+                "You have reached the maximum number of unique target groups that you can associate with a load \
+                 balancer of type 'application': [{GROUPS_OF_BALANCER}]"
+            ),
+        ));
     }
     Ok(())
 }

@@ -53,7 +53,8 @@ pub fn add(
     let others = tx.scan::<Listener>(&found.at.balancer.key()).filter(|other| other.at != found.at);
     let further = |listener: &Listener| listener.certificates.len().saturating_sub(1);
     if others.map(|other| further(&other)).sum::<usize>() + further(&after) > MOST {
-        return Err(faults::too_many("TooManyCertificates", "certificates per load balancer", MOST));
+        let arn = found.at.balancer.arn();
+        return Err(faults::reached("TooManyCertificates", "certificates", "load balancer", MOST, &arn));
     }
     let first = after.certificates.first().cloned();
     tx.put(after);

@@ -23,8 +23,6 @@ pub fn platform(caller: &Caller) -> Caller {
 pub struct Vpc {
     pub id: String,
     pub cidr: String,
-    /// All its ranges.
-    pub cidrs: Vec<String>,
     pub on_host: bool,
 }
 
@@ -35,16 +33,11 @@ pub fn vpc(tx: &mut Tx<'_>, id: &str) -> Result<Vpc, Fault> {
     let answer = tx.call_as::<op::DescribeVpcs>(&caller, request).map_err(|_| missing())?;
     let found = answer.vpcs.unwrap_or_default().into_iter().next().ok_or_else(missing)?;
     let cidr = found.cidr_block.unwrap_or_default();
-    let others = found.cidr_block_association_set.unwrap_or_default();
-    let mut cidrs: Vec<String> = others.into_iter().filter_map(|one| one.cidr_block).collect();
-    if !cidrs.contains(&cidr) {
-        cidrs.insert(0, cidr.clone());
-    }
     let is_default = found.is_default == Some(true);
     let on_host = is_default
         && caller.account == AccountId::default_account()
         && caller.region == Region::default_region();
-    Ok(Vpc { id: id.to_owned(), cidr, cidrs, on_host })
+    Ok(Vpc { id: id.to_owned(), cidr, on_host })
 }
 
 /// AWS: a balancer needs so many free addresses in each subnet.

@@ -103,7 +103,6 @@ pub fn create(
         version,
         port,
         vpc: vpc.id,
-        vpc_cidrs: vpc.cidrs,
         check,
         attributes: Default::default(),
         tags,

@@ -60,7 +60,8 @@ pub fn create(
     let place = action::Place { balancer: &balancer, protocol, port };
     let action = action::of(tx, &place, request.default_actions)?;
     if tx.scan::<Listener>(&balancer.at.key()).count() >= MOST {
-        return Err(faults::too_many("TooManyListeners", "listeners per load balancer", MOST));
+        let arn = balancer.at.arn();
+        return Err(faults::reached("TooManyListeners", "listeners", "load balancer", MOST, &arn));
     }
     let at = ListenerId { balancer: balancer.at.clone(), id: tx.chance.hex(16) };
     let default = default_rule(&at, tx.chance.hex(16), action);

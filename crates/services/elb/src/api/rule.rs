@@ -33,7 +33,8 @@ pub fn create(tx: &mut Tx<'_>, request: aws::CreateRuleInput) -> Result<aws::Cre
         return Err(faults::priority_in_use(priority));
     }
     if count(tx, &balancer.at) >= MOST {
-        return Err(faults::too_many("TooManyRules", "rules per load balancer", MOST));
+        let arn = balancer.at.arn();
+        return Err(faults::reached("TooManyRules", "rules", "load balancer", MOST, &arn));
     }
     let at = RuleId { listener: listener.at.clone(), id: tx.chance.hex(16) };
     let rule = Rule { at, priority, conditions, rewrites, action, tags };

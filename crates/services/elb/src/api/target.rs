@@ -16,7 +16,7 @@ use super::{ec2, find, group};
 use crate::behaviour::attribute::{self, GROUP};
 use crate::behaviour::health::{self, Standing};
 use crate::faults;
-use crate::state::{Balancer, Group, GroupId, Health, Target};
+use crate::state::{Balancer, BalancerId, Group, GroupId, Health, Rule, Target};
 use crate::table::{seen_of, users};
 
 /// A quota that AWS raises on request; it begins at 1,000.
@@ -60,7 +60,8 @@ pub fn register(
         GroupKind::Instance => instances(tx, &group, &named)?,
     };
     let at = Arc::new(group.at.clone());
-    let mut count = tx.scan::<Target>(&at.targets()).count();
+    let used_by = users(tx, &at).into_iter().next();
+    let mut count = count(tx, &at, used_by.as_ref());
     for (Named { id, port, .. }, (address, zone)) in named.into_iter().zip(places) {
         let known = tx.get::<Target>(&at.target(&id, port));
         // AWS: registering a target again changes nothing, unless it drains.
@@ -72,7 +73,7 @@ pub fn register(
         }
         count += usize::from(known.is_none());
         if count > MOST {
-            return Err(faults::too_many("TooManyTargets", "targets per target group", MOST));
+            return Err(too_many(&at, used_by.as_ref()));
         }
         let (group, id) = (Arc::clone(&at), Arc::from(id));
         let registered_at = match known {
@@ -85,46 +86,55 @@ pub fn register(
     Ok(aws::RegisterTargetsOutput::default())
 }
 
+/// AWS: targets are counted over all groups of their load balancer.
+fn count(records: &Snapshot, group: &GroupId, used_by: Option<&BalancerId>) -> usize {
+    let Some(balancer) = used_by else { return records.scan::<Target>(&group.targets()).count() };
+    let rules = records.scan::<Rule>(&balancer.key());
+    let groups: BTreeSet<GroupId> =
+        rules.flat_map(|rule| rule.groups().cloned().collect::<Vec<_>>()).collect();
+    groups.iter().map(|group| records.scan::<Target>(&group.targets()).count()).sum()
+}
+
+fn too_many(group: &GroupId, used_by: Option<&BalancerId>) -> Fault {
+    let (noun, arn) = match used_by {
+        Some(balancer) => ("load balancer", balancer.arn()),
+        None => ("target group", group.arn()),
+    };
+    faults::reached("TooManyTargets", "targets", noun, MOST, &arn)
+}
+
 /// AWS: private ranges (RFC 1918) and the shared one (RFC 6598).
 fn is_private(address: Ipv4Addr) -> bool {
     address.is_private() || Cidr::new(Ipv4Addr::new(100, 64, 0, 0), 10).contains(address)
 }
 
+/// AWS: whether an address is in the VPC is a matter of its subnets, and its zone is the subnet's.
+/// An address outside is private, and for all zones.
 fn addresses(tx: &mut Tx<'_>, group: &Group, named: &[Named]) -> Result<Vec<Place>, Fault> {
     let subnets = ec2::zones_of(tx, &group.vpc)?;
-    let ranges: Vec<Cidr> = group.vpc_cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect();
-    let names: BTreeSet<Arc<str>> = tx.caller.region.zones().into_iter().map(Arc::from).collect();
     let place = |target: &Named| {
         let id = &target.id;
         let address: Ipv4Addr =
             id.parse().map_err(|_| faults::invalid(format_args!("'{id}' is not a valid IPv4 address")))?;
         let asked = target.zone.as_deref().filter(|zone| !zone.is_empty());
-        if let Some(zone) = asked.filter(|zone| *zone != "all" && !names.contains(*zone)) {
-            return Err(faults::invalid(format_args!("Availability Zone '{zone}' is not valid")));
-        }
-        if !ranges.iter().any(|range| range.contains(address)) {
-            return match asked {
-                _ if !is_private(address) => Err(faults::invalid_target(format_args!(
-                    "The IP address '{id}' must be in the VPC '{}' or in a private range (RFC 1918, RFC 6598)",
-                    group.vpc
-                ))),
-                Some("all") => Ok((address, None)),
-                Some(_) | None => Err(faults::invalid_target(format_args!(
-                    "The IP address '{id}' is outside of the VPC '{}': its Availability Zone must be 'all'",
-                    group.vpc
-                ))),
-            };
-        }
         let found = subnets.iter().find(|(range, _)| range.contains(address)).map(|(_, zone)| zone);
-        match (asked, found) {
-            // AWS: the zone of an address in a subnet is the subnet's.
-            (Some(asked), Some(zone)) if asked != "all" && *asked != **zone => Err(faults::invalid_target(
-                format_args!("The IP address '{id}' is in the Availability Zone '{zone}', not '{asked}'"),
-            )),
-            (Some("all"), _) => Ok((address, None)),
-            (_, Some(zone)) => Ok((address, Some(Arc::clone(zone)))),
-            (Some(asked), None) => Ok((address, Some(Arc::from(asked)))),
-            (None, None) => Ok((address, None)),
+        match (found, asked) {
+            (Some(zone), Some(asked)) if *asked != **zone => Err(faults::invalid(format_args!(
+                "The IP address '{id}' is within the VPC, and cannot have its Availability Zone overridden to \
+                 '{asked}' from '{zone}'"
+            ))),
+            (Some(zone), _) => Ok((address, Some(Arc::clone(zone)))),
+            (None, _) if !is_private(address) => Err(faults::invalid(format_args!(
+                "The IP address '{id}' is not in the VPC, nor in a private range (RFC 1918, RFC 6598)"
+            ))),
+            (None, None) => Err(faults::invalid(format_args!(
+                "The Availability Zone is required for IP address '{id}' because it is not in the VPC"
+            ))),
+            (None, Some("all")) => Ok((address, None)),
+            (None, Some(_)) => Err(faults::invalid(format_args!(
+                "You must specify a valid Availability Zone or select 'all' for all enabled Availability zones, \
+                 since the IP address '{id}' is outside the VPC"
+            ))),
         }
     };
     named.iter().map(place).collect()

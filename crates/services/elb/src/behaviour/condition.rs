@@ -189,11 +189,6 @@ fn check_list(field: &str, values: &[String]) -> Result<(), Fault> {
     if values.is_empty() {
         return Err(faults::invalid(format_args!("A condition value must be specified for '{field}'")));
     }
-    if values.len() > MOST_VALUES {
-        return Err(faults::invalid(format_args!(
-            "The '{field}' field contains too many values; the limit is '{MOST_VALUES}'"
-        )));
-    }
     let mut sorted: Vec<_> = values.iter().collect();
     sorted.sort();
     if sorted.windows(2).any(|two| two[0] == two[1]) {

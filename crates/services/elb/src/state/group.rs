@@ -17,8 +17,6 @@ pub struct Group {
     pub version: Version,
     pub port: u16,
     pub vpc: String,
-    /// What the VPC's subnets may lie in.
-    pub vpc_cidrs: Vec<String>,
     pub check: Check,
     /// What was set, by AWS's keys; the others have their defaults.
     pub attributes: BTreeMap<String, String>,

@@ -91,7 +91,7 @@ fn a_groups_attributes_take_what_aws_takes() {
             "ValidationError",
             "number from 1",
         ),
-        ("proxy_protocol_v2.enabled", "true", "ValidationError", "not supported"),
+        ("proxy_protocol_v2.enabled", "true", "InvalidConfigurationRequest", "not supported"),
         ("nonsense", "1", "ValidationError", "not recognized"),
     ] {
         refused(world.set(&arn, key, value), code, text);

@@ -146,7 +146,7 @@ fn bad_conditions_are_refused() {
         (path_is("/a b"), "Condition value '/a b' contains a character that is not valid"),
         (path_is(&long), "cannot be longer than '128' characters"),
         (path(&["/a", "/a"]), "Condition values must be unique"),
-        (path(&["/1", "/2", "/3", "/4", "/5", "/6"]), "too many values; the limit is '5'"),
+        (path(&["/1", "/2", "/3", "/4", "/5", "/6"]), "A rule can only have '5' condition values"),
         (path(&["/*/*/*/*", "/*/*/*"]), "'6' condition wildcards"),
         (host(&["localhost"]), "at least one '.'"),
         (host(&["10.0.0.1"]), "only letters"),

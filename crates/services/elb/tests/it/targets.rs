@@ -129,12 +129,19 @@ fn addresses_are_in_the_vpc_or_private_and_for_all_zones() {
     register("10.1.2.3", Some("all")).unwrap();
     register("100.64.1.1", Some("all")).unwrap();
     register("192.168.1.1", Some("all")).unwrap();
-    register("172.31.0.1", Some("all")).unwrap();
     register("172.31.0.2", Some("us-east-1a")).unwrap();
-    refused(register("172.31.0.3", Some("us-east-1b")), "InvalidTarget", "us-east-1a");
-    refused(register("172.31.0.3", Some("mars-1a")), "ValidationError", "mars-1a");
-    refused(register("10.1.2.3", None), "InvalidTarget", "must be 'all'");
-    refused(register("8.8.8.8", Some("all")), "InvalidTarget", "private range");
+    register("172.31.16.2", None).unwrap();
+    let within =
+        "The IP address '172.31.0.3' is within the VPC, and cannot have its Availability Zone overridden to";
+    refused(register("172.31.0.3", Some("us-east-1b")), "ValidationError", within);
+    refused(register("172.31.0.3", Some("all")), "ValidationError", within);
+    let text = "The Availability Zone is required for IP address '10.1.2.3' because it is not in the VPC";
+    refused(register("10.1.2.3", None), "ValidationError", text);
+    let text = "You must specify a valid Availability Zone or select 'all'";
+    refused(register("10.1.2.3", Some("us-east-1a")), "ValidationError", text);
+    refused(register("8.8.8.8", Some("all")), "ValidationError", "private range");
+    // In the VPC's range, but in none of its subnets.
+    refused(register("172.31.255.1", None), "ValidationError", "is not in the VPC");
     refused(register("::1", None), "ValidationError", "'::1' is not a valid IPv4 address");
     refused(register("i-one", None), "ValidationError", "not a valid IPv4 address");
     refused(register("", None), "ValidationError", "target ID");
@@ -269,7 +276,10 @@ fn ten_thousand_targets_are_taken_and_no_more() {
     let more: Vec<_> =
         (0..6_001).map(|n| aws::TargetDescription { port: Some(1000 + n), ..target("172.31.0.1") }).collect();
     let request = aws::RegisterTargetsInput { target_group_arn: group.clone(), targets: more };
-    refused(world.call::<op::RegisterTargets>(request), "TooManyTargets", "10000");
+    let text = format!(
+        "The maximum number of targets per load balancer '10000' has been reached on load balancer '{balancer}'"
+    );
+    refused(world.call::<op::RegisterTargets>(request), "TooManyTargets", &text);
     assert_eq!(world.health(&group).len(), 4_000);
     assert_eq!(world.table(&balancer).groups[&*group].targets.len(), 4_000);
 }
