@@ -532,6 +532,65 @@ impl wire::Shape for DescribeInternetGatewaysResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeNetworkAclsRequest {
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+    pub dry_run: Option<bool>,
+    pub network_acl_ids: Option<Vec<String>>,
+    pub filters: Option<Vec<crate::Filter>>,
+}
+
+impl wire::Shape for DescribeNetworkAclsRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_NETWORK_ACLS_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.next_token),
+            1 => from.read(&mut self.max_results),
+            2 => from.read(&mut self.dry_run),
+            3 => from.read(&mut self.network_acl_ids),
+            4 => from.read(&mut self.filters),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.next_token);
+        to.write(1, &self.max_results);
+        to.write(2, &self.dry_run);
+        to.write(3, &self.network_acl_ids);
+        to.write(4, &self.filters);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeNetworkAclsResult {
+    pub network_acls: Option<Vec<crate::NetworkAcl>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for DescribeNetworkAclsResult {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_NETWORK_ACLS_RESULT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.network_acls),
+            1 => from.read(&mut self.next_token),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.network_acls);
+        to.write(1, &self.next_token);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DescribeNetworkInterfaceAttributeRequest {
     pub dry_run: Option<bool>,
     pub network_interface_id: String,
@@ -1244,6 +1303,8 @@ wire::values!(
     DescribeInstancesResult,
     DescribeInternetGatewaysRequest,
     DescribeInternetGatewaysResult,
+    DescribeNetworkAclsRequest,
+    DescribeNetworkAclsResult,
     DescribeNetworkInterfaceAttributeRequest,
     DescribeNetworkInterfaceAttributeResult,
     DescribeNetworkInterfacesRequest,

@@ -28,6 +28,31 @@ impl wire::Shape for IamInstanceProfile {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct IcmpTypeCode {
+    pub code: Option<i32>,
+    pub r#type: Option<i32>,
+}
+
+impl wire::Shape for IcmpTypeCode {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::ICMP_TYPE_CODE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.code),
+            1 => from.read(&mut self.r#type),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.code);
+        to.write(1, &self.r#type);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Instance {
     pub architecture: Option<String>,
     pub block_device_mappings: Option<Vec<crate::InstanceBlockDeviceMapping>>,
@@ -1187,6 +1212,7 @@ impl wire::Shape for Ipv6Range {
 
 wire::values!(
     IamInstanceProfile,
+    IcmpTypeCode,
     Instance,
     InstanceAttachmentEnaSrdSpecification,
     InstanceAttachmentEnaSrdUdpSpecification,

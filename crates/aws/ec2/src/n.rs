@@ -3,6 +3,117 @@
 use crate::schema;
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct NetworkAcl {
+    pub associations: Option<Vec<crate::NetworkAclAssociation>>,
+    pub entries: Option<Vec<crate::NetworkAclEntry>>,
+    pub is_default: Option<bool>,
+    pub network_acl_id: Option<String>,
+    pub tags: Option<Vec<crate::Tag>>,
+    pub vpc_id: Option<String>,
+    pub owner_id: Option<String>,
+}
+
+impl wire::Shape for NetworkAcl {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::NETWORK_ACL
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.associations),
+            1 => from.read(&mut self.entries),
+            2 => from.read(&mut self.is_default),
+            3 => from.read(&mut self.network_acl_id),
+            4 => from.read(&mut self.tags),
+            5 => from.read(&mut self.vpc_id),
+            6 => from.read(&mut self.owner_id),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.associations);
+        to.write(1, &self.entries);
+        to.write(2, &self.is_default);
+        to.write(3, &self.network_acl_id);
+        to.write(4, &self.tags);
+        to.write(5, &self.vpc_id);
+        to.write(6, &self.owner_id);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NetworkAclAssociation {
+    pub network_acl_association_id: Option<String>,
+    pub network_acl_id: Option<String>,
+    pub subnet_id: Option<String>,
+}
+
+impl wire::Shape for NetworkAclAssociation {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::NETWORK_ACL_ASSOCIATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.network_acl_association_id),
+            1 => from.read(&mut self.network_acl_id),
+            2 => from.read(&mut self.subnet_id),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.network_acl_association_id);
+        to.write(1, &self.network_acl_id);
+        to.write(2, &self.subnet_id);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NetworkAclEntry {
+    pub cidr_block: Option<String>,
+    pub egress: Option<bool>,
+    pub icmp_type_code: Option<crate::IcmpTypeCode>,
+    pub ipv6_cidr_block: Option<String>,
+    pub port_range: Option<crate::PortRange>,
+    pub protocol: Option<String>,
+    pub rule_action: Option<String>,
+    pub rule_number: Option<i32>,
+}
+
+impl wire::Shape for NetworkAclEntry {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::NETWORK_ACL_ENTRY
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cidr_block),
+            1 => from.read(&mut self.egress),
+            2 => from.read(&mut self.icmp_type_code),
+            3 => from.read(&mut self.ipv6_cidr_block),
+            4 => from.read(&mut self.port_range),
+            5 => from.read(&mut self.protocol),
+            6 => from.read(&mut self.rule_action),
+            7 => from.read(&mut self.rule_number),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cidr_block);
+        to.write(1, &self.egress);
+        to.write(2, &self.icmp_type_code);
+        to.write(3, &self.ipv6_cidr_block);
+        to.write(4, &self.port_range);
+        to.write(5, &self.protocol);
+        to.write(6, &self.rule_action);
+        to.write(7, &self.rule_number);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct NetworkInterface {
     pub association: Option<crate::NetworkInterfaceAssociation>,
     pub attachment: Option<crate::NetworkInterfaceAttachment>,
@@ -297,6 +408,9 @@ impl wire::Shape for NetworkInterfacePrivateIpAddress {
 }
 
 wire::values!(
+    NetworkAcl,
+    NetworkAclAssociation,
+    NetworkAclEntry,
     NetworkInterface,
     NetworkInterfaceAssociation,
     NetworkInterfaceAttachment,

@@ -478,6 +478,25 @@ pub(crate) static DESCRIBE_INTERNET_GATEWAYS: OperationDefinition = OperationDef
 };
 
 #[derive(Debug, Clone, Copy)]
+pub struct DescribeNetworkAcls;
+
+impl Operation for DescribeNetworkAcls {
+    type Input = crate::DescribeNetworkAclsRequest;
+    type Output = crate::DescribeNetworkAclsResult;
+    const DEFINITION: &'static OperationDefinition = &DESCRIBE_NETWORK_ACLS;
+}
+
+pub(crate) static DESCRIBE_NETWORK_ACLS: OperationDefinition = OperationDefinition {
+    name: "DescribeNetworkAcls",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DESCRIBE_NETWORK_ACLS_REQUEST,
+    output: &crate::schema::DESCRIBE_NETWORK_ACLS_RESULT,
+    result_wrapper: "",
+    errors: &[],
+};
+
+#[derive(Debug, Clone, Copy)]
 pub struct DescribeNetworkInterfaceAttribute;
 
 impl Operation for DescribeNetworkInterfaceAttribute {

@@ -80,6 +80,31 @@ impl wire::Shape for Placement {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct PortRange {
+    pub from: Option<i32>,
+    pub to: Option<i32>,
+}
+
+impl wire::Shape for PortRange {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::PORT_RANGE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.from),
+            1 => from.read(&mut self.to),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.from);
+        to.write(1, &self.to);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct PrefixListId {
     pub description: Option<String>,
     pub prefix_list_id: Option<String>,
@@ -266,6 +291,7 @@ impl wire::Shape for PublicIpDnsNameOptions {
 wire::values!(
     PerformanceStatusSummary,
     Placement,
+    PortRange,
     PrefixListId,
     PrivateDnsNameOptionsOnLaunch,
     PrivateDnsNameOptionsResponse,

@@ -685,6 +685,28 @@ pub static DESCRIBE_INTERNET_GATEWAYS_RESULT: Schema = Schema::new(
     ]),
 );
 
+pub static DESCRIBE_NETWORK_ACLS_MAX_RESULTS: Schema =
+    Schema::new("DescribeNetworkAclsMaxResults", Kind::Integer).min(5).max(1000);
+
+pub static DESCRIBE_NETWORK_ACLS_REQUEST: Schema = Schema::new(
+    "DescribeNetworkAclsRequest",
+    Kind::Structure(&[
+        Member::new("NextToken", &plain::STRING),
+        Member::new("MaxResults", &DESCRIBE_NETWORK_ACLS_MAX_RESULTS),
+        Member::new("DryRun", &plain::BOOLEAN).wire("dryRun").query("DryRun"),
+        Member::new("NetworkAclIds", &NETWORK_ACL_ID_STRING_LIST).wire("NetworkAclId"),
+        Member::new("Filters", &FILTER_LIST).wire("Filter"),
+    ]),
+);
+
+pub static DESCRIBE_NETWORK_ACLS_RESULT: Schema = Schema::new(
+    "DescribeNetworkAclsResult",
+    Kind::Structure(&[
+        Member::new("NetworkAcls", &NETWORK_ACL_LIST).wire("networkAclSet").query("NetworkAclSet"),
+        Member::new("NextToken", &plain::STRING).wire("nextToken").query("NextToken"),
+    ]),
+);
+
 pub static DESCRIBE_NETWORK_INTERFACE_ATTRIBUTE_REQUEST: Schema = Schema::new(
     "DescribeNetworkInterfaceAttributeRequest",
     Kind::Structure(&[
@@ -1108,6 +1130,14 @@ pub static IAM_INSTANCE_PROFILE: Schema = Schema::new(
     Kind::Structure(&[
         Member::new("Arn", &plain::STRING).wire("arn").query("Arn"),
         Member::new("Id", &plain::STRING).wire("id").query("Id"),
+    ]),
+);
+
+pub static ICMP_TYPE_CODE: Schema = Schema::new(
+    "IcmpTypeCode",
+    Kind::Structure(&[
+        Member::new("Code", &plain::INTEGER).wire("code").query("Code"),
+        Member::new("Type", &plain::INTEGER).wire("type").query("Type"),
     ]),
 );
 
@@ -1820,6 +1850,66 @@ pub static MONITORING: Schema = Schema::new(
     ]),
 );
 
+pub static NETWORK_ACL: Schema = Schema::new(
+    "NetworkAcl",
+    Kind::Structure(&[
+        Member::new("Associations", &NETWORK_ACL_ASSOCIATION_LIST)
+            .wire("associationSet")
+            .query("AssociationSet"),
+        Member::new("Entries", &NETWORK_ACL_ENTRY_LIST).wire("entrySet").query("EntrySet"),
+        Member::new("IsDefault", &plain::BOOLEAN).wire("default").query("Default"),
+        Member::new("NetworkAclId", &plain::STRING).wire("networkAclId").query("NetworkAclId"),
+        Member::new("Tags", &TAG_LIST).wire("tagSet").query("TagSet"),
+        Member::new("VpcId", &plain::STRING).wire("vpcId").query("VpcId"),
+        Member::new("OwnerId", &plain::STRING).wire("ownerId").query("OwnerId"),
+    ]),
+);
+
+pub static NETWORK_ACL_ASSOCIATION: Schema = Schema::new(
+    "NetworkAclAssociation",
+    Kind::Structure(&[
+        Member::new("NetworkAclAssociationId", &plain::STRING)
+            .wire("networkAclAssociationId")
+            .query("NetworkAclAssociationId"),
+        Member::new("NetworkAclId", &plain::STRING).wire("networkAclId").query("NetworkAclId"),
+        Member::new("SubnetId", &plain::STRING).wire("subnetId").query("SubnetId"),
+    ]),
+);
+
+pub static NETWORK_ACL_ASSOCIATION_LIST: Schema = Schema::new(
+    "NetworkAclAssociationList",
+    Kind::List(&Member::new("member", &NETWORK_ACL_ASSOCIATION).wire("item").query("Item")),
+);
+
+pub static NETWORK_ACL_ENTRY: Schema = Schema::new(
+    "NetworkAclEntry",
+    Kind::Structure(&[
+        Member::new("CidrBlock", &plain::STRING).wire("cidrBlock").query("CidrBlock"),
+        Member::new("Egress", &plain::BOOLEAN).wire("egress").query("Egress"),
+        Member::new("IcmpTypeCode", &ICMP_TYPE_CODE).wire("icmpTypeCode").query("IcmpTypeCode"),
+        Member::new("Ipv6CidrBlock", &plain::STRING).wire("ipv6CidrBlock").query("Ipv6CidrBlock"),
+        Member::new("PortRange", &PORT_RANGE).wire("portRange").query("PortRange"),
+        Member::new("Protocol", &plain::STRING).wire("protocol").query("Protocol"),
+        Member::new("RuleAction", &plain::STRING).wire("ruleAction").query("RuleAction"),
+        Member::new("RuleNumber", &plain::INTEGER).wire("ruleNumber").query("RuleNumber"),
+    ]),
+);
+
+pub static NETWORK_ACL_ENTRY_LIST: Schema = Schema::new(
+    "NetworkAclEntryList",
+    Kind::List(&Member::new("member", &NETWORK_ACL_ENTRY).wire("item").query("Item")),
+);
+
+pub static NETWORK_ACL_ID_STRING_LIST: Schema = Schema::new(
+    "NetworkAclIdStringList",
+    Kind::List(&Member::new("member", &plain::STRING).wire("item").query("Item")),
+);
+
+pub static NETWORK_ACL_LIST: Schema = Schema::new(
+    "NetworkAclList",
+    Kind::List(&Member::new("member", &NETWORK_ACL).wire("item").query("Item")),
+);
+
 pub static NETWORK_INTERFACE: Schema = Schema::new(
     "NetworkInterface",
     Kind::Structure(&[
@@ -2002,6 +2092,14 @@ pub static PLACEMENT: Schema = Schema::new(
             .query("HostResourceGroupArn"),
         Member::new("GroupId", &plain::STRING).wire("groupId").query("GroupId"),
         Member::new("AvailabilityZone", &plain::STRING).wire("availabilityZone").query("AvailabilityZone"),
+    ]),
+);
+
+pub static PORT_RANGE: Schema = Schema::new(
+    "PortRange",
+    Kind::Structure(&[
+        Member::new("From", &plain::INTEGER).wire("from").query("From"),
+        Member::new("To", &plain::INTEGER).wire("to").query("To"),
     ]),
 );
 
