@@ -17,13 +17,15 @@ pub enum Kind {
     SecurityGroup,
     SecurityGroupRule,
     NetworkInterface,
+    NetworkAcl,
     RouteTable,
     InternetGateway,
     Instance,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 8] = [
+    /// Those that take tags.
+    pub const TAGGED: [Kind; 8] = [
         Kind::Vpc,
         Kind::Subnet,
         Kind::SecurityGroup,
@@ -42,6 +44,7 @@ impl Kind {
             Kind::SecurityGroup => "sg-",
             Kind::SecurityGroupRule => "sgr-",
             Kind::NetworkInterface => "eni-",
+            Kind::NetworkAcl => "acl-",
             Kind::RouteTable => "rtb-",
             Kind::InternetGateway => "igw-",
             Kind::Instance => "i-",
@@ -56,6 +59,7 @@ impl Kind {
             Kind::SecurityGroup => "security-group",
             Kind::SecurityGroupRule => "security-group-rule",
             Kind::NetworkInterface => "network-interface",
+            Kind::NetworkAcl => "network-acl",
             Kind::RouteTable => "route-table",
             Kind::InternetGateway => "internet-gateway",
             Kind::Instance => "instance",
@@ -75,6 +79,7 @@ pub fn not_found(kind: Kind, ids: &[&str]) -> Fault {
         Kind::NetworkInterface => {
             ("InvalidNetworkInterfaceID.NotFound", "networkInterface ID", "networkInterface IDs")
         }
+        Kind::NetworkAcl => ("InvalidNetworkAclID.NotFound", "networkAcl ID", "networkAcl IDs"),
         Kind::RouteTable => ("InvalidRouteTableID.NotFound", "routeTable ID", "routeTable IDs"),
         Kind::InternetGateway => {
             ("InvalidInternetGatewayID.NotFound", "internetGateway ID", "internetGateway IDs")
@@ -96,6 +101,7 @@ pub fn malformed(kind: Kind, id: &str) -> Fault {
         Kind::SecurityGroup => "InvalidGroupId.Malformed",
         Kind::SecurityGroupRule => "InvalidSecurityGroupRuleId.Malformed",
         Kind::NetworkInterface => "InvalidNetworkInterfaceId.Malformed",
+        Kind::NetworkAcl => "InvalidNetworkAclId.Malformed",
         Kind::RouteTable => "InvalidRouteTableId.Malformed",
         Kind::InternetGateway => "InvalidInternetGatewayId.Malformed",
         Kind::Instance => "InvalidInstanceID.Malformed",

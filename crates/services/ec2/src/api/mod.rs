@@ -3,6 +3,7 @@
 mod account;
 mod instance;
 mod internet_gateway;
+mod network_acl;
 pub mod network_interface;
 mod route;
 mod route_table;
@@ -58,6 +59,7 @@ fn networks() -> Vec<Operation> {
         Operation::write::<op::CreateSubnet>(subnet, subnet::create),
         Operation::write::<op::DeleteSubnet>(Acts::All, subnet::delete),
         Operation::read::<op::DescribeSubnets>(Acts::All, subnet::describe),
+        Operation::read::<op::DescribeNetworkAcls>(Acts::All, network_acl::describe),
         Operation::write::<op::ModifySubnetAttribute>(
             Acts::On(&["MapPublicIpOnLaunch", "SubnetId"]),
             subnet::modify_attribute,

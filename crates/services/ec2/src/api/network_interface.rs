@@ -1,5 +1,6 @@
 //! Network interfaces: made by customers, and by services for tasks and balancers.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use aws_ec2::{
@@ -145,7 +146,8 @@ pub fn groups_of(
             Fault::server("InternalError", format_args!("{vpc} has no security group '{DEFAULT}'."))
         });
     }
-    asked.dedup();
+    let mut seen = BTreeSet::new();
+    asked.retain(|id| seen.insert(id.clone()));
     if asked.len() > MOST_GROUPS {
         return Err(faults::too_many_groups());
     }

@@ -67,7 +67,7 @@ fn each(
 }
 
 fn retag(tx: &mut Tx<'_>, id: &str, change: &dyn Fn(&mut Tags) -> Result<(), Fault>) -> Result<(), Fault> {
-    let kind = Kind::ALL.into_iter().find(|kind| id.starts_with(kind.prefix()));
+    let kind = Kind::TAGGED.into_iter().find(|kind| id.starts_with(kind.prefix()));
     match kind.ok_or_else(|| faults::invalid_id(id))? {
         Kind::Vpc => of::<Vpc>(tx, id, change),
         Kind::Subnet => of::<Subnet>(tx, id, change),
@@ -77,6 +77,7 @@ fn retag(tx: &mut Tx<'_>, id: &str, change: &dyn Fn(&mut Tags) -> Result<(), Fau
         Kind::RouteTable => of::<RouteTable>(tx, id, change),
         Kind::InternetGateway => of::<InternetGateway>(tx, id, change),
         Kind::Instance => of::<Instance>(tx, id, change),
+        Kind::NetworkAcl => Err(faults::invalid_id(id)),
     }
 }
 

@@ -128,3 +128,19 @@ impl Interface {
         mac_of(&self.id.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Interface;
+
+    /// As it was written while there were default VPCs alone.
+    #[test]
+    fn older_records_are_of_the_default_vpc() {
+        let text = r#"{"account":"000000000000","region":"us-east-1","id":"eni-1","subnet":"subnet-1",
+            "address":"172.31.0.9","description":"d","security_groups":["sg-1"],
+            "used_by":{"Service":{"service":"ecs.amazonaws.com","attachment":"eni-attach-1"}},
+            "client_token":null,"tags":{},"created_at":1767225600000}"#;
+        let interface: Interface = serde_json::from_str(text).unwrap();
+        assert_eq!(interface.vpc_id(), interface.home.vpc());
+    }
+}

@@ -485,3 +485,23 @@ fn bad_tags_are_refused_and_leave_nothing() {
     let many = (0..51).map(|n| tag(&n.to_string(), "")).collect();
     assert_eq!(refusal(create(vec![id], many)).0, "TagLimitExceeded");
 }
+
+#[test]
+fn every_vpc_has_a_network_acl_that_allows_all() {
+    let bench = Bench::new();
+    let id = vpc(&bench, "10.0.0.0/16");
+    let inside = subnet(&bench, &id, "10.0.0.0/24").subnet_id.unwrap();
+    let ask = |name: &str, value: &str| {
+        let filters = Some(vec![filter(name, &[value])]);
+        let request = DescribeNetworkAclsRequest { filters, ..Default::default() };
+        bench.ask::<op::DescribeNetworkAcls>(request).unwrap().network_acls.unwrap()
+    };
+    let found = ask("vpc-id", &id);
+    assert_eq!((found.len(), found[0].is_default), (1, Some(true)));
+    assert_eq!(found[0].associations.as_ref().unwrap()[0].subnet_id.as_ref(), Some(&inside));
+    assert_eq!(ask("association.subnet-id", &inside), found);
+    assert_eq!(ask("default", "true").len(), 2);
+    let request =
+        DescribeNetworkAclsRequest { network_acl_ids: Some(vec!["acl-1".into()]), ..Default::default() };
+    assert_eq!(refusal(bench.ask::<op::DescribeNetworkAcls>(request)).0, "InvalidNetworkAclID.NotFound");
+}
