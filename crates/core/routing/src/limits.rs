@@ -16,16 +16,18 @@ pub const RESPONSE_HEADERS_BYTES: usize = 32 * 1024;
 pub const HEADER_LINES: usize = 256;
 /// AWS: more addresses than these in `X-Forwarded-For` are answered 463.
 pub const FORWARDED_ADDRESSES: usize = 30;
-/// AWS: a longer method is answered 405.
+/// A longer method is answered 405. AWS says so of classic balancers, and nothing of others.
 pub const METHOD_BYTES: usize = 127;
-/// Bytes of an answer that a fixed response may have.
+/// Bytes of an answer that a fixed response may have (`MessageBody`).
 pub const FIXED_BODY_BYTES: usize = 1024;
 /// A condition's value.
 pub const CONDITION_VALUE_CHARS: usize = 128;
-/// HTTP/2 streams that a client may have open at once on one connection.
+/// HTTP/2 streams that a client may have open at once on one connection ("Listeners for your
+/// Application Load Balancers").
 pub const CLIENT_STREAMS: u32 = 128;
-/// Requests on one client connection, HTTP/1.1 (the HTTP/2 bound is the same).
+/// Requests on one client connection. A bound of our own, so that what a connection holds is given
+/// back now and then.
 pub const REQUESTS_PER_CONNECTION: u32 = 10_000;
-/// How long a client may take for the head of a request, the TLS handshake not included, in seconds.
-/// AWS: "Clients must send the complete head within 60 seconds", else 408.
+/// How long a client may take for the head of a request, in seconds, where the idle timeout is
+/// longer. A bound of our own: a head that comes byte by byte never idles.
 pub const HEAD_SECONDS: u64 = 60;

@@ -104,7 +104,7 @@ impl AccessLine<'_> {
     /// The line without its end, appended to `line`.
     pub fn write(&self, line: &mut String) {
         let last = self.targets.last();
-        put(line, self.kind);
+        line.push_str(self.kind);
         put(line, &log_time(self.at));
         put(line, self.balancer);
         shown(line, self.client);
@@ -203,7 +203,7 @@ pub struct ConnectionLine<'a> {
 impl ConnectionLine<'_> {
     /// The line without its end, appended to `line`. No client certificates: mutual TLS is refused.
     pub fn write(&self, line: &mut String) {
-        put(line, &log_time(self.at));
+        line.push_str(&log_time(self.at));
         put(line, &self.client.ip().to_canonical().to_string());
         shown(line, Some(self.client.port()));
         shown(line, Some(self.port));
@@ -242,7 +242,7 @@ pub struct HealthLine<'a> {
 impl HealthLine<'_> {
     /// The line without its end, appended to `line`.
     pub fn write(&self, line: &mut String) {
-        put(line, self.kind);
+        line.push_str(self.kind);
         put(line, &log_time(self.at));
         put(line, &format!("{:.9}", self.took.as_secs_f64()));
         shown(line, Some(self.target));
@@ -266,9 +266,7 @@ impl HealthLine<'_> {
 }
 
 fn put(line: &mut String, field: &str) {
-    if !line.is_empty() {
-        line.push(' ');
-    }
+    line.push(' ');
     line.push_str(field);
 }
 

@@ -124,19 +124,12 @@ impl Book {
             let lines = std::mem::take(&mut batch.lines);
             self.send(Batch { kind, balancer: batch.balancer.clone(), destination: full, lines });
         }
-        let mut text = std::mem::take(&mut batch.lines);
-        let start = text.len();
-        // A line begins its fields by what is before it, so it is written apart.
-        let mut own = String::with_capacity(512);
-        line(&mut own);
-        text.push_str(&own);
-        text.push('\n');
-        debug_assert!(text.len() > start, "a line has an end at least");
-        if text.len() >= BATCH_BYTES {
-            let batch = Batch { lines: text, ..batch.clone() };
-            self.send(batch);
-        } else {
-            batch.lines = text;
+        line(&mut batch.lines);
+        batch.lines.push('\n');
+        if batch.lines.len() >= BATCH_BYTES {
+            let lines = std::mem::take(&mut batch.lines);
+            let (balancer, destination) = (batch.balancer.clone(), batch.destination.clone());
+            self.send(Batch { kind, balancer, destination, lines });
         }
     }
 

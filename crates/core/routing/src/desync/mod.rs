@@ -200,10 +200,8 @@ pub enum Treatment {
 /// AWS: "Desync mitigation mode" in the ALB guide. Monitor lets everything through that has one
 /// reading; the classes are counted all the same.
 ///
-/// A severe request in monitor mode is allowed by AWS. We refuse those of which nobody can say
-/// where the body ends ([`Why::BadContentLength`], [`Why::MultipleContentLength`],
-/// [`Why::BadTransferEncoding`], [`Why::MultipleTransferEncodingChunked`]) and those that cannot be
-/// passed on as they are (a NUL or CR inside), and close after every severe one.
+/// AWS lets severe requests through in monitor mode. We refuse them in every mode: of these nobody
+/// can say where the body ends, or they have no form in which they can be passed on as one request.
 pub fn treatment(mode: Desync, verdict: Verdict) -> Treatment {
     match (verdict.class(), mode) {
         (Class::Compliant, _) => Treatment::Allow,

@@ -3,6 +3,7 @@
 
 mod balance;
 mod corpus;
+mod desync;
 mod headers;
 mod health;
 mod index;
