@@ -41,21 +41,21 @@ pub(crate) async fn serve<S: Io>(stream: S, arrival: Arrival) {
     let mut streams = FuturesUnordered::new();
     let mut course = Course::new(&arrival);
     let ended = poll_fn(|cx| {
-        loop {
-            match connection.poll_accept(cx) {
-                Poll::Ready(Some(Ok((request, respond)))) => {
+        // Writes what streams have said since, as well.
+        while let Poll::Ready(accepted) = connection.poll_accept(cx) {
+            match accepted {
+                Some(Ok((request, respond))) => {
                     course.begin(&mut connection);
                     streams.push(run(request, respond, arrival.clone()));
-                    continue;
                 }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
-                Poll::Ready(None) => return Poll::Ready(Ok(())),
-                Poll::Pending => {}
+                Some(Err(error)) => return Poll::Ready(Err(error)),
+                None => return Poll::Ready(Ok(())),
             }
-            match Pin::new(&mut streams).poll_next(cx) {
-                Poll::Ready(Some(ended)) => course.end(&ended, &mut connection),
-                Poll::Ready(None) | Poll::Pending => break,
-            }
+        }
+        // All that can go on, before any of it is written: what several streams say leaves in one
+        // write. The connection wakes this task for it.
+        while let Poll::Ready(Some(ended)) = Pin::new(&mut streams).poll_next(cx) {
+            course.end(&ended, &mut connection);
         }
         course.poll_time(cx, &arrival, &mut connection)
     })
@@ -122,6 +122,8 @@ struct Course {
     under_way: u32,
     /// The client was told to go away.
     is_leaving: bool,
+    /// A word of our own has to be sent still.
+    has_spoken: bool,
 }
 
 impl Course {
@@ -142,6 +144,7 @@ impl Course {
             resets: 0,
             under_way: 0,
             is_leaving: false,
+            has_spoken: false,
         }
     }
 
@@ -161,6 +164,7 @@ impl Course {
         self.resets += u32::from(ended.was_reset);
         if self.resets > limits::RESETS && self.resets > self.requests / 2 {
             connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            self.has_spoken = true;
         }
     }
 
@@ -168,6 +172,7 @@ impl Course {
         if !self.is_leaving {
             self.is_leaving = true;
             connection.graceful_shutdown();
+            self.has_spoken = true;
             self.watched.within(limits::LAST_WORD_FOR);
         }
     }
@@ -180,7 +185,6 @@ impl Course {
         arrival: &Arrival,
         connection: &mut Connection<S, Bytes>,
     ) -> Poll<Result<(), h2::Error>> {
-        let was_leaving = self.is_leaving;
         if arrival.is_over() {
             self.leave(connection);
         }
@@ -202,8 +206,7 @@ impl Course {
                 false => self.watched.within(left),
             }
         }
-        if self.is_leaving && !was_leaving {
-            // The last word has to be sent still.
+        if std::mem::take(&mut self.has_spoken) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
