@@ -4,8 +4,10 @@ import hashlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -187,6 +189,46 @@ def test_rules_answer_and_go(server, web):
     wait_for(lambda: get(alias, "/fixed/1") == (418, "teapot"), 5, "the rule")
     web.elb.delete_rule(RuleArn=rule)
     wait_for(lambda: get(alias, "/fixed/1")[0] == 404, 5, "the rule going")
+
+
+def secured(host, port, name, ca):
+    """The body of one request over TLS, for whom `name` is the server."""
+    context = ssl.create_default_context(cafile=ca)
+    with socket.create_connection((host, port), timeout=10) as plain, context.wrap_socket(plain, server_hostname=name) as tls:
+        tls.sendall(f"GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+        return b"".join(iter(lambda: tls.recv(4096), b"")).decode()
+
+
+def test_https_by_alias_and_through_the_one_port(server, web, tmp_path):
+    if shutil.which("openssl") is None:
+        pytest.skip("left out: openssl is not installed")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                    "-subj", "/CN=web", "-addext", f"subjectAltName=DNS:{web.dns},DNS:p443.{web.dns}", "-keyout", key, "-out", certificate],
+                   check=True, capture_output=True)
+    arn = server.client("acm").import_certificate(Certificate=certificate.read_bytes(), PrivateKey=key.read_bytes())["CertificateArn"]
+    rule = [{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    web.ec2.authorize_security_group_ingress(GroupId=web.front, IpPermissions=rule)
+    listener = web.elb.create_listener(
+        LoadBalancerArn=web.arn, Protocol="HTTPS", Port=443, Certificates=[{"CertificateArn": arn}],
+        DefaultActions=[{"Type": "forward", "TargetGroupArn": web.target_group}])["Listeners"][0]["ListenerArn"]
+    wait_for(lambda: is_open(web.shown["alias"], 443), 5, "the listener")
+    for host, port, name in [(web.shown["alias"], 443, web.dns), ("127.0.0.1", server.port, web.dns),
+                             ("127.0.0.1", server.port, f"p443.{web.dns}")]:
+        answer = secured(host, port, name, certificate)
+        assert answer.startswith("HTTP/1.1 200") and answer.rsplit(None, 1)[1] in web.names, (host, answer)
+    web.elb.delete_listener(ListenerArn=listener)
+    wait_for(lambda: not is_open(web.shown["alias"], 443), 5, "the listener going")
+    web.ec2.revoke_security_group_ingress(GroupId=web.front, IpPermissions=rule)
+    server.client("acm").delete_certificate(CertificateArn=arn)
+
+
+def is_open(host, port):
+    try:
+        socket.create_connection((host, port), timeout=2).close()
+        return True
+    except ConnectionRefusedError:
+        return False
 
 
 class Load:

@@ -76,19 +76,20 @@ aws elbv2 create-rule --listener-arn "$http" --priority 30 --conditions "Field=p
 aws elbv2 wait load-balancer-available --load-balancer-arns "$balancer"
 
 echo "== targets, by hand"
-for task in "${fargate[@]}"; do
-  address=$(aws ecs describe-tasks --cluster $cluster --tasks "$task" --output text \
-    --query "tasks[0].attachments[0].details[?name=='privateIPv4Address'].value")
-  aws elbv2 register-targets --target-group-arn "$web" --targets "Id=$address"
-done
+read -ra addresses < <(aws ecs describe-tasks --cluster $cluster --tasks "${fargate[@]}" --output text \
+  --query "tasks[].attachments[0].details[?name=='privateIPv4Address'].value[]")
+aws elbv2 register-targets --target-group-arn "$web" --targets "${addresses[@]/#/Id=}"
 instance=$(aws ecs list-container-instances --cluster $cluster --query 'containerInstanceArns[0]' --output text)
 instance=$(aws ecs describe-container-instances --cluster $cluster --container-instances "$instance" \
   --query 'containerInstances[0].ec2InstanceId' --output text)
-for task in "${ec2[@]}"; do
-  hostport=$(aws ecs describe-tasks --cluster $cluster --tasks "$task" --output text \
-    --query 'tasks[0].containers[0].networkBindings[0].hostPort')
-  aws elbv2 register-targets --target-group-arn "$api" --targets "Id=$instance,Port=$hostport"
-done
+# The instance's own group has to let the load balancer in at the ports that Docker gives away.
+host=$(aws ec2 describe-instances --instance-ids "$instance" --output text \
+  --query 'Reservations[0].Instances[0].SecurityGroups[0].GroupId')
+dynamic=(--group-id "$host" --protocol tcp --port 32768-60999 --source-group "$front")
+aws ec2 authorize-security-group-ingress "${dynamic[@]}" --query Return
+read -ra ports < <(aws ecs describe-tasks --cluster $cluster --tasks "${ec2[@]}" --output text \
+  --query 'tasks[].containers[0].networkBindings[0].hostPort')
+aws elbv2 register-targets --target-group-arn "$api" --targets "${ports[@]/#/Id=$instance,Port=}"
 aws elbv2 wait target-in-service --target-group-arn "$web"
 aws elbv2 wait target-in-service --target-group-arn "$api"
 
@@ -108,8 +109,8 @@ echo "moved: $(curl --silent --output /dev/null --write-out '%{http_code} %{redi
 echo "== a target leaves"
 aws elbv2 modify-target-group-attributes --target-group-arn "$web" --query 'Attributes[0].Key' --output text \
   --attributes Key=deregistration_delay.timeout_seconds,Value=2
-aws elbv2 deregister-targets --target-group-arn "$web" --targets "Id=$address"
-aws elbv2 wait target-deregistered --target-group-arn "$web" --targets "Id=$address"
+aws elbv2 deregister-targets --target-group-arn "$web" --targets "Id=${addresses[0]}"
+aws elbv2 wait target-deregistered --target-group-arn "$web" --targets "Id=${addresses[0]}"
 echo "http:  $(many --connect-to "$name:80:127.0.0.1:$port" "http://$name/" | wc -l) of the web tasks answers"
 
 echo "== and all of it goes"
@@ -122,5 +123,7 @@ for task in "${fargate[@]}" "${ec2[@]}"; do
   aws ecs stop-task --cluster $cluster --task "$task" --query task.desiredStatus --output text
 done
 aws ecs wait tasks-stopped --cluster $cluster --tasks "${fargate[@]}" "${ec2[@]}"
-aws ec2 delete-security-group --group-id "$back"
-aws ec2 delete-security-group --group-id "$front"
+aws ec2 revoke-security-group-ingress "${dynamic[@]}" --query Return
+for group in "$back" "$front"; do
+  aws ec2 delete-security-group --group-id "$group" --query Return
+done
