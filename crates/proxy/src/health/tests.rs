@@ -320,3 +320,66 @@ async fn grpc_targets_pass_by_the_status_in_their_trailers() {
         assert_eq!(request.headers["content-type"], "application/grpc");
     }
 }
+
+/// A server that speaks TLS with a certificate that nobody vouched for, made out to another name.
+fn tls_server(alpn: &[u8]) -> u16 {
+    let made = rcgen::generate_simple_self_signed(vec!["other.test".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let mut config = builder.with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+    config.alpn_protocols = vec![alpn.to_vec()];
+    let config = Arc::new(config);
+    serve(Box::new(move |stream| {
+        let mut connection = rustls::ServerConnection::new(config.clone()).unwrap();
+        let mut stream = stream;
+        let mut tls = rustls::Stream::new(&mut connection, &mut stream);
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") && tls.read(&mut byte).unwrap_or(0) == 1 {
+            head.push(byte[0]);
+        }
+        let _ = tls.write_all(OK.as_bytes());
+    }))
+}
+
+#[tokio::test]
+async fn certificates_of_targets_are_not_verified() {
+    let port = tls_server(b"http/1.1");
+    let mut bench = bench();
+    let secure = GroupCheck { protocol: Protocol::Https, ..check() };
+    bench.checker.apply(balancer(secure, Version::Http1, port, 1)).await;
+    assert_eq!(bench.next().await, (State::Healthy, None));
+    assert!(bench.line().starts_with("https "));
+}
+
+#[tokio::test]
+async fn a_target_without_tls_fails_an_https_check() {
+    let port = serve(answering(&[OK], None));
+    let mut bench = bench();
+    // Its server waits for a head that never comes, as far as it can tell.
+    let timeout = Duration::from_millis(100);
+    let secure = GroupCheck { protocol: Protocol::Https, unhealthy_after: 1, timeout, ..check() };
+    bench.checker.apply(balancer(secure, Version::Http1, port, 1)).await;
+    assert_eq!(bench.next().await.0, State::Unhealthy);
+}
+
+#[tokio::test]
+async fn many_targets_are_all_checked() {
+    let port = serve(answering(&[OK], None));
+    let mut bench = bench();
+    let mut crowded =
+        (*balancer(GroupCheck { interval: PATIENCE, ..check() }, Version::Http1, port, 1)).clone();
+    let mut group = (*crowded.groups["group"]).clone();
+    let one = group.targets.remove(0);
+    group.targets = (0..300).map(|at| Target { id: format!("{at}").into(), ..one.clone() }).collect();
+    crowded.groups.insert("group".into(), Arc::new(group));
+    bench.checker.apply(Arc::new(crowded)).await;
+    let mut healthy = std::collections::BTreeSet::new();
+    while healthy.len() < 300 {
+        let report = tokio::time::timeout(PATIENCE, bench.reports.recv()).await.unwrap().unwrap();
+        assert_eq!(report.state, State::Healthy);
+        healthy.insert(report.target.id);
+    }
+}
