@@ -222,7 +222,7 @@ def test_an_instance_with_dynamic_ports():
 def test_many_targets(simulated, elb):
     balancer, group = make_balancer(simulated)["LoadBalancerArn"], make_group(simulated)
     make_listener(simulated, balancer, actions=forward(group))
-    targets = [{"Id": f"172.31.{n // 200}.{n % 200 + 4}", "Port": 1000 + n % 7} for n in range(10_000)]
+    targets = [{"Id": f"172.31.{n // 240}.{n % 240 + 4}", "Port": 1000 + n % 7} for n in range(10_000)]
     for start in range(0, len(targets), 2500):
         elb.register_targets(TargetGroupArn=group, Targets=targets[start:start + 2500])
     shown = elb.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
