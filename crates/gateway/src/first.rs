@@ -14,8 +14,9 @@ use tokio::sync::watch;
 use crate::accept::stopped;
 use crate::balancers::{Balancers, Named, named};
 
-/// A `Host` that has not come by then does not come early: the connection is no balancer's.
-const LIMIT: usize = 16 << 10;
+/// A `Host` that has not come by then does not come early: the connection is no balancer's. A
+/// balancer takes a first line of 16 KiB, and says by itself that one is too long.
+const LIMIT: usize = 32 << 10;
 /// Few heads are longer.
 const CHUNK: usize = 2 << 10;
 /// The first byte of a TLS record that carries a handshake. No method begins with it.

@@ -370,6 +370,7 @@ fn unanswered(reason: NoAnswer, to: SocketAddrV4, story: &mut Story) -> Relayed 
         }
         NoAnswer::ClientGone => 460,
         NoAnswer::ClientMalformed => 400,
+        NoAnswer::ClientSilent => 408,
         NoAnswer::TimedOut => 504,
         NoAnswer::Cut => 502,
     };

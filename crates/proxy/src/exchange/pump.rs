@@ -46,6 +46,11 @@ impl Pump {
         self.state == State::Done
     }
 
+    /// Whether the source is what it waits for.
+    pub fn awaits_source(&self) -> bool {
+        self.state == State::Fill
+    }
+
     /// Bytes that the sink has taken.
     pub fn moved(&self) -> u64 {
         self.piece.total()

@@ -24,6 +24,8 @@ pub enum NoAnswer {
     ClientGone,
     /// The client's body is malformed.
     ClientMalformed,
+    /// AWS: 408, the client owes its body.
+    ClientSilent,
     /// AWS: 504.
     TimedOut,
     /// The target was deregistered, and its time is over.
@@ -86,7 +88,13 @@ impl Company<'_> {
             if up.is_done() && front.poll_gone(cx).is_ready() {
                 return Poll::Ready(Err(NoAnswer::ClientGone));
             }
-            self.poll_late(cx).map(|is_cut| Err(if is_cut { NoAnswer::Cut } else { NoAnswer::TimedOut }))
+            self.poll_late(cx).map(|is_cut| {
+                Err(match is_cut {
+                    true => NoAnswer::Cut,
+                    false if up.awaits_source() && !is_stuck => NoAnswer::ClientSilent,
+                    false => NoAnswer::TimedOut,
+                })
+            })
         })
         .await
     }
