@@ -286,6 +286,8 @@ pub fn describe(
     if has_ids && request.max_results.is_some() {
         return Err(faults::ids_with_pages("networkInterfaceIds"));
     }
+    let ids = request.network_interface_ids.as_ref();
+    let all = resource::named::<Interface>(view, &Home::of(view.caller), ids);
     let asked = Asked {
         dry_run: request.dry_run,
         ids: request.network_interface_ids,
@@ -293,7 +295,7 @@ pub fn describe(
         max_results: request.max_results,
         next_token: request.next_token,
     };
-    let all = view.scan::<Interface>(&resource::all_of(&Home::of(view.caller))).map(|interface| {
+    let all = all.into_iter().map(|interface| {
         let shown = convert::network_interface(view, &interface);
         (interface.id.0.clone(), attributes(&interface, &shown), interface.tags.clone(), shown)
     });

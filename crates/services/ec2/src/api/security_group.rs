@@ -188,14 +188,13 @@ pub fn describe(
     request: DescribeSecurityGroupsRequest,
 ) -> Result<DescribeSecurityGroupsResult, Fault> {
     let home = Home::of(view.caller);
-    let all = resource::list::<SecurityGroup>(view, &home);
+    let all = resource::named::<SecurityGroup>(view, &home, request.group_ids.as_ref());
     // AWS: names are those of the default VPC's groups.
     let vpc = home.vpc();
     let names = request.group_names.unwrap_or_default();
-    for name in &names {
-        if !all.iter().any(|group| group.vpc == vpc && group.name == *name) {
-            return Err(faults::group_name_not_found(name, &vpc));
-        }
+    let of_default = if names.is_empty() { Vec::new() } else { SecurityGroup::of_vpc(view, &home, &vpc) };
+    if let Some(name) = names.iter().find(|name| !of_default.iter().any(|group| group.name == **name)) {
+        return Err(faults::group_name_not_found(name, &vpc));
     }
     let is_named =
         |group: &SecurityGroup| names.is_empty() || (group.vpc == vpc && names.contains(&group.name));
@@ -206,7 +205,7 @@ pub fn describe(
         max_results: request.max_results,
         next_token: request.next_token,
     };
-    let of = |id: &str| all.iter().find(|group| group.id == id).map(|group| group.name.clone());
+    let of = |id: &str| resource::get::<SecurityGroup>(view, &home, id).map(|group| group.name.clone());
     let candidates = all.iter().filter(|group| is_named(group)).map(|group| {
         let shown = convert::security_group(group);
         (group.id.clone(), attributes(&shown, of), group.tags.clone(), shown)

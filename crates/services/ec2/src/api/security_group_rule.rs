@@ -144,6 +144,10 @@ fn authorize(
 ) -> Result<Vec<api::SecurityGroupRule>, Fault> {
     let tags = tags::of_specifications(Kind::SecurityGroupRule, specifications)?;
     let permissions = permission::read(new.permissions, new.direction.peer())?;
+    // As many are too many whatever they are.
+    if permissions.len() > MOST_RULES {
+        return Err(too_many_rules());
+    }
     let mut group = new.group.clone();
     let first = group.rules.len();
     for permission in permissions {
@@ -167,9 +171,13 @@ fn authorize(
 fn within_quota(group: &SecurityGroup, direction: Direction) -> Result<(), Fault> {
     let is_counted = |rule: &&Rule| rule.is_egress == direction.is_egress();
     if group.rules.iter().filter(is_counted).count() > MOST_RULES {
-        return Err(faults::limit("RulesPerSecurityGroupLimitExceeded", "rules per security group"));
+        return Err(too_many_rules());
     }
     Ok(())
+}
+
+fn too_many_rules() -> Fault {
+    faults::limit("RulesPerSecurityGroupLimitExceeded", "rules per security group")
 }
 
 /// A permission as a rule without an id: its group is looked up.

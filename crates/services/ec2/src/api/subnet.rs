@@ -165,8 +165,7 @@ pub fn modify_attribute(tx: &mut Tx<'_>, request: api::ModifySubnetAttributeRequ
 
 pub fn describe(view: &View<'_>, request: DescribeSubnetsRequest) -> Result<DescribeSubnetsResult, Fault> {
     let home = Home::of(view.caller);
-    // The others need not be counted.
-    let named = request.subnet_ids.clone().unwrap_or_default();
+    let subnets = resource::named::<Subnet>(view, &home, request.subnet_ids.as_ref());
     let asked = Asked {
         dry_run: request.dry_run,
         ids: request.subnet_ids,
@@ -174,9 +173,7 @@ pub fn describe(view: &View<'_>, request: DescribeSubnetsRequest) -> Result<Desc
         max_results: request.max_results,
         next_token: request.next_token,
     };
-    let subnets = resource::list::<Subnet>(view, &home).into_iter();
-    let subnets = subnets.filter(|subnet| named.is_empty() || named.contains(&subnet.id));
-    let all = subnets.map(|subnet| {
+    let all = subnets.into_iter().map(|subnet| {
         let shown = convert::subnet(view, &subnet);
         (subnet.id.clone(), attributes(&shown), subnet.tags.clone(), shown)
     });

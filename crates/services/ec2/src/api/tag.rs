@@ -21,6 +21,9 @@ use crate::state::route_table::{InternetGateway, RouteTable};
 use crate::state::security_group::SecurityGroup;
 use crate::state::vpc::{Subnet, Vpc};
 
+/// AWS: of one request.
+const MOST_RESOURCES: usize = 1000;
+
 const FILTERS: &[&str] = &["key", "resource-id", "resource-type", "value"];
 
 /// All of the resources or none.
@@ -58,6 +61,11 @@ fn each(
 ) -> Result<Empty, Fault> {
     if ids.is_empty() {
         return Err(faults::missing("ResourceId"));
+    }
+    if ids.len() > MOST_RESOURCES {
+        return Err(faults::invalid(format_args!(
+            "At most {MOST_RESOURCES} resources can be tagged at once."
+        )));
     }
     for id in &ids {
         retag(tx, id, &change)?;

@@ -187,6 +187,7 @@ pub fn describe_attribute(
 }
 
 pub fn describe(view: &View<'_>, request: DescribeVpcsRequest) -> Result<DescribeVpcsResult, Fault> {
+    let all = resource::named::<Vpc>(view, &Home::of(view.caller), request.vpc_ids.as_ref());
     let asked = Asked {
         dry_run: request.dry_run,
         ids: request.vpc_ids,
@@ -194,8 +195,8 @@ pub fn describe(view: &View<'_>, request: DescribeVpcsRequest) -> Result<Describ
         max_results: request.max_results,
         next_token: request.next_token,
     };
-    let all = resource::list::<Vpc>(view, &Home::of(view.caller)).into_iter();
-    let all = all.map(|vpc| (vpc.id.clone(), attributes(&vpc), vpc.tags.clone(), convert::vpc(&vpc)));
+    let all =
+        all.into_iter().map(|vpc| (vpc.id.clone(), attributes(&vpc), vpc.tags.clone(), convert::vpc(&vpc)));
     let page = select(Kind::Vpc, FILTERS, asked, all)?;
     Ok(DescribeVpcsResult { vpcs: Some(page.items), next_token: page.next_token })
 }

@@ -1,5 +1,6 @@
 //! What the kinds of resources share: where they are kept, and that some exist without a record.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use base::{Fault, Tags};
@@ -59,4 +60,11 @@ pub fn list<R: Resource>(records: &Snapshot, home: &Home) -> Vec<Arc<R>> {
         }
     }
     all
+}
+
+/// Those of `ids` that there are, or every one where none is named: the others need not be looked at.
+pub fn named<R: Resource>(records: &Snapshot, home: &Home, ids: Option<&Vec<String>>) -> Vec<Arc<R>> {
+    let Some(ids) = ids.filter(|ids| !ids.is_empty()) else { return list(records, home) };
+    let distinct: BTreeSet<&String> = ids.iter().collect();
+    distinct.into_iter().filter_map(|id| get(records, home, id)).collect()
 }
