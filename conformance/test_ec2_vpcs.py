@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from conftest import define, refused, running, stopped
+from conftest import Server, define, refused, running, stopped
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +174,42 @@ def test_tags(ec2, vpc):
     refused("InvalidID", ec2.create_tags, Resources=["nonsense"], Tags=[{"Key": "a", "Value": "1"}])
     refused("InvalidParameterValue", ec2.create_tags, "reserved", Resources=[vpc], Tags=[{"Key": "aws:a", "Value": "1"}])
     refused("TagLimitExceeded", ec2.create_tags, Resources=[vpc], Tags=[{"Key": str(n), "Value": ""} for n in range(51)])
+
+
+def test_network_acls(ec2, vpc):
+    [acl] = ec2.describe_network_acls(Filters=[{"Name": "vpc-id", "Values": [vpc]}, {"Name": "default", "Values": ["true"]}])["NetworkAcls"]
+    subnets = {one["SubnetId"] for one in ec2.describe_subnets(Filters=filters(vpc_id=vpc))["Subnets"]}
+    assert {one["SubnetId"] for one in acl["Associations"]} == subnets
+    assert [(one["RuleNumber"], one["RuleAction"], one["Egress"]) for one in acl["Entries"]] == [
+        (100, "allow", True), (32767, "deny", True), (100, "allow", False), (32767, "deny", False)]
+    refused("InvalidNetworkAclID.NotFound", ec2.describe_network_acls, NetworkAclIds=["acl-0123456789abcdef0"])
+    refused("InvalidAction", ec2.create_network_acl, "Boxship", VpcId=vpc)
+
+
+def test_what_was_answered_is_kept():
+    """Also when the server is killed at once."""
+    server = Server("simulated").start()
+    try:
+        ec2 = server.client("ec2")
+        vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
+        group = ec2.create_security_group(GroupName="kept", Description="x", VpcId=vpc)["GroupId"]
+        [default] = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"]
+        permission = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "UserIdGroupPairs": [{"GroupId": group}]}
+        ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])
+        ec2.create_tags(Resources=[default["GroupId"]], Tags=[{"Key": "a", "Value": "b"}])
+        everything = lambda: [  # noqa: E731
+            ec2.describe_vpcs()["Vpcs"], ec2.describe_subnets()["Subnets"], ec2.describe_route_tables()["RouteTables"],
+            ec2.describe_security_groups()["SecurityGroups"], ec2.describe_security_group_rules()["SecurityGroupRules"],
+            ec2.describe_tags()["Tags"], ec2.describe_network_acls()["NetworkAcls"]]
+        before = everything()
+        server.kill()
+        server.start()
+        ec2 = server.client("ec2")
+        assert everything() == before
+        assert subnet in [one["SubnetId"] for one in before[1]]
+    finally:
+        server.down()
 
 
 def test_default_resources_stay(ec2):
