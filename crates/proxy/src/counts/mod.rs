@@ -5,7 +5,7 @@
 //! wants what happened in a minute takes the difference of two readings.
 //!
 //! Deliberately ignores what is derived from others (`RequestCountPerTarget`, `ConsumedLCUs`), what
-//! is known from health alone (`HealthyHostCount`, [`Standing`] has it) and what no feature here can
+//! follows from reports of health (`HealthyHostCount` and its like), and what no feature here can
 //! bring about (Lambda, authentication, reputation, zonal shift).
 
 mod connection;
@@ -192,20 +192,6 @@ impl Reading {
         }
         self.response_time.merge(&counters.response_time.read());
     }
-}
-
-/// How the targets of a group stand towards a node: metrics that are levels of health.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Standing {
-    /// `HealthyHostCount`
-    pub healthy: u32,
-    /// `UnHealthyHostCount`
-    pub unhealthy: u32,
-    /// `AnomalousHostCount` and `MitigatedHostCount` are of weighted random alone.
-    pub anomalous: u32,
-    pub mitigated: u32,
-    /// `HealthyStateRouting`, or `UnhealthyStateRouting`.
-    pub routes_to_all: bool,
 }
 
 #[cfg(test)]
