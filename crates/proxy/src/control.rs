@@ -129,7 +129,8 @@ impl Control {
             return Err(ApplyError::Older);
         }
         let number = known.map_or(self.next_number, |known| known.served.number);
-        let served = Arc::new(self.lasting.compile(balancer, number, &self.terminators)?);
+        let before = known.map(|known| &*known.served);
+        let served = Arc::new(self.lasting.compile(balancer, number, before, &self.terminators)?);
         self.next_number = self.next_number.max(number + 1);
         let mut open = self.balancers.get(&balancer.arn).map(|known| known.open.clone()).unwrap_or_default();
         let wanted = wanted(balancer);
@@ -218,9 +219,13 @@ impl Control {
                 self.terminators.forget_listener(&listener.arn);
             }
         }
+        let own = &before.served.balancer.arn;
+        let after = self.balancers.get(own).map(|known| &*known.served);
+        self.lasting.forget(&before.served, after, |group| {
+            let mut others = self.balancers.iter().filter(|(arn, _)| *arn != own);
+            others.any(|(_, other)| other.served.groups.contains_key(group))
+        });
         self.old.push(before.served);
-        let served = self.balancers.values().map(|known| &*known.served);
-        self.lasting.forget(served);
     }
 
     async fn adopt(&mut self, arn: &str, stream: std::net::TcpStream, read: Bytes, port: u16) {

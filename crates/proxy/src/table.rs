@@ -2,7 +2,7 @@
 //! each worker adds of its own.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -103,6 +103,10 @@ impl TargetState {
         self.group.version.fetch_add(1, Ordering::Release);
     }
 
+    fn is_of(&self, target: &Target) -> bool {
+        self.key.port == target.port && self.registered_at == target.registered_at && self.key.id == target.id
+    }
+
     pub fn state(&self) -> State {
         match self.health.load(Ordering::Acquire) {
             1 => State::Healthy,
@@ -165,6 +169,7 @@ impl Lasting {
         &mut self,
         balancer: &Arc<Balancer>,
         number: u32,
+        before: Option<&Served>,
         terminators: &Terminators,
     ) -> Result<Served, RouterError> {
         let compiled = balancer.listeners.iter().map(|listener| {
@@ -173,51 +178,82 @@ impl Lasting {
             Router::compile(listener).map(|router| ServedListener { router, terminator })
         });
         let listeners = compiled.collect::<Result<_, _>>()?;
-        let groups =
-            balancer.groups.iter().map(|(arn, group)| (arn.clone(), Arc::new(self.group(arn, group))));
+        let groups = balancer.groups.iter().map(|(arn, group)| {
+            let known = before.and_then(|before| before.groups.get(arn));
+            // Large groups mostly stay as they are.
+            let same = known.filter(|known| *known.group == **group);
+            (arn.clone(), same.cloned().unwrap_or_else(|| Arc::new(self.group(arn, group, known))))
+        });
         let groups = groups.collect();
         Ok(Served { balancer: balancer.clone(), number, listeners, groups, seal: self.seal.clone() })
     }
 
-    fn group(&mut self, arn: &Arc<str>, group: &Arc<TargetGroup>) -> ServedGroup {
+    fn group(
+        &mut self,
+        arn: &Arc<str>,
+        group: &Arc<TargetGroup>,
+        before: Option<&Arc<ServedGroup>>,
+    ) -> ServedGroup {
         let state = self.groups.entry(arn.clone()).or_default().clone();
-        let targets = group.targets.iter().map(|target| self.target(arn, target, &state)).collect();
+        let mut all = self.targets.lock();
+        let place = |(at, target): (usize, &Target)| {
+            let known = before.and_then(|before| before.targets.get(at));
+            let same = known.filter(|known| known.is_of(target)).cloned();
+            let state = same.unwrap_or_else(|| registered(&mut all, arn, target, &state));
+            let cut_at = target.draining_until.map_or(i64::MAX, Timestamp::as_micros);
+            state.cut_at.store(cut_at, Ordering::Relaxed);
+            state
+        };
+        let targets = group.targets.iter().enumerate().map(place).collect();
+        drop(all);
         let named = group.stickiness.is_some().then(|| Named::of(&self.seal, group));
         ServedGroup { group: group.clone(), targets, named, state }
     }
 
-    fn target(&mut self, group: &Arc<str>, target: &Target, state: &Arc<GroupState>) -> Arc<TargetState> {
-        let key = TargetKey { group: group.clone(), id: target.id.clone(), port: target.port };
-        let fresh = || Arc::new(TargetState::new(group, target, state.clone()));
-        let mut all = self.targets.lock();
-        let known = all.entry(key).or_insert_with(fresh);
-        // One that was registered anew begins anew.
-        if known.registered_at != target.registered_at {
-            known.judge(State::Initial, target.registered_at);
-            *known = fresh();
+    /// Forgets what a table had and the one after it has not; a target that is gone is cut at once.
+    /// `is_elsewhere`: the group is another balancer's by now, and so are its targets.
+    pub fn forget(&mut self, before: &Served, after: Option<&Served>, is_elsewhere: impl Fn(&str) -> bool) {
+        for (arn, group) in &before.groups {
+            let now = after.and_then(|after| after.groups.get(arn));
+            if now.is_some_and(|now| Arc::ptr_eq(now, group)) || is_elsewhere(arn) {
+                continue;
+            }
+            let stays: HashSet<*const TargetState> =
+                now.iter().flat_map(|now| &now.targets).map(Arc::as_ptr).collect();
+            for target in group.targets.iter().filter(|target| !stays.contains(&Arc::as_ptr(target))) {
+                self.gone(target);
+            }
+            if now.is_none() {
+                self.groups.remove(arn);
+            }
         }
-        let cut_at = target.draining_until.map_or(i64::MAX, Timestamp::as_micros);
-        known.cut_at.store(cut_at, Ordering::Relaxed);
-        known.clone()
     }
 
-    /// Forgets what no table names; a target that is gone is cut at once.
-    pub fn forget<'a>(&mut self, served: impl Iterator<Item = &'a Served> + Clone) {
-        let targets =
-            served.clone().flat_map(|served| served.groups.values()).flat_map(|group| &group.targets);
-        let named: std::collections::HashSet<&TargetKey> = targets.map(|target| &target.key).collect();
-        self.targets.lock().retain(|key, target| {
-            let stays = named.contains(key);
-            if !stays {
-                target.judge(State::Initial, target.registered_at);
-                target.cut_at.store(i64::MIN, Ordering::Relaxed);
-            }
-            stays
-        });
-        let groups: std::collections::HashSet<&Arc<str>> =
-            served.flat_map(|served| served.groups.keys()).collect();
-        self.groups.retain(|arn, _| groups.contains(arn));
+    fn gone(&self, target: &Arc<TargetState>) {
+        target.judge(State::Initial, target.registered_at);
+        target.cut_at.store(i64::MIN, Ordering::Relaxed);
+        let mut all = self.targets.lock();
+        // It may be there anew by now.
+        if all.get(&target.key).is_some_and(|known| Arc::ptr_eq(known, target)) {
+            all.remove(&target.key);
+        }
     }
+}
+
+/// The state of a target: the known one, unless it was registered anew.
+fn registered(
+    all: &mut HashMap<TargetKey, Arc<TargetState>>,
+    group: &Arc<str>,
+    target: &Target,
+    state: &Arc<GroupState>,
+) -> Arc<TargetState> {
+    let key = TargetKey { group: group.clone(), id: target.id.clone(), port: target.port };
+    let fresh = || Arc::new(TargetState::new(group, target, state.clone()));
+    let known = all.entry(key).or_insert_with(fresh);
+    if !known.is_of(target) {
+        *known = fresh();
+    }
+    known.clone()
 }
 
 /// A table on one worker.
@@ -293,6 +329,9 @@ impl Here {
         let arn_of = &served.balancer.arn;
         let groups = served.groups.iter().map(|(arn, group)| {
             let known = before.and_then(|before| before.groups.get(arn));
+            if let Some(same) = known.filter(|known| Arc::ptr_eq(&known.served, group)) {
+                return (arn.clone(), same.clone());
+            }
             let balance = match known {
                 Some(known) => {
                     if !is_same_order(&known.served, group) {

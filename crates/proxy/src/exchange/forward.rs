@@ -330,7 +330,7 @@ async fn relay<F: Front, B: Back>(
         front.close_after();
     }
     front.answer(answer, length);
-    let mut down = Pump::new(if is_tunnel { Length::Unknown } else { length });
+    let mut down = Pump::of_answer(if is_tunnel { Length::Unknown } else { length });
     if is_tunnel {
         story.is_tunnel = true;
         up = Pump::new(Length::Unknown);

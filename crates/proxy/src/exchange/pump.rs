@@ -15,6 +15,8 @@ pub struct Pump {
     state: State,
     is_last: bool,
     wants_large: bool,
+    /// What came before it broke off is handed on.
+    hands_on: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +41,14 @@ impl Pump {
             state: if length == Length::None { State::Finish } else { State::Fill },
             is_last: false,
             wants_large: matches!(length, Length::Known(length) if length > LONG),
+            hands_on: false,
         }
+    }
+
+    /// Of an answer: the client gets as much of it as came. Of a request that breaks off, a target
+    /// had better see nothing.
+    pub fn of_answer(length: Length) -> Self {
+        Pump { hands_on: true, ..Pump::new(length) }
     }
 
     pub fn is_done(&self) -> bool {
@@ -72,8 +81,10 @@ impl Pump {
                         self.state = State::Push;
                     }
                     Poll::Ready(Err(error)) => {
-                        // What came before is handed on all the same, as far as it goes at once.
-                        let _ = sink.poll_flush(cx);
+                        if self.hands_on {
+                            // As far as it goes at once.
+                            let _ = sink.poll_flush(cx);
+                        }
                         return Poll::Ready(Err(Broke::Source(error)));
                     }
                     Poll::Pending => {

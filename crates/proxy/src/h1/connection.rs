@@ -3,7 +3,7 @@
 //! While it is idle it holds no buffer and no state of a request; those are taken when bytes come
 //! and kept as long as more come soon.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -25,38 +25,52 @@ const LINGER_FOR: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
 
 /// Serves a connection; `input` was read of it before.
-pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Cut>(io: S, input: Vec<u8>, arrival: Arrival) {
-    let worker = arrival.worker.clone();
+///
+/// A function that makes a future, not an asynchronous one: that would hold its arguments twice, and
+/// there is one per idle connection.
+pub fn serve<S>(io: S, input: Vec<u8>, arrival: Arrival) -> impl Future<Output = ()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Cut,
+{
+    let worker = &arrival.worker;
     worker.connections.set(worker.connections.get() + 1);
     let mut wire = Wire::new(io, worker.buffers.clone(), input);
     let watched = worker.watches.add();
     let lives_for = arrival.table().served.balancer.attributes.client_keep_alive_for;
     let ends_ms = worker.watches.now_ms() + lives_for.as_millis() as u64;
-    let mut course = Course { ends_ms, served: 0 };
-    let mut idle_for = arrival.table().served.balancer.attributes.idle_timeout_for;
-    loop {
-        watched.within(idle_for);
-        if !wait(&mut wire, &watched, &arrival).await {
-            break;
+    let mut course = Course { ends_ms, served: 0, left_ms: 0, is_hot: false };
+    async move {
+        loop {
+            let idle_for = arrival.table().served.balancer.attributes.idle_timeout_for;
+            watched.within(if course.is_hot { idle_for.saturating_sub(QUIET_AFTER) } else { idle_for });
+            if !wait(&mut wire, &watched, &arrival).await {
+                break;
+            }
+            // Who comes again soon is kept ready for the next request.
+            let since_ms = arrival.worker.watches.now_ms() - course.left_ms;
+            course.is_hot = course.served > 0 && since_ms <= QUIET_AFTER.as_millis() as u64;
+            // In a box, since it is many times what an idle connection needs.
+            if Box::pin(busy(&mut wire, &watched, &arrival, &mut course)).await == Next::Close {
+                break;
+            }
+            course.left_ms = arrival.worker.watches.now_ms();
         }
-        // In a box, since it is many times what an idle connection needs.
-        if Box::pin(busy(&mut wire, &watched, &arrival, &mut course)).await == Next::Close {
-            break;
+        // Nobody must take what has broken off for the whole.
+        if wire.is_open_ended() {
+            wire.io.cut();
         }
-        let configured = arrival.table().served.balancer.attributes.idle_timeout_for;
-        idle_for = configured.saturating_sub(QUIET_AFTER);
+        arrival.worker.connections.set(arrival.worker.connections.get() - 1);
     }
-    // Nobody must take what has broken off for the whole.
-    if wire.is_open_ended() {
-        wire.io.cut();
-    }
-    worker.connections.set(worker.connections.get() - 1);
 }
 
 struct Course {
     /// When it is too old to serve another request.
     ends_ms: u64,
     served: u32,
+    /// When it last became idle.
+    left_ms: u64,
+    /// Its requests follow each other closely.
+    is_hot: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +114,9 @@ where
             After::Abort => break Next::Close,
         }
         if wire.input().is_empty() {
+            if !course.is_hot {
+                break Next::Quiet;
+            }
             watched.within(QUIET_AFTER);
             if !wait(wire, watched, arrival).await {
                 let is_open = watched.watch.is_due() && !wire.is_ended() && !arrival.is_over();
