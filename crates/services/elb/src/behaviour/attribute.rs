@@ -209,7 +209,10 @@ pub fn get<'a>(known: &[Attribute], set: &'a BTreeMap<String, String>, key: &str
 
 fn check(owner: Owner, attribute: &Attribute, value: &str) -> Result<(), Fault> {
     let key = attribute.key;
-    let is_within = |from: u32, to: u32| value.parse::<u32>().is_ok_and(|value| (from..=to).contains(&value));
+    let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+    let is_within = |from: u32, to: u32| {
+        is_number && value.parse::<u32>().is_ok_and(|value| (from..=to).contains(&value))
+    };
     let wrong = |expected: String| Err(faults::attribute_value(owner, key, value, &expected));
     match attribute.takes {
         Flag if !matches!(value, "true" | "false") => wrong(String::from("'true' or 'false'")),

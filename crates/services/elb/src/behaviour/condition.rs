@@ -148,6 +148,12 @@ fn check_members(field: &str, asked: &aws::RuleCondition) -> Result<(), Fault> {
     let own = configs.iter().find(|(_, is_there, _)| *is_there).map(|(member, _, _)| *member);
     let has_values = asked.values.as_ref().is_some_and(|values| !values.is_empty());
     let takes_values = matches!(field, "host-header" | "path-pattern");
+    let has_regexes = asked.regex_values.as_ref().is_some_and(|values| !values.is_empty());
+    if has_regexes && !takes_values && field != "http-header" {
+        return Err(faults::invalid(format_args!(
+            "You cannot provide RegexValues for a condition of type '{field}'"
+        )));
+    }
     match own {
         Some(member) if has_values => Err(faults::invalid(format_args!(
             "You cannot provide both Values and '{member}' for a condition of type '{field}'"

@@ -40,6 +40,7 @@ fn a_balancers_attributes_take_what_aws_takes() {
     for (key, value, code, text) in [
         ("idle_timeout.timeout_seconds", "0", "ValidationError", "from 1 to 4000"),
         ("idle_timeout.timeout_seconds", "4001", "ValidationError", "from 1 to 4000"),
+        ("idle_timeout.timeout_seconds", "+60", "ValidationError", "from 1 to 4000"),
         ("idle_timeout.timeout_seconds", "soon", "ValidationError", "from 1 to 4000"),
         ("client_keep_alive.seconds", "59", "ValidationError", "from 60 to 604800"),
         ("deletion_protection.enabled", "yes", "ValidationError", "'true' or 'false'"),

@@ -90,6 +90,15 @@ fn bad_requests_are_refused() {
     });
     https("SSLPolicyNotFound", "'none'", &|r| r.ssl_policy = Some("none".into()));
     https("InvalidConfigurationRequest", "Mode=verify", &|r| r.mutual_authentication = mutual("verify"));
+    https("InvalidConfigurationRequest", "MutualAuthentication.TrustStoreArn", &|r| {
+        let trust_store_arn =
+            Some(String::from("arn:aws:elasticloadbalancing:us-east-1:000000000000:truststore/a/1"));
+        r.mutual_authentication = Some(aws::MutualAuthenticationAttributes {
+            mode: Some("off".into()),
+            trust_store_arn,
+            ..Default::default()
+        });
+    });
     https("ValidationError", "sometimes", &|r| r.mutual_authentication = mutual("sometimes"));
 }
 

@@ -6,6 +6,7 @@ mod balancers;
 mod groups;
 mod listeners;
 mod peers;
+mod random;
 mod rules;
 mod tables;
 mod tags;

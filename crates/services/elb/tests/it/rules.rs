@@ -163,6 +163,10 @@ fn bad_conditions_are_refused() {
         (source(&["10.0.0.0/33"]), "CIDR"),
         (source(&["255.255.255.255/32"]), "CIDR"),
         (source(&["nonsense/8"]), "CIDR"),
+        (
+            aws::RuleCondition { regex_values: Some(strings(&["a"])), ..method(&["GET"]) },
+            "provide RegexValues",
+        ),
         (regex("("), "regular expression '(' is not valid"),
         (regex(&long), "'128' characters"),
         (regex("(?=look)"), "is not valid"),
