@@ -182,8 +182,11 @@ pub fn too_many_groups() -> Fault {
     )
 }
 
-pub fn group_elsewhere(group: &str) -> Fault {
-    invalid(format_args!("Security group '{group}' and the subnet belong to different networks."))
+pub fn group_elsewhere(group: &str, subnet: &str) -> Fault {
+    Fault::caller(
+        "InvalidParameter",
+        format_args!("Security group {group} and subnet {subnet} belong to different networks."),
+    )
 }
 
 pub fn token_reused() -> Fault {

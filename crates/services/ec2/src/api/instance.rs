@@ -16,6 +16,7 @@ use crate::state::default::Home;
 use crate::state::instance::{Instance, InstanceState};
 use crate::state::interface::Interface;
 use crate::state::resource;
+use crate::state::vpc::Subnet;
 
 const FILTERS: &[&str] = &[
     "affinity",
@@ -249,7 +250,8 @@ pub fn modify_attribute(tx: &mut Tx<'_>, request: ModifyInstanceAttributeRequest
     let instance = resource::find::<Instance>(tx, &home, &request.instance_id)?;
     let interface = resource::find::<Interface>(tx, &home, &instance.interface)?;
     let groups = request.groups.filter(|groups| !groups.is_empty()).ok_or_else(faults::no_attribute)?;
-    let security_groups = network_interface::groups_of(tx, &home, &interface.vpc_id(), Some(groups))?;
+    let subnet = resource::find::<Subnet>(tx, &home, &interface.subnet)?;
+    let security_groups = network_interface::groups_of(tx, &subnet, Some(groups))?;
     if request.dry_run == Some(true) {
         return Err(faults::dry_run());
     }

@@ -76,7 +76,7 @@ pub fn create(
     if let Some(other) = request.interface_type.as_deref().filter(|kind| *kind != "interface") {
         return Err(faults::refuse(&format!("InterfaceType={other}")));
     }
-    let security_groups = groups_of(tx, &home, &subnet.vpc, request.groups)?;
+    let security_groups = groups_of(tx, &subnet, request.groups)?;
     let tags = tags::of_specifications(Kind::NetworkInterface, request.tag_specifications)?;
     let asked = request.private_ip_address.as_deref().map(|text| parse(&subnet, text)).transpose()?;
     if request.dry_run == Some(true) {
@@ -132,13 +132,13 @@ fn created(records: &Snapshot, interface: &Interface) -> CreateNetworkInterfaceR
     }
 }
 
-/// The asked for groups of the VPC, or its own one.
+/// The asked for groups of the subnet's VPC, or its own one.
 pub fn groups_of(
     records: &Snapshot,
-    home: &Home,
-    vpc: &str,
+    subnet: &Subnet,
     asked: Option<Vec<String>>,
 ) -> Result<Vec<String>, Fault> {
+    let (home, vpc) = (&subnet.home, subnet.vpc.as_str());
     let mut asked = asked.unwrap_or_default();
     if asked.is_empty() {
         let own = SecurityGroup::of_vpc(records, home, vpc).into_iter().find(|group| group.is_default());
@@ -165,7 +165,7 @@ pub fn groups_of(
     }
     match (missing.is_empty(), elsewhere) {
         (false, _) => Err(faults::not_found(Kind::SecurityGroup, &missing)),
-        (true, Some(id)) => Err(faults::group_elsewhere(id)),
+        (true, Some(id)) => Err(faults::group_elsewhere(id, &subnet.id)),
         (true, None) => Ok(asked),
     }
 }
@@ -225,7 +225,8 @@ pub fn modify_attribute(
     let changed = match (description, groups) {
         (Some(description), None) => Interface { description, ..(*interface).clone() },
         (None, Some(groups)) => {
-            let security_groups = groups_of(tx, &home, &interface.vpc_id(), Some(groups))?;
+            let subnet = resource::find::<Subnet>(tx, &home, &interface.subnet)?;
+            let security_groups = groups_of(tx, &subnet, Some(groups))?;
             Interface { security_groups, ..(*interface).clone() }
         }
         (None, None) => return Err(faults::no_attribute()),

@@ -215,12 +215,14 @@ fn peer(
         return Err(faults::different_networks());
     }
     let Some(id) = id else {
-        let name = name.unwrap_or_default();
-        let of_vpc = SecurityGroup::of_vpc(records, &group.home, &group.vpc);
-        let found = of_vpc.into_iter().find(|other| other.name == name);
-        return found
-            .map(|found| found.id.clone())
-            .ok_or_else(|| faults::not_found(Kind::SecurityGroup, &[&name]));
+        // AWS: names are those of the default VPC's groups.
+        let (name, vpc) = (name.unwrap_or_default(), group.home.vpc());
+        if group.vpc != vpc {
+            return Err(faults::different_networks());
+        }
+        let mut of_vpc = SecurityGroup::of_vpc(records, &group.home, &vpc).into_iter();
+        let found = of_vpc.find(|other| other.name == name);
+        return found.map(|found| found.id.clone()).ok_or_else(|| faults::group_name_not_found(&name, &vpc));
     };
     let found = resource::find::<SecurityGroup>(records, &group.home, &id)?;
     if found.vpc == group.vpc { Ok(id) } else { Err(faults::different_networks()) }

@@ -21,7 +21,7 @@ pub enum Named {
     Range(Cidr),
     Group {
         id: Option<String>,
-        /// Of the same VPC, where there is no id.
+        /// Of the default VPC, where there is no id.
         name: Option<String>,
         owner: Option<String>,
     },

@@ -193,7 +193,7 @@ fn subnets_spread_over_zones_and_count_their_addresses() {
         groups: Some(vec![elsewhere.group_id.clone().unwrap()]),
         ..Default::default()
     };
-    assert_eq!(refusal(bench.ask::<op::CreateNetworkInterface>(request)).0, "InvalidParameterValue");
+    assert_eq!(refusal(bench.ask::<op::CreateNetworkInterface>(request)).0, "InvalidParameter");
 }
 
 #[test]
