@@ -154,6 +154,27 @@ class OwnVpc:
         self.task.stop()
         self.client.stop()
         self.elb.delete_load_balancer(LoadBalancerArn=self.balancer)
+        self.elb.get_waiter("load_balancers_deleted").wait(LoadBalancerArns=[self.balancer], WaiterConfig={"Delay": 1})
+        self.elb.delete_target_group(TargetGroupArn=self.target_group)
+
+        # AWS: interfaces go a little later than the balancer.
+        def goes(made):
+            try:
+                self.ec2.delete_security_group(GroupId=made)
+                return True
+            except self.ec2.exceptions.ClientError as error:
+                assert error.response["Error"]["Code"] == "DependencyViolation", error
+                return False
+        for made in [self.back, self.front]:
+            wait_for(lambda: goes(made), 20, "the groups going")
+        for made in self.subnets:
+            self.ec2.delete_subnet(SubnetId=made)
+        assert self.namespaces()
+        self.ec2.delete_vpc(VpcId=self.id)
+        wait_for(lambda: not self.namespaces(), 10, "the VPC's namespace going")
+
+    def namespaces(self):
+        return glob.glob(f"/run/boxship/*/netns/vpc@*@{self.id}")
 
 
 def test_two_vpcs_of_one_range_with_a_balancer_each(box):

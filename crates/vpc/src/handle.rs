@@ -83,6 +83,17 @@ impl Vpcs {
         self.worker.run(move |world| world.filter(key, groups)).await
     }
 
+    /// Removes a VPC's namespace, with its groups, unless something is in it: a task's interface, a
+    /// balancer's address, the host's. Answers whether it is gone. Sockets in it hear nothing any more;
+    /// close them.
+    ///
+    /// # Errors
+    /// [`VpcError::Kernel`].
+    pub async fn forget(&self, vpc: &VpcKey) -> Result<bool, VpcError> {
+        let vpc = vpc.clone();
+        self.worker.run(move |world| world.forget(&vpc)).await
+    }
+
     /// Makes a balancer's address in its VPC: tasks reach it as they reach each other, listeners can
     /// be opened at it and connections begin from it. The same again changes its groups at most; an
     /// interface that still has the address is detached.

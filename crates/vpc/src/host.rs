@@ -269,6 +269,18 @@ impl Host {
         self.rtnl.run(&[request::delete_link(uplink.index)])
     }
 
+    /// Lets nothing out any more that seems to come from an uplink which is gone.
+    pub fn forget(&mut self, uplink: Uplink) -> io::Result<()> {
+        let mut batch = Batch::new(&self.table);
+        batch.add_address(UPLINK_SET, uplink.vpc_address());
+        batch.remove_address(UPLINK_SET, uplink.vpc_address());
+        match self.nft.commit(batch) {
+            // Somebody flushed the machine's rules; they come back without it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            outcome => outcome,
+        }
+    }
+
     /// The lowest number that no link of ours has, with a pair of addresses that the host has not.
     fn free_number(&mut self) -> io::Result<u32> {
         let taken = self.uplinks()?;

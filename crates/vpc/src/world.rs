@@ -140,6 +140,27 @@ impl World {
         Ok(())
     }
 
+    pub fn forget(&mut self, key: &VpcKey) -> Result<bool, VpcError> {
+        let is_used = |vpc: &Vpc| {
+            let has_task = self.interfaces.values().any(|one| one.spec.vpc == *key);
+            has_task || !vpc.nodes.is_empty() || vpc.host_address.is_some()
+        };
+        if let Some(vpc) = self.vpcs.get(key) {
+            if is_used(vpc) {
+                return Ok(false);
+            }
+            let uplink = vpc.uplink;
+            self.dialers.retain(|other| other != key);
+            // First its connection: a restart in between removes the rest.
+            self.host.disconnect(uplink).doing("deleting an uplink")?;
+            self.host.forget(uplink).doing("writing the host's rules")?;
+            unbind(&self.directory.file(&file_name(key))).doing("letting a VPC's namespace go")?;
+            self.vpcs.remove(key);
+        }
+        self.filters.remove(key);
+        Ok(true)
+    }
+
     /// Makes a VPC findable; a restart before the last step removes it.
     fn publish(&mut self, vpc: &mut Vpc) -> Result<(), VpcError> {
         let file = file_name(&vpc.spec.key);

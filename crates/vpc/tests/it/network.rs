@@ -360,6 +360,27 @@ fn a_restart_takes_up_what_is_there() {
 }
 
 #[test]
+fn a_vpc_goes_once_nothing_is_in_it() {
+    check(|bench| {
+        let vpcs = bench.open();
+        bench.ensure(&vpcs, "one", true);
+        let before = bench.wait(vpcs.inventory()).unwrap();
+        bench.ensure(&vpcs, "two", false);
+        bench.attach(&vpcs, "two", 5);
+        assert!(!bench.wait(vpcs.forget(&key("two"))).unwrap());
+        bench.wait(vpcs.detach("eni-two005")).unwrap();
+        assert!(vpcs.dial(&key("two"), Ipv4Addr::UNSPECIFIED).is_ok());
+        assert!(bench.wait(vpcs.forget(&key("two"))).unwrap());
+        assert!(bench.wait(vpcs.forget(&key("two"))).unwrap());
+        assert_eq!(bench.wait(vpcs.inventory()).unwrap(), before);
+        assert!(vpcs.dial(&key("two"), Ipv4Addr::UNSPECIFIED).is_err());
+        bench.ensure(&vpcs, "two", false);
+        bench.attach(&vpcs, "two", 5);
+        bench.wait(vpcs.down()).unwrap();
+    });
+}
+
+#[test]
 fn nothing_is_left_after_down() {
     check(|bench| {
         let links = || std::fs::read_to_string("/proc/thread-self/net/dev").unwrap();

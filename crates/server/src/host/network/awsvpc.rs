@@ -85,7 +85,7 @@ impl VpcNetwork {
         let region = Region::parse(&spec.key.region).unwrap_or_else(Region::default_region);
         let zone = Zone { vpc: spec.key.clone(), region, cidr: spec.cidr };
         let resolver = Resolver::new(zone, self.names.clone(), servers.unwrap_or_default());
-        self.doors.spawn_until_stop(async move {
+        self.doors.listen_at(&Doorway::Vpc(spec.key.clone()), async move {
             if let Err(error) = resolver.serve(udp, tcp).await {
                 tracing::error!(vpc = %spec.key, %error, "the resolver of a VPC has ended");
             }

@@ -3,6 +3,7 @@
 //! Listeners are opened when a task first needs them; who serves them may be known later, and until
 //! then connections wait.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::{SocketAddrV4, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,13 +48,15 @@ pub struct Doors {
     gateway: watch::Sender<Option<Gateway>>,
     tasks: watch::Sender<Option<ServeTasks>>,
     stop: watch::Receiver<bool>,
+    /// What listens at a door ends when its sender goes.
+    open: Mutex<HashMap<Doorway, watch::Sender<()>>>,
     scope: Mutex<JoinSet<()>>,
 }
 
 impl Doors {
     pub fn new(stop: watch::Receiver<bool>) -> Self {
         let (gateway, tasks) = (watch::Sender::new(None), watch::Sender::new(None));
-        Doors { gateway, tasks, stop, scope: Mutex::default() }
+        Doors { gateway, tasks, stop, open: Mutex::default(), scope: Mutex::default() }
     }
 
     pub fn serve_platform(&self, gateway: Gateway) {
@@ -69,7 +72,7 @@ impl Doors {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let (doorway, stop) = (doorway.clone(), self.stop.clone());
         let mut known = self.gateway.subscribe();
-        self.spawn(async move {
+        self.spawn_at(&doorway.clone(), async move {
             let gateway = known.wait_for(Option::is_some).await.ok().and_then(|gateway| gateway.clone());
             if let Some(gateway) = gateway {
                 match doorway {
@@ -90,13 +93,40 @@ impl Doors {
     pub fn endpoint(&self, listener: TcpListener, doorway: Doorway) -> std::io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let mut known = self.tasks.subscribe();
-        self.spawn_until_stop(async move {
+        self.listen_at(&doorway.clone(), async move {
             let serve = known.wait_for(Option::is_some).await.ok().and_then(|serve| serve.clone());
             if let Some(serve) = serve {
                 serve(listener, doorway).await;
             }
         });
         Ok(())
+    }
+
+    /// Listens at a door until it closes.
+    pub fn listen_at(&self, doorway: &Doorway, work: impl Future<Output = ()> + Send + 'static) {
+        let mut stop = self.stop.clone();
+        self.spawn_at(doorway, async move {
+            tokio::select! {
+                () = work => {}
+                _ = stop.wait_for(|stop| *stop) => {}
+            }
+        });
+    }
+
+    /// Ends whatever listens at a door.
+    pub fn close(&self, doorway: &Doorway) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(doorway);
+    }
+
+    fn spawn_at(&self, doorway: &Doorway, work: impl Future<Output = ()> + Send + 'static) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gone = open.entry(doorway.clone()).or_insert_with(|| watch::Sender::new(())).subscribe();
+        self.spawn(async move {
+            tokio::select! {
+                () = work => {}
+                _ = gone.changed() => {}
+            }
+        });
     }
 
     pub fn spawn_until_stop(&self, work: impl Future<Output = ()> + Send + 'static) {

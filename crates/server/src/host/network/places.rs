@@ -12,6 +12,7 @@ use core_routing::Placed;
 use vpc::dns::Names;
 use vpc::{AddressSpec, VpcError, VpcKey, VpcSpec};
 
+use super::doors::Doorway;
 use super::{VpcNetwork, failed};
 
 /// Names that tasks of every VPC resolve, with their addresses: balancers' DNS names.
@@ -102,7 +103,20 @@ impl VpcNetwork {
             region: groups.region.clone(),
             vpc: groups.vpc.clone(),
         };
+        // AWS: every VPC has a group of its own for as long as it exists.
+        if groups.groups.is_empty() && groups.members.is_empty() {
+            return self.forget(key).await;
+        }
         self.vpcs.filter(key, groups).await.map_err(failed)
+    }
+
+    /// Removes what a deleted VPC had here, unless something is still in it.
+    async fn forget(&self, key: VpcKey) -> Result<(), NetworkError> {
+        let mut open = self.open.lock().await;
+        if self.vpcs.forget(&key).await.map_err(failed)? && open.remove(&key) {
+            self.doors.close(&Doorway::Vpc(key));
+        }
+        Ok(())
     }
 
     /// `count` listening sockets at a node's address, non-blocking, sharing it.
