@@ -9,8 +9,10 @@ import re
 import socket
 import statistics
 import subprocess
+import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from balancers import LOAD_CORE, PLANE, Boxship, Haproxy, Nginx, Targets, certificate, group, pinned, program
 from common import PLACE, ROOT, row, sh, title
@@ -178,6 +180,44 @@ def swaps(ours):
         f"{failed} failed", "≤ 1 ms more", slow[-1] - calm[-1] <= 1 and not failed)
 
 
+CLIENTS = ["slow", "bomb", "half", "cut", "idle"]
+TARGETS = ["hang", "garbage", "early", "short", "headers"]
+
+
+@contextmanager
+def hostility(kind, where):
+    """Somebody who misbehaves, on the processor of the load but behind it; what it said first."""
+    process = subprocess.Popen(["nice", "-n", "19", "taskset", "-c", LOAD_CORE, sys.executable,
+                                Path(__file__).with_name("hostile.py"), kind, str(where)],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def hostile(ours):
+    """p99 of well-behaved clients, with and without others who are not."""
+    rate = 2_000
+    p99 = lambda: quantile(paced(ours.ports["plain"], rate), 0.99)
+    for kind in CLIENTS + TARGETS:
+        calm, troubled = [], []
+        for _ in range(ROUNDS):
+            calm.append(p99())
+            with ExitStack() as stack:
+                if kind in TARGETS:
+                    port = int(stack.enter_context(hostility(kind, "target")))
+                    ours.apply(ours.table(extra=[group("hostile", [port])]))
+                    stack.enter_context(hostility("asking", ours.ports["plain"]))
+                else:
+                    stack.enter_context(hostility(kind, ours.ports["plain"]))
+                troubled.append(p99())
+        calm, troubled = statistics.median(calm), statistics.median(troubled)
+        what = f"p99 beside {'targets' if kind in TARGETS else 'clients'}: {kind}"
+        row(what, f"{troubled / calm:.2f} × ({troubled:.2f} : {calm:.2f} ms)", "≤ 1.1 ×", troubled <= calm * 1.1)
+
+
 def main():
     title(f"Load balancers: one worker each, {ROUNDS} rounds of {SECONDS:g} s; Boxship : peer")
     if "PLANE" not in os.environ:
@@ -203,3 +243,5 @@ def main():
             added(everybody, full, targets)
         if wanted("swaps"):
             swaps(ours)
+        if wanted("hostile"):
+            hostile(ours)
