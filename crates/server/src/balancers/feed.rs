@@ -51,6 +51,8 @@ pub struct Feed {
     served: Option<Served>,
     /// The tables that are in force.
     known: BTreeMap<Arc<str>, Arc<Balancer>>,
+    /// Of these, those with a listener that could not be opened.
+    partial: BTreeSet<Arc<str>>,
 }
 
 /// Whoever acts on tables and groups.
@@ -61,7 +63,7 @@ pub struct Served {
 
 impl Feed {
     pub fn new(platform: Platform, seal: Arc<Seal>, book: Book, served: Option<Served>) -> Self {
-        Feed { platform, seal, book, served, known: BTreeMap::new() }
+        Feed { platform, seal, book, served, known: BTreeMap::new(), partial: BTreeSet::new() }
     }
 
     /// Tells everything that is recorded. Answers what is to be told again.
@@ -183,7 +185,7 @@ impl Feed {
         }
     }
 
-    /// Has a balancer served by this table. Answers whether it has somewhere to stand.
+    /// Has a balancer served by this table. Answers whether it is, as a whole.
     async fn serve(&mut self, records: &Snapshot, mut table: Balancer) -> bool {
         // Between two revisions there is room for what changes beside the records.
         table.generation = table.generation.saturating_mul(2);
@@ -201,11 +203,15 @@ impl Feed {
             let groups = service_ec2::security_of(records, &for_ec2(&vpc_of(&table.place)));
             let opens = |port| is_open_to_the_internet(&groups, &table.place.security_groups, port);
             let is_unmoved = served.stage.open_at_alias(&table, opens).await;
-            if !(is_same && is_unmoved) {
+            if !(is_same && is_unmoved) || self.partial.contains(&arn) {
                 table.generation += 1;
-                served.stage.apply(Arc::new(table.clone())).await;
+                match served.stage.apply(Arc::new(table.clone())).await {
+                    true => self.partial.remove(&arn),
+                    false => self.partial.insert(arn.clone()),
+                };
             }
         }
+        let is_whole = !self.partial.contains(&arn);
         self.book.put(&table);
         if let Some(served) = &self.served {
             let addresses = table.place.nodes.iter().map(|node| node.address).collect();
@@ -215,11 +221,12 @@ impl Feed {
         if let Some(before) = self.known.insert(arn, table.clone()) {
             self.leave(&before, Some(&table)).await;
         }
-        true
+        is_whole
     }
 
     async fn forget(&mut self, arn: &str) {
         self.book.remove(arn);
+        self.partial.remove(arn);
         let Some(before) = self.known.remove(arn) else { return };
         if let Some(served) = &self.served {
             served.network.names().remove(&before.dns_name);

@@ -17,7 +17,7 @@ use proxy::{ApplyError, Config, Plane, Sockets};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, mpsc};
 
-use super::spots::{Spots, is_closed_by_rule, spots_of};
+use super::spots::{Spots, spots_of};
 
 /// How long requests under way may go on where they began, once somebody else serves.
 const PARTING: Duration = Duration::from_secs(60);
@@ -151,8 +151,9 @@ impl Stage {
         }
     }
 
-    /// Serves a balancer by this table from now on.
-    pub async fn apply(&self, balancer: Arc<Balancer>) {
+    /// Serves a balancer by this table from now on. Answers whether every listener is open that may
+    /// be; otherwise the table is to be applied again.
+    pub async fn apply(&self, balancer: Arc<Balancer>) -> bool {
         let mut wanted = self.wanted.lock().await;
         let before = wanted.balancers.insert(balancer.arn.clone(), balancer.clone());
         let spots = spots_of(&balancer);
@@ -170,6 +171,7 @@ impl Stage {
                 self.hand_over(&to, &mut wanted, &balancer).await;
             }
         }
+        self.spots.are_open(&spots)
     }
 
     /// Opens and closes a balancer's listeners at its alias as its security groups say. Answers whether
@@ -276,11 +278,11 @@ fn certify(plane: &Plane, certificate: &Certificate) {
 async fn serve(plane: &Plane, balancer: Arc<Balancer>) {
     let arn = balancer.arn.clone();
     match plane.apply(balancer).await {
-        Ok(()) => {}
-        Err(ApplyError::Listen { source, .. }) if is_closed_by_rule(&source) => {}
+        // Whoever opens sockets says why one is not open.
+        Ok(()) | Err(ApplyError::Listen { .. }) => {}
         Err(error) => {
             let error = anyhow::Error::new(error);
-            tracing::warn!(balancer = %arn, error = %format_args!("{error:#}"), "a load balancer is not served whole");
+            tracing::warn!(balancer = %arn, error = %format_args!("{error:#}"), "a load balancer is not served");
         }
     }
 }
