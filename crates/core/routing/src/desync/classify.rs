@@ -56,13 +56,15 @@ fn request_line(line: RequestLine<'_>, worst: &mut Worst) {
     if line.target.is_empty() {
         worst.see(Why::MissingUri);
     }
-    for byte in line.target {
-        match byte {
-            0 | b'\r' | b'\n' => worst.see(Why::BadUri),
-            b' ' => worst.see(Why::SpaceInUri),
-            // Bytes above 127 are as usual among old clients as spaces, and harm nobody.
-            1..=31 | 127 => worst.see(Why::AmbiguousUri),
-            _ => {}
+    if !is_graphic(line.target) {
+        for byte in line.target {
+            match byte {
+                0 | b'\r' | b'\n' => worst.see(Why::BadUri),
+                b' ' => worst.see(Why::SpaceInUri),
+                // Bytes above 127 are as usual among old clients as spaces, and harm nobody.
+                1..=31 | 127 => worst.see(Why::AmbiguousUri),
+                _ => {}
+            }
         }
     }
     version(line.version, worst);
@@ -118,15 +120,19 @@ impl Framing {
 }
 
 fn one(header: RawHeader<'_>, framing: &mut Framing, worst: &mut Worst) {
-    let is_length = header.name.eq_ignore_ascii_case(b"content-length");
-    let is_encoding = !is_length && header.name.eq_ignore_ascii_case(b"transfer-encoding");
-    if is_length {
-        return content_length(header.value, framing, worst);
-    }
-    if is_encoding {
-        return transfer_encoding(header.value, framing, worst);
+    match header.name.len() {
+        14 if header.name.eq_ignore_ascii_case(b"content-length") => {
+            return content_length(header.value, framing, worst);
+        }
+        17 if header.name.eq_ignore_ascii_case(b"transfer-encoding") => {
+            return transfer_encoding(header.value, framing, worst);
+        }
+        _ => {}
     }
     name(header.name, worst);
+    if is_printable(header.value) {
+        return;
+    }
     let mut rest = header.value;
     while let [byte, after @ ..] = rest {
         rest = after;
@@ -142,6 +148,16 @@ fn one(header: RawHeader<'_>, framing: &mut Framing, worst: &mut Worst) {
     }
 }
 
+/// Whether all bytes print, spaces included. Without a branch, so that many are looked at at once.
+fn is_printable(text: &[u8]) -> bool {
+    text.iter().fold(true, |all, byte| all & (byte.wrapping_sub(b' ') < 0x5f))
+}
+
+/// Whether all bytes print and none is a space.
+fn is_graphic(text: &[u8]) -> bool {
+    text.iter().fold(true, |all, byte| all & (byte.wrapping_sub(b'!') < 0x5e))
+}
+
 /// Without the spaces and tabs around it, and nothing else: what other readers take for a space is
 /// no space here.
 fn trim(mut text: &[u8]) -> &[u8] {
@@ -155,7 +171,7 @@ fn trim(mut text: &[u8]) -> &[u8] {
 }
 
 fn name(name: &[u8], worst: &mut Worst) {
-    if name.iter().all(|byte| is_token(*byte)) && !name.is_empty() {
+    if name.iter().fold(!name.is_empty(), |all, byte| all & is_token(*byte)) {
         // Underscores and the like are fine in a name, but not in one that a lenient server would
         // read as one of the two that frame a body.
         if is_like_framing(name) {

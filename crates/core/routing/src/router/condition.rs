@@ -1,5 +1,6 @@
 //! A rule's conditions, compiled.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 
 use super::RouterError;
@@ -11,7 +12,12 @@ use crate::table::{Condition, Pattern, QueryPair};
 pub(crate) enum Test {
     Host(Box<[Text]>),
     Path(Box<[Text]>),
-    Header { name: Box<str>, values: Box<[Text]> },
+    Header {
+        name: Box<str>,
+        /// Among the names that the listener's rules ask for.
+        number: u32,
+        values: Box<[Text]>,
+    },
     Method(Box<[Box<[u8]>]>),
     Query(Box<[Pair]>),
     Source(Box<[Range]>),
@@ -35,10 +41,13 @@ pub(crate) struct Prepared<'a> {
     pub(crate) request: &'a RequestView<'a>,
     /// In lower case, without port.
     pub(crate) host: &'a [u8],
+    /// Headers that are known not to have come, by their names' numbers: many rules ask for one.
+    pub(crate) missing: Cell<u64>,
 }
 
 impl Test {
-    pub(crate) fn compile(condition: &Condition) -> Result<Test, RouterError> {
+    /// `names`: of headers that rules ask for, each at its number.
+    pub(crate) fn compile(condition: &Condition, names: &mut Vec<String>) -> Result<Test, RouterError> {
         let texts = |patterns: &[Pattern], case| -> Result<Box<[Text]>, RouterError> {
             patterns.iter().map(|pattern| Text::compile(pattern, case)).collect()
         };
@@ -46,7 +55,12 @@ impl Test {
             Condition::Host(patterns) => Test::Host(texts(patterns, Case::Ignored)?),
             Condition::Path(patterns) => Test::Path(texts(patterns, Case::Matters)?),
             Condition::Header { name, values } => {
-                Test::Header { name: name.as_str().into(), values: texts(values, Case::Ignored)? }
+                let known = names.iter().position(|known| known.eq_ignore_ascii_case(name));
+                let number = known.unwrap_or(names.len()) as u32;
+                if known.is_none() {
+                    names.push(name.clone());
+                }
+                Test::Header { name: name.as_str().into(), number, values: texts(values, Case::Ignored)? }
             }
             Condition::Method(methods) => {
                 Test::Method(methods.iter().map(|method| method.as_bytes().into()).collect())
@@ -70,17 +84,33 @@ impl Test {
             // The host is in lower case already.
             Test::Host(texts) => texts.iter().any(|text| text.fits(prepared.host, Case::Matters)),
             Test::Path(texts) => texts.iter().any(|text| text.fits(request.path, Case::Matters)),
-            Test::Header { name, values } => {
-                let mut fits = |value: &[u8]| values.iter().any(|text| text.fits(value, Case::Ignored));
-                if name.eq_ignore_ascii_case("host") {
-                    return !request.host.is_empty() && fits(request.host);
-                }
-                request.headers.any(name, &mut fits)
-            }
+            Test::Header { name, number, values } => prepared.header(name, *number, values),
             Test::Method(methods) => methods.iter().any(|method| **method == *request.method),
             Test::Query(pairs) => pairs.iter().any(|pair| pair.fits(request.query)),
             Test::Source(ranges) => ranges.iter().any(|range| range.has(request.source)),
         }
+    }
+}
+
+impl Prepared<'_> {
+    fn header(&self, name: &str, number: u32, values: &[Text]) -> bool {
+        let bit = 1_u64.checked_shl(number).unwrap_or(0);
+        if self.missing.get() & bit != 0 {
+            return false;
+        }
+        let fits = |value: &[u8]| values.iter().any(|text| text.fits(value, Case::Ignored));
+        if name.eq_ignore_ascii_case("host") {
+            return !self.request.host.is_empty() && fits(self.request.host);
+        }
+        let mut has_come = false;
+        let is_fit = self.request.headers.any(name, &mut |value| {
+            has_come = true;
+            fits(value)
+        });
+        if !has_come {
+            self.missing.set(self.missing.get() | bit);
+        }
+        is_fit
     }
 }
 

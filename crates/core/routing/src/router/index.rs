@@ -56,13 +56,27 @@ impl Index {
 
     /// Hands out lists of rules, each in ascending order, that have every rule which may fit.
     pub(crate) fn lists(&self, path: &[u8], host: &[u8], mut take: impl FnMut(&[u32])) {
-        self.paths.walk(path.iter().copied(), &mut take);
-        if self.reads_host {
-            self.hosts.walk(host.iter().rev().copied(), &mut take);
+        self.paths.walk(path, &mut take);
+        if !self.hosts.nodes.is_empty() {
+            reversed(host, |host| self.hosts.walk(host, &mut take));
         }
         if !self.rest.is_empty() {
             take(&self.rest);
         }
+    }
+}
+
+/// Hands the text, read from its end, to `then`.
+fn reversed(text: &[u8], then: impl FnOnce(&[u8])) {
+    let mut buffer = [0_u8; 256];
+    match buffer.get_mut(..text.len()) {
+        Some(place) => {
+            for (to, from) in place.iter_mut().zip(text.iter().rev()) {
+                *to = *from;
+            }
+            then(place);
+        }
+        None => then(&text.iter().rev().copied().collect::<Vec<_>>()),
     }
 }
 
@@ -166,28 +180,22 @@ impl Tree {
         at as u32
     }
 
-    fn walk(&self, mut text: impl Iterator<Item = u8>, take: &mut impl FnMut(&[u32])) {
+    fn walk(&self, mut text: &[u8], take: &mut impl FnMut(&[u32])) {
         let Some(mut node) = self.nodes.first() else { return };
-        // The label's bytes that were read on the way down.
-        let mut read = 0;
         loop {
-            for wanted in &node.label[read..] {
-                if text.next() != Some(*wanted) {
-                    return;
-                }
-            }
+            let Some(rest) = text.strip_prefix(&*node.label) else { return };
+            text = rest;
             if !node.begun.is_empty() {
                 take(&node.begun);
             }
-            let Some(byte) = text.next() else {
+            let Some(byte) = text.first() else {
                 if !node.ended.is_empty() {
                     take(&node.ended);
                 }
                 return;
             };
-            let Some((_, child)) = node.children.iter().find(|(first, _)| *first == byte) else { return };
+            let Some((_, child)) = node.children.iter().find(|(first, _)| first == byte) else { return };
             node = &self.nodes[*child as usize];
-            read = 1;
         }
     }
 }

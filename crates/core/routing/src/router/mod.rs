@@ -11,6 +11,7 @@ mod redirect;
 mod rewrite;
 mod text;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,10 +82,14 @@ pub struct Forward {
 
 impl Router {
     pub fn compile(listener: &Listener) -> Result<Router, RouterError> {
-        let rules: Box<[CompiledRule]> =
-            listener.rules.iter().map(CompiledRule::compile).collect::<Result<_, _>>()?;
+        let mut names = Vec::new();
+        let rules: Box<[CompiledRule]> = listener
+            .rules
+            .iter()
+            .map(|rule| CompiledRule::compile(rule, &mut names))
+            .collect::<Result<_, _>>()?;
         let index = Index::build(rules.iter().map(|rule| &*rule.tests));
-        Ok(Router { default: CompiledRule::compile(&listener.default)?, rules, index })
+        Ok(Router { default: CompiledRule::compile(&listener.default, &mut names)?, rules, index })
     }
 
     /// The rule that fits, or the default one.
@@ -94,7 +99,7 @@ impl Router {
         }
         let mut best = self.rules.len();
         let mut look = |host: &[u8]| {
-            let prepared = Prepared { request, host };
+            let prepared = Prepared { request, host, missing: Cell::new(0) };
             self.index.lists(request.path, host, |list| {
                 for rule in list.iter().map(|rule| *rule as usize).take_while(|rule| *rule < best) {
                     if self.rules[rule].fits(&prepared) {
@@ -115,7 +120,7 @@ impl Router {
     /// The same by trying each rule in turn: what [`Router::route`] is held against.
     pub fn route_in_turn(&self, request: &RequestView<'_>) -> &CompiledRule {
         with_host(request.host, |host| {
-            let prepared = Prepared { request, host };
+            let prepared = Prepared { request, host, missing: Cell::new(0) };
             self.rules.iter().find(|rule| rule.fits(&prepared)).unwrap_or(&self.default)
         })
     }
@@ -127,12 +132,16 @@ impl Router {
 }
 
 impl CompiledRule {
-    fn compile(rule: &Rule) -> Result<Self, RouterError> {
+    fn compile(rule: &Rule, names: &mut Vec<String>) -> Result<Self, RouterError> {
         Ok(CompiledRule {
             arn: rule.arn.clone(),
             priority: rule.priority,
             action: CompiledAction::compile(&rule.action),
-            tests: rule.conditions.iter().map(Test::compile).collect::<Result<_, _>>()?,
+            tests: rule
+                .conditions
+                .iter()
+                .map(|condition| Test::compile(condition, names))
+                .collect::<Result<_, _>>()?,
             rewrites: rule.rewrites.iter().map(CompiledRewrite::compile).collect::<Result<_, _>>()?,
         })
     }
