@@ -49,11 +49,17 @@ struct Known {
     open: HashMap<SocketAddrV4, u16>,
 }
 
+/// How much workers go before.
+const NICE: i32 = 10;
+
 /// How often what is old is looked at.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs until the plane is closed or dropped.
 pub fn run(control: Control, commands: mpsc::Receiver<Command>) -> io::Result<()> {
+    // Of this thread alone. Compiling a large table must not keep a worker from its processor; a
+    // kernel that refuses lets it.
+    let _ = rustix::process::nice(NICE);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(control.serve(commands));
     Ok(())

@@ -263,12 +263,15 @@ pub struct Here {
     pub counters: Rc<ByZone>,
 }
 
+/// `None`: no node's.
+type Zone = Option<Arc<str>>;
+
 /// This worker's counters of a balancer or group.
 pub struct ByZone {
     counts: Counts,
     balancer: Arc<str>,
     group: Option<Arc<str>>,
-    all: RefCell<Vec<(Option<Arc<str>>, Arc<Counters>)>>,
+    all: RefCell<Vec<(Zone, Arc<Counters>)>>,
 }
 
 impl ByZone {
@@ -296,7 +299,7 @@ pub struct HereGroup {
     pub served: Arc<ServedGroup>,
     pub balance: Rc<RefCell<Balance>>,
     /// By the node's zone, each as of a version.
-    pools: RefCell<Vec<(Option<Arc<str>>, u64, Rc<Pool>)>>,
+    pools: RefCell<Vec<(Zone, u64, Rc<Pool>)>>,
     /// The newest that [`Self::pool`] gave, for the common case.
     last: Cell<usize>,
     pub counters: Rc<ByZone>,

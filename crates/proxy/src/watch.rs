@@ -83,6 +83,7 @@ impl Watches {
     }
 
     /// How many are watched.
+    #[cfg(test)]
     pub fn count(&self) -> usize {
         self.all.borrow().len() - self.free.borrow().len()
     }

@@ -364,8 +364,12 @@ fn note(target: &Chosen, status: u16) {
 fn unanswered(reason: NoAnswer, to: SocketAddrV4, story: &mut Story) -> Relayed {
     let status = match reason {
         NoAnswer::Target(Refusal::ClosedEarly) => return Relayed::ClosedEarly,
-        NoAnswer::Target(refusal) => {
-            tracing::debug!(target = %to, ?refusal, "target gave no answer");
+        NoAnswer::Target(Refusal::Broken(error)) => {
+            tracing::debug!(target = %to, %error, "target gave no answer");
+            502
+        }
+        NoAnswer::Target(Refusal::Malformed(why)) => {
+            tracing::debug!(target = %to, why, "target's answer is none");
             502
         }
         NoAnswer::ClientGone => 460,

@@ -31,7 +31,7 @@ enum State {
 #[derive(Debug)]
 pub enum Broke {
     Source(io::Error),
-    Sink(io::Error),
+    Sink,
 }
 
 impl Pump {
@@ -90,18 +90,18 @@ impl Pump {
                     Poll::Pending => {
                         // What was kept to leave together with more leaves now. Where it cannot, the
                         // sink will wake us as the source does.
-                        if let Poll::Ready(Err(error)) = sink.poll_flush(cx) {
-                            return Poll::Ready(Err(Broke::Sink(error)));
+                        if let Poll::Ready(Err(_)) = sink.poll_flush(cx) {
+                            return Poll::Ready(Err(Broke::Sink));
                         }
                         return Poll::Pending;
                     }
                 },
                 State::Push => {
-                    ready!(sink.poll_push(cx, &mut self.piece)).map_err(Broke::Sink)?;
+                    ready!(sink.poll_push(cx, &mut self.piece)).map_err(|_| Broke::Sink)?;
                     self.state = if self.is_last { State::Finish } else { State::Fill };
                 }
                 State::Finish => {
-                    ready!(sink.poll_finish(cx, source.trailers())).map_err(Broke::Sink)?;
+                    ready!(sink.poll_finish(cx, source.trailers())).map_err(|_| Broke::Sink)?;
                     self.state = State::Done;
                     self.give_back(buffers);
                 }

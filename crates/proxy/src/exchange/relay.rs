@@ -69,7 +69,7 @@ impl Company<'_> {
                             _ => NoAnswer::ClientGone,
                         }));
                     }
-                    Poll::Ready(Err(Broke::Sink(_))) => is_stuck = true,
+                    Poll::Ready(Err(Broke::Sink)) => is_stuck = true,
                     Poll::Ready(Ok(())) | Poll::Pending => {}
                 }
                 self.note(up.moved(), &mut seen);
@@ -118,13 +118,13 @@ impl Company<'_> {
             if !up.is_done() && !is_stuck {
                 match up.poll(cx, front, back, self.buffers) {
                     Poll::Ready(Err(Broke::Source(_))) => return Poll::Ready(Err(Incomplete::Client)),
-                    Poll::Ready(Err(Broke::Sink(_))) => is_stuck = true,
+                    Poll::Ready(Err(Broke::Sink)) => is_stuck = true,
                     Poll::Ready(Ok(())) | Poll::Pending => {}
                 }
             }
             match down.poll(cx, back, front, self.buffers) {
                 Poll::Ready(Err(Broke::Source(_))) => return Poll::Ready(Err(Incomplete::Target)),
-                Poll::Ready(Err(Broke::Sink(_))) => return Poll::Ready(Err(Incomplete::Client)),
+                Poll::Ready(Err(Broke::Sink)) => return Poll::Ready(Err(Incomplete::Client)),
                 // An answer that is whole ends the exchange; a tunnel ends when both ways do.
                 Poll::Ready(Ok(())) if !is_tunnel || up.is_done() || is_stuck => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(())) | Poll::Pending => {}
