@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use core_security::{Group, Member, Peer, Rule, Traffic};
@@ -337,6 +338,70 @@ fn rules_that_somebody_flushed_come_back() {
         flush();
         tell(bench, &vpcs, &[group("sg-a", &[range(Traffic::Tcp(81, 81), "0.0.0.0/0")])], &[]);
         assert!(is_shut(&a, 6, 80) && reaches(&a, 6, 81));
+        bench.wait(vpcs.down()).unwrap();
+    });
+}
+
+/// Alternates between two sets of groups that both let 172.31.0.5 into 172.31.0.6:80, and not :81.
+fn tell_round(bench: &Bench, vpcs: &Vpcs, round: u16) {
+    let from = if round.is_multiple_of(2) { "172.31.0.5/32" } else { "0.0.0.0/0" };
+    let web = [
+        range(Traffic::Tcp(80, 80), from),
+        range(Traffic::Tcp(1000 + round, 2000 + round), "10.0.0.0/8"),
+        from_group(Traffic::Tcp(3000 + round, 4000), "sg-b"),
+    ];
+    let extra = format!("sg-{round}");
+    let groups = [group("sg-a", &web), group("sg-b", &[]), group(&extra, &[])];
+    let members: [(u8, &[&str]); 3] = [(5, &["sg-b", &extra]), (6, &["sg-a", &extra]), (7, &[&extra])];
+    tell(bench, vpcs, &groups, &members);
+}
+
+/// How often the namespace's clients had to ask for a connection again.
+fn asked_again() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/net/netstat").unwrap();
+    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
+    let (names, numbers) = (lines.next().unwrap(), lines.next().unwrap());
+    let mut both = names.split(' ').zip(numbers.split(' '));
+    both.find(|(name, _)| *name == "TCPSynRetrans").unwrap().1.parse().unwrap()
+}
+
+/// Every step of a change is in force at once, or none: nobody is shut out or let in meanwhile.
+#[test]
+fn no_packet_meets_half_a_change() {
+    check(|bench| {
+        let vpcs = bench.open();
+        bench.ensure(&vpcs, "one", false);
+        tell_round(bench, &vpcs, 0);
+        let (a, b) = (attach_in(bench, &vpcs, 5, &["sg-b"]), attach_in(bench, &vpcs, 6, &["sg-a"]));
+        [80, 81].into_iter().for_each(|port| serve_in(&b, port));
+        let run = |time: u16| {
+            let is_over = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                let stranger = scope.spawn(|| {
+                    inside(&a.netns, || {
+                        let target = SocketAddrV4::new(address(6), 81).into();
+                        let patience = Duration::from_millis(20);
+                        let mut tries = (0..).take_while(|_| !is_over.load(SeqCst));
+                        tries.any(|_| TcpStream::connect_timeout(&target, patience).is_ok())
+                    })
+                });
+                let friend = scope.spawn(|| {
+                    inside(&a.netns, || {
+                        let before = asked_again();
+                        while !is_over.load(SeqCst) {
+                            greet(address(6), 80);
+                        }
+                        asked_again() - before
+                    })
+                });
+                (1..100).for_each(|round| tell_round(bench, &vpcs, 100 * time + round));
+                is_over.store(true, SeqCst);
+                assert!(!stranger.join().unwrap());
+                friend.join().unwrap()
+            })
+        };
+        // A machine that stands still for a second asks again, too, but not every time.
+        assert!((0..3).any(|time| run(time) == 0));
         bench.wait(vpcs.down()).unwrap();
     });
 }
