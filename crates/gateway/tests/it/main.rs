@@ -2,14 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod tls;
+
 use std::io::Write;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use authority::Seal;
 use base::clock::Clock;
 use gateway::{
-    Admission, Auth, Balancers, Body, Endpoint, Gateway, GatewayOptions, Named, Peer, Routes, text,
+    Admission, Auth, Balancers, Body, Endpoint, Gateway, GatewayOptions, Named, Peer, Routes, TlsDoor, text,
 };
 use service::PlatformBuilder;
 use store::{Memory, Store};
@@ -32,16 +35,31 @@ async fn gateway(options: GatewayOptions) -> (TcpListener, Gateway) {
 
 /// A gateway whose operator is `user`.
 async fn gateway_for(user: u32, options: GatewayOptions) -> (TcpListener, Gateway) {
+    served(store(), user, options).await
+}
+
+fn builder() -> PlatformBuilder {
     let sts = service_sts::Config { secret: base::Secret::new("s"), wall: base::clock::wall };
-    let builder =
-        PlatformBuilder::default().with(service_sts::service(&sts)).issuing(service_sts::keys(&sts));
-    let store = Store::open(Memory::default().open(), builder.kinds()).unwrap();
-    let platform = builder.build(store, Clock::new(Duration::ZERO), 7);
+    PlatformBuilder::default().with(service_sts::service(&sts)).issuing(service_sts::keys(&sts))
+}
+
+fn store() -> Store {
+    Store::open(Memory::default().open(), authority::kinds(builder().kinds())).unwrap()
+}
+
+fn seal() -> Seal {
+    Seal::new(&base::Secret::new("s"))
+}
+
+/// A gateway over these records.
+async fn served(store: Store, user: u32, options: GatewayOptions) -> (TcpListener, Gateway) {
+    let platform = builder().build(store.clone(), Clock::new(Duration::ZERO), 7);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let listen = listener.local_addr().unwrap();
     let admission = Admission { auth: Auth::Open, users: vec![user], is_open_to_all: false, listen };
     let routes = Routes::default().with("/", Arc::new(Page));
-    (listener, Gateway::new(platform, routes, Some(Arc::new(Echo)), None, admission, options))
+    let tls = TlsDoor::new(store, Arc::new(seal()), listen.ip());
+    (listener, Gateway::new(platform, routes, Some(Arc::new(Echo)), Some(tls), admission, options))
 }
 
 /// A balancer with a listener at port 80 that says what came.
