@@ -15,19 +15,19 @@
 
 mod api;
 mod behaviour;
+mod certificates;
 mod controllers;
 mod convert;
 mod faults;
-mod names;
 mod observe;
 mod state;
 mod table;
 
 use service::Service;
 
+pub use certificates::users_of_certificate;
 pub use controllers::{Draining, Provisioning, Simulated};
 pub use faults::refuse;
-pub use names::{Named, named, users_of_certificate};
 pub use observe::take_in;
 pub use table::{balancers, table, touched};
 

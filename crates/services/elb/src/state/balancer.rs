@@ -10,8 +10,6 @@ use store::{Entries, Key, Record};
 
 use super::id::BalancerId;
 
-/// By its DNS name, of every account and region.
-const BY_NAME: &str = "by-name";
 /// By its alias, of every account and region.
 const BY_ALIAS: &str = "by-alias";
 
@@ -42,17 +40,11 @@ impl Record for Balancer {
     }
 
     fn index(&self, entries: &mut Entries) {
-        entries.add(BY_NAME, &[&self.dns_name().to_ascii_lowercase()]);
         entries.add(BY_ALIAS, &[&self.alias.to_string()]);
     }
 }
 
 impl Balancer {
-    /// Those with a DNS name in lower case: one or none.
-    pub fn of_name(name: &str) -> (&'static str, Key) {
-        (BY_NAME, Key::of(&[name]))
-    }
-
     pub fn of_alias(alias: Ipv4Addr) -> (&'static str, Key) {
         (BY_ALIAS, Key::of(&[&alias.to_string()]))
     }

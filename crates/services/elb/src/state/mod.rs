@@ -2,7 +2,6 @@
 //!
 //! ```text
 //! elb/balancer   ACCOUNT / REGION / NAME
-//!     by-name          DNS NAME
 //!     by-alias         127.…
 //! elb/listener   ACCOUNT / REGION / NAME / LISTENER
 //!     by-certificate   ARN

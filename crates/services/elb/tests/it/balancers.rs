@@ -255,28 +255,6 @@ fn subnets_and_groups_can_change() {
 }
 
 #[test]
-fn names_lead_to_balancers_and_ports() {
-    let world = World::new();
-    let (arn, group) = (world.balancer("web"), world.group("g"));
-    let name = world.table(&arn).dns_name.to_string();
-    let port = |host: &str| {
-        service_elb::named(&world.records(), host).map(|named| (named.balancer.to_string(), named.port))
-    };
-    assert_eq!(port(&name), Some((arn.clone(), None)));
-    world.listener(&arn, 9000, &group);
-    world.listener(&arn, 8080, &group);
-    assert_eq!(port(&name), Some((arn.clone(), Some(8080))));
-    world.listener(&arn, 80, &group);
-    assert_eq!(port(&name.to_uppercase()), Some((arn.clone(), Some(80))));
-    assert_eq!(port(&format!("{name}:4566")), Some((arn.clone(), Some(80))));
-    assert_eq!(port(&format!("p9000.{name}")), Some((arn.clone(), Some(9000))));
-    assert_eq!(port(&format!("p9001.{name}")), Some((arn, None)));
-    assert_eq!(port(&format!("x9000.{name}")), None);
-    assert_eq!(port("localhost"), None);
-    assert_eq!(port("other-1.us-east-1.elb.localhost"), None);
-}
-
-#[test]
 fn aliases_are_loopback_and_each_their_own() {
     let world = World::new();
     let aliases: std::collections::BTreeSet<_> =
@@ -285,4 +263,37 @@ fn aliases_are_loopback_and_each_their_own() {
     for alias in aliases {
         assert!(alias.is_loopback() && alias.octets()[1] != 0, "{alias}");
     }
+}
+
+#[test]
+fn mappings_name_subnets_too() {
+    let world = World::new();
+    let mapping = |id: &str| aws::SubnetMapping { subnet_id: Some(id.into()), ..Default::default() };
+    let mappings = Some(vec![mapping("subnet-a"), mapping("subnet-b")]);
+    let request =
+        aws::CreateLoadBalancerInput { subnets: None, subnet_mappings: mappings.clone(), ..balancer("web") };
+    let made =
+        world.call::<op::CreateLoadBalancer>(request.clone()).unwrap().load_balancers.unwrap().remove(0);
+    assert_eq!(made.availability_zones.unwrap().len(), 2);
+    let both = aws::CreateLoadBalancerInput { subnets: balancer("web").subnets, ..request };
+    refused(world.call::<op::CreateLoadBalancer>(both), "ValidationError", "not both");
+    let arn = made.load_balancer_arn.unwrap();
+    let request = aws::SetSubnetsInput {
+        load_balancer_arn: arn,
+        subnet_mappings: Some(vec![mapping("subnet-a"), mapping("subnet-c")]),
+        ..Default::default()
+    };
+    assert_eq!(world.call::<op::SetSubnets>(request).unwrap().availability_zones.unwrap().len(), 2);
+}
+
+#[test]
+fn an_account_has_fifty_balancers() {
+    let world = World::new();
+    for nth in 0..50 {
+        world.call::<op::CreateLoadBalancer>(balancer(&format!("b{nth}"))).unwrap();
+    }
+    refused(world.call::<op::CreateLoadBalancer>(balancer("b50")), "TooManyLoadBalancers", "50");
+    // One that is there is no further one.
+    world.call::<op::CreateLoadBalancer>(balancer("b49")).unwrap();
+    world.call_in::<op::CreateLoadBalancer>("eu-west-1", balancer("b50")).unwrap();
 }

@@ -259,3 +259,13 @@ fn certificates_are_added_and_removed() {
     assert_eq!(shown().len(), 1);
     assert!(service_elb::users_of_certificate(&world.records(), CERTIFICATE).is_empty());
 }
+
+#[test]
+fn a_balancer_has_fifty_listeners() {
+    let world = World::new();
+    let (balancer, group) = (world.balancer("web"), world.group("g"));
+    for port in 1..=50 {
+        world.listener(&balancer, port, &group);
+    }
+    refused(world.call::<op::CreateListener>(listener(&balancer, 51, &group)), "TooManyListeners", "'50'");
+}

@@ -443,3 +443,19 @@ fn a_balancer_has_a_hundred_rules() {
     }
     refused(bench.create(101, path_is("/a")), "TooManyRules", "100");
 }
+
+#[test]
+fn a_balancer_has_a_hundred_groups() {
+    let bench = Bench::new();
+    // The listener's own is the first.
+    let groups: Vec<_> = (1..=100).map(|nth| bench.world.group(&format!("g{nth}"))).collect();
+    let five = |nth: usize| groups[nth * 5..].iter().take(5).map(|arn| to(arn, None)).collect();
+    let forward = |nth| rule(&bench.listener, nth as i32 + 1, vec![path_is("/a")], weighted(five(nth), None));
+    for nth in 0..19 {
+        bench.with(forward(nth)).unwrap();
+    }
+    let code = "TooManyUniqueTargetGroupsPerLoadBalancer";
+    refused(bench.with(forward(19)), code, "of type 'application': [100]");
+    // Groups that are among them already are no further ones.
+    bench.with(rule(&bench.listener, 50, vec![path_is("/b")], weighted(five(0), None))).unwrap();
+}
