@@ -44,11 +44,11 @@ fn lines_come_out_apart_by_balancer_kind_and_destination_and_in_order() {
     let writer = Writer::start(kept.clone()).unwrap();
     let book = writer.book();
     let (one, two) = (balancer("one"), balancer("two"));
-    book.write(LogKind::Access, &one, "a", |line| line.push_str("1"));
-    book.write(LogKind::Access, &two, "a", |line| line.push_str("2"));
-    book.write(LogKind::Access, &one, "a", |line| line.push_str("3"));
-    book.write(LogKind::Connection, &one, "a", |line| line.push_str("4"));
-    book.write(LogKind::Access, &one, "b", |line| line.push_str("5"));
+    book.write(LogKind::Access, &one, "a", |line| line.push('1'));
+    book.write(LogKind::Access, &two, "a", |line| line.push('2'));
+    book.write(LogKind::Access, &one, "a", |line| line.push('3'));
+    book.write(LogKind::Connection, &one, "a", |line| line.push('4'));
+    book.write(LogKind::Access, &one, "b", |line| line.push('5'));
     drop(book);
     drop(writer);
     let mut got: Vec<_> = kept
@@ -86,7 +86,7 @@ fn lines_that_find_no_room_are_dropped_and_counted() {
     let book = writer.book();
     let one = balancer("one");
     for _ in 0..BATCHES + 10 {
-        book.write(LogKind::Access, &one, "a", |line| line.push_str("x"));
+        book.write(LogKind::Access, &one, "a", |line| line.push('x'));
         book.flush();
     }
     // One is in the keeper's hands, or not yet.

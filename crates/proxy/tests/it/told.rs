@@ -107,8 +107,10 @@ fn every_request_is_counted_where_aws_counts_it() {
     REQUESTS.iter().for_each(|request| drop(stage.ask(request)));
     // Counted once the exchange has ended, which is just after its last byte: the connection's end
     // is after that.
+    let patience = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
     let counts = loop {
         let counts = stage.counts();
+        assert!(tokio::time::Instant::now() < patience, "{counts:?}");
         let answered =
             get(&counts, None, Metric::HttpCodeElb4xx) + get(&counts, None, Metric::HttpCodeElb5xx);
         if answered == 3 && get(&counts, None, Metric::ActiveConnectionCount) == 0 {
