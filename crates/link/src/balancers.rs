@@ -67,10 +67,26 @@ pub enum Up {
     /// It holds no others, and waits for what is wanted.
     Ready,
     Health(Vec<HealthReport>),
+    Lines(Lines),
 }
 
 impl From<Certificate> for Down {
     fn from(one: Certificate) -> Self {
         Down::Certificate { arn: one.arn, chain: one.chain, key: one.key }
     }
+}
+
+/// Lines of one balancer's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lines {
+    pub account: String,
+    pub region: String,
+    /// `app/<name>/<16 hexadecimal digits>`.
+    pub balancer: Arc<str>,
+    /// `access`, `connection` or `health_check`.
+    pub kind: String,
+    /// `bucket/prefix`, as the balancer's attributes name it.
+    pub destination: String,
+    /// Each with a line feed at its end.
+    pub lines: String,
 }

@@ -10,6 +10,7 @@
 
 mod feed;
 mod inside;
+mod lines;
 mod names;
 mod remote;
 pub mod role;
@@ -72,9 +73,10 @@ impl Balancing {
         let book = Book::default();
         let mut scope = JoinSet::new();
         let (reports, received) = mpsc::channel(REPORTS);
+        let (written, lines) = mpsc::channel(lines::QUEUE);
         let served = network.map(|network| {
             let spots = Spots::new(network.clone());
-            let make = Make::new(secret, platform.chance(), reports.clone());
+            let make = Make::new(secret, platform.chance(), reports.clone(), written.clone());
             let stage = Stage::new(spots.clone(), make);
             (network, Serving { stage, spots })
         });
@@ -88,11 +90,13 @@ impl Balancing {
         let served = served.map(|(_, serving)| serving);
         if let Some(serving) = &served {
             scope.spawn(take_in(platform.clone(), received));
+            scope.spawn(lines::keep(platform.clone(), lines));
             let door = Door {
                 data_dir: data_dir.to_owned(),
                 stage: serving.stage.clone(),
                 spots: serving.spots.clone(),
                 reports,
+                lines: written,
             };
             scope.spawn(async move {
                 if let Err(error) = door.attend(stop).await {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use core_routing::HealthReport;
-use link::{Channel, Down, PROXY_VERSION, Spot, Up};
+use link::{Channel, Down, Lines, PROXY_VERSION, Spot, Up};
 use rustix::fs::FlockOperation;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
@@ -48,6 +48,7 @@ pub struct Door {
     pub stage: Arc<Stage>,
     pub spots: Arc<Spots>,
     pub reports: mpsc::Sender<HealthReport>,
+    pub lines: mpsc::Sender<Lines>,
 }
 
 impl Door {
@@ -136,7 +137,7 @@ impl Door {
                     given.insert(spot);
                 }
                 Up::Ready => return Ok(given),
-                Up::Health(_) => {}
+                Up::Health(_) | Up::Lines(_) => {}
             }
         }
     }
@@ -150,6 +151,8 @@ impl Door {
                         let _ = self.reports.send(report).await;
                     }
                 }
+                // As lines of this process: no room, no line.
+                Up::Lines(lines) => drop(self.lines.try_send(lines)),
                 Up::Hello { .. } | Up::Holding(_) | Up::Ready => {}
             }
         }

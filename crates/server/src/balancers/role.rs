@@ -18,13 +18,14 @@ use anyhow::{Context, Result};
 use base::Chance;
 use cli::Place;
 use core_routing::{Certificate, HealthReport, Placed, TargetKey};
-use link::{Channel, Down, PROXY_VERSION, Receiving, Sending, Spot, Up};
+use link::{Channel, Down, Lines, PROXY_VERSION, Receiving, Sending, Spot, Up};
 use proxy::{Opening, Plane, Sockets};
 use rustix::fs::FlockOperation;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use vpc::Visit;
 
+use super::lines::QUEUE;
 use super::remote::{lock, socket};
 use super::stage::Make;
 use crate::host::{Places, vpc_of};
@@ -48,9 +49,10 @@ pub async fn run(place: &Place) -> Result<ExitCode> {
     let handed = Arc::new(Handed::new(&Places::of(&data_dir).run));
     let secret = crate::secret::open(&data_dir)?;
     let chance = Chance::new(u64::from_ne_bytes(crate::secret::random()?));
-    let make = Make::new(&secret, chance, reports);
+    let (written, lines) = mpsc::channel(QUEUE);
+    let make = Make::new(&secret, chance, reports, written);
     let plane = make.plane(handed.clone()).context("the plane does not start")?;
-    let mut role = Role { plane, handed, balancers: BTreeSet::new(), seen: BTreeMap::new(), received };
+    let mut role = Role { plane, handed, balancers: BTreeSet::new(), seen: BTreeMap::new(), received, lines };
     let path = socket(&data_dir);
     tokio::select! {
         () = role.serve(&path) => {}
@@ -86,6 +88,8 @@ struct Role {
     /// The newest of every target: a server that comes back has not seen them all.
     seen: BTreeMap<TargetKey, HealthReport>,
     received: mpsc::Receiver<HealthReport>,
+    /// Kept while there is no server, as far as there is room.
+    lines: mpsc::Receiver<Lines>,
 }
 
 impl Role {
@@ -153,6 +157,7 @@ impl Role {
                     Some((message, sockets)) => self.take(message, sockets, named).await,
                     None => return Ok(()),
                 },
+                Some(lines) = self.lines.recv() => writing.send(&Up::Lines(lines), &[]).await?,
                 count = self.received.recv_many(&mut batch, BATCH) => {
                     if count > 0 {
                         let reports = std::mem::take(&mut batch);

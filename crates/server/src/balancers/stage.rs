@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use base::{Chance, Secret};
 use core_routing::{Balancer, Certificate, HealthReport};
-use link::{Down, Spot};
-use proxy::log::NoLogs;
+use link::{Down, Lines, Spot};
 use proxy::{ApplyError, Config, Plane, Sockets};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, mpsc};
 
+use super::lines::Outlet;
 use super::spots::{Spots, spots_of};
 
 /// How long requests under way may go on where they began, once somebody else serves.
@@ -29,6 +29,7 @@ pub type Outgoing = (Down, Vec<OwnedFd>);
 pub struct Make {
     pub workers: usize,
     pub reports: mpsc::Sender<HealthReport>,
+    pub lines: mpsc::Sender<Lines>,
     pub sticky_key: [u8; 32],
     pub chance: Chance,
 }
@@ -36,10 +37,15 @@ pub struct Make {
 impl Make {
     /// One worker per core. `secret`: the data directory's, so that sticky cookies are good after a
     /// restart and with whoever serves.
-    pub fn new(secret: &Secret, chance: Chance, reports: mpsc::Sender<HealthReport>) -> Self {
+    pub fn new(
+        secret: &Secret,
+        chance: Chance,
+        reports: mpsc::Sender<HealthReport>,
+        lines: mpsc::Sender<Lines>,
+    ) -> Self {
         let workers = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
         let sticky_key = Sha256::new_with_prefix("sticky cookies ").chain_update(secret.expose()).finalize();
-        Make { workers, reports, sticky_key: sticky_key.into(), chance }
+        Make { workers, reports, lines, sticky_key: sticky_key.into(), chance }
     }
 
     /// # Errors
@@ -49,7 +55,7 @@ impl Make {
             workers: self.workers,
             sockets,
             reports: self.reports.clone(),
-            logs: Arc::new(NoLogs),
+            logs: Arc::new(Outlet(self.lines.clone())),
             sticky_key: self.sticky_key,
             chance: self.chance.clone(),
         })
