@@ -52,7 +52,7 @@ pub async fn stand(platform: &Platform, network: &VpcNetwork) -> Result<()> {
         let key = VpcKey { account: place.account, region: place.region, vpc: place.vpc };
         let spec = VpcSpec { key, cidr: place.vpc_cidr, on_host: place.on_host };
         network
-            .stand(spec, place.address, &[])
+            .stand(spec, place.address, &place.security_groups)
             .await
             .with_context(|| format!("this machine has no address in its VPC ({})", place.address))?;
     }

@@ -23,5 +23,9 @@ pub async fn reset(platform: &Platform, host: &Host, machine: Option<&Instance>)
         .await
         .context("the records could not be wiped")?;
     host.wipe().await?;
-    instance::settle(platform, machine).await
+    instance::settle(platform, machine).await?;
+    match host.network() {
+        Some(network) => instance::stand(platform, &network).await,
+        None => Ok(()),
+    }
 }

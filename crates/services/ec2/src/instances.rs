@@ -43,6 +43,7 @@ pub struct Place {
     pub mac: String,
     pub subnet: String,
     pub subnet_cidr: Cidr,
+    pub security_groups: Vec<String>,
 }
 
 /// The machine is `host` from now on: the instance runs, with an interface in the default VPC's
@@ -102,6 +103,7 @@ fn place(records: &Snapshot, instance: &Instance) -> Option<Place> {
         mac: interface.mac().to_string(),
         subnet: subnet.id.clone(),
         subnet_cidr: subnet.cidr,
+        security_groups: interface.security_groups.clone(),
     })
 }
 

@@ -43,6 +43,7 @@ fn the_machine_keeps_its_id_and_its_address() {
     let [place] = &instances::places(&records)[..] else { panic!("one place") };
     assert_eq!((place.address.to_string(), place.on_host), (address.clone(), true));
     assert_eq!(Some(&place.vpc), shown.vpc_id.as_ref());
+    assert_eq!(place.security_groups.len(), 1);
     let member = &service_ec2::security(&records)[0].members[0];
     assert_eq!(member.address.to_string(), address);
 
