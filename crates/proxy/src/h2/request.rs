@@ -11,29 +11,22 @@ use http::request::Parts;
 
 use crate::exchange::Length;
 
-/// Why a head is none: an answer with this status, and nothing reaches a target.
+/// Why a head is none: the answer is 400, and nothing reaches a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Malformed {
-    pub status: u16,
-    pub why: &'static str,
-}
-
-const fn malformed(why: &'static str) -> Malformed {
-    Malformed { status: 400, why }
-}
+pub struct Malformed(pub &'static str);
 
 /// Fills `head`, emptied before. `ends`: the stream ended with its head.
 pub fn read(parts: &Parts, ends: bool, head: &mut Head) -> Result<Length, Malformed> {
     head.clear();
     head.form = Form::Http2;
     if parts.method == http::Method::CONNECT {
-        // AWS: there is no tunnel through a balancer.
-        return Err(Malformed { status: 405, why: "CONNECT" });
+        // There is no tunnel through a balancer.
+        return Err(Malformed("CONNECT"));
     }
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
     let is_star = target == "*" && parts.method == http::Method::OPTIONS;
     if !target.starts_with('/') && !is_star {
-        return Err(malformed(":path is no path"));
+        return Err(Malformed(":path is no path"));
     }
     head.method = head.fields.keep(parts.method.as_str().as_bytes());
     head.target = head.fields.keep(target.as_bytes());
@@ -65,18 +58,18 @@ fn host(parts: &Parts) -> Result<Option<&[u8]>, Malformed> {
     let mut hosts = parts.headers.get_all(HOST).iter().map(|value| value.as_bytes());
     let host = hosts.next();
     if hosts.next().is_some() {
-        return Err(malformed("more than one host"));
+        return Err(Malformed("more than one host"));
     }
     if let (Some(authority), Some(host)) = (authority, host)
         && !authority.eq_ignore_ascii_case(host)
     {
-        return Err(malformed("host differs from :authority"));
+        return Err(Malformed("host differs from :authority"));
     }
     let found = authority.or(host);
     // Also says that no user name stands before it, and no list or path in `host`.
     let odd = |byte: &u8| !(byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+;=".contains(byte));
     match found {
-        Some(found) if found.is_empty() || found.iter().any(odd) => Err(malformed("no host")),
+        Some(found) if found.is_empty() || found.iter().any(odd) => Err(Malformed("no host")),
         found => Ok(found),
     }
 }
@@ -87,16 +80,16 @@ fn length(parts: &Parts, ends: bool) -> Result<Length, Malformed> {
         return Ok(if ends { Length::None } else { Length::Unknown });
     };
     if lengths.next().is_some() {
-        return Err(malformed("more than one content-length"));
+        return Err(Malformed("more than one content-length"));
     }
     let digits = first.as_bytes();
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(malformed("content-length is no number"));
+        return Err(Malformed("content-length is no number"));
     }
     let length = first.to_str().ok().and_then(|digits| digits.parse().ok());
-    match length.ok_or(malformed("content-length is too large"))? {
+    match length.ok_or(Malformed("content-length is too large"))? {
         0 => Ok(Length::None),
-        _ if ends => Err(malformed("content-length without a body")),
+        _ if ends => Err(Malformed("content-length without a body")),
         length => Ok(Length::Known(length)),
     }
 }

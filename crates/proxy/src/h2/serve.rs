@@ -12,6 +12,7 @@ use h2::server::Connection;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::front::Stream;
+use super::request::Malformed;
 use super::seats::{Accepted, Ended, Seat, Seats};
 use super::{limits, request};
 use crate::arrival::Arrival;
@@ -91,9 +92,9 @@ async fn run((request, respond): Accepted, arrival: &Arrival) -> Ended {
     let mut stream = Stream::new(body, respond, length, expects);
     let after = match malformed {
         None => exchange(&mut stream, &mut desk, arrival).await,
-        Some(malformed) => {
-            tracing::debug!(peer = %arrival.peer, why = malformed.why, "a stream's head is no request");
-            refuse(&mut stream, &mut desk, arrival, malformed.status).await
+        Some(Malformed(why)) => {
+            tracing::debug!(peer = %arrival.peer, why, "a stream's head is no request");
+            refuse(&mut stream, &mut desk, arrival, 400).await
         }
     };
     if after == After::Abort {

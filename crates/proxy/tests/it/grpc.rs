@@ -10,9 +10,11 @@ use h2::client::SendRequest;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, Request, Response};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::h2_stage::{Seen, Stage};
 
@@ -25,6 +27,8 @@ struct Target {
     resets: Arc<Mutex<Vec<Reason>>>,
     /// 0: as many as anyone likes.
     streams: u32,
+    /// Over TLS, with a certificate that nobody trusts.
+    tls: Option<TlsAcceptor>,
 }
 
 impl Target {
@@ -48,6 +52,17 @@ impl Target {
 
     async fn serve(self, stream: TcpStream) {
         self.connections.fetch_add(1, Ordering::SeqCst);
+        match self.tls.clone() {
+            None => self.speak(stream).await,
+            Some(tls) => {
+                let stream = tls.accept(stream).await.unwrap();
+                assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+                self.speak(stream).await;
+            }
+        }
+    }
+
+    async fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let mut builder = h2::server::Builder::new();
         if self.streams > 0 {
             builder.max_concurrent_streams(self.streams);
@@ -302,4 +317,23 @@ fn requests_share_a_connection_to_the_target() {
     });
     // One of the checks', which may come and go, and one of the requests'.
     assert!(target.connections.load(Ordering::SeqCst) <= 3);
+}
+
+#[test]
+fn calls_are_encrypted_again_where_the_group_says_so() {
+    let made = crate::tls::certificate("own", &["somebody-else.example"]);
+    let chain = vec![CertificateDer::from_pem_slice(made.chain.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(made.key.expose().as_bytes()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let mut config = config.unwrap().with_no_client_auth().with_single_cert(chain, key).unwrap();
+    config.alpn_protocols = vec![b"http/1.1".to_vec(), b"h2".to_vec()];
+    let target = Target { tls: Some(TlsAcceptor::from(Arc::new(config))), ..Target::default() };
+    let stage = Stage::before(target.start(), Version::Grpc, Protocol::Https, target.seen.clone());
+    block_on(async {
+        let mut client = Client::connect(stage.at).await;
+        let echoed = client.ask("POST", "/echo.Echo/Unary", &[b"a", b"b"], None).await.unwrap();
+        assert_eq!((echoed.status, echoed.body.as_slice()), (200, &b"ab"[..]));
+        assert_eq!(echoed.trailers.unwrap()["grpc-status"], "0");
+    });
 }
