@@ -231,6 +231,27 @@ def is_open(host, port):
         return False
 
 
+def test_access_logs_are_kept(server, web):
+    enabled = [{"Key": "access_logs.s3.enabled", "Value": "true"}, {"Key": "access_logs.s3.bucket", "Value": "bucket"},
+               {"Key": "access_logs.s3.prefix", "Value": "web"}]
+    web.elb.modify_load_balancer_attributes(LoadBalancerArn=web.arn, Attributes=enabled)
+    logs = server.client("logs")
+
+    def lines():
+        assert get(web.shown["alias"], "/asked?by=test")[0] == 404
+        group = "/aws/elasticloadbalancing/bucket/web"
+        try:
+            streams = logs.describe_log_streams(logGroupName=group)["logStreams"]
+        except logs.exceptions.ResourceNotFoundException:
+            return None
+        events = [logs.get_log_events(logGroupName=group, logStreamName=one["logStreamName"])["events"] for one in streams]
+        return [event["message"] for one in events for event in one]
+    found = wait_for(lines, 10, "a line")
+    assert found[0].startswith("http ") and f"http://{web.shown['alias']}:80/asked?by=test HTTP/1.1" in found[0], found[0]
+    web.elb.modify_load_balancer_attributes(
+        LoadBalancerArn=web.arn, Attributes=[{"Key": "access_logs.s3.enabled", "Value": "false"}])
+
+
 def test_a_port_that_is_taken_is_a_warning_until_it_is_free(server, web):
     alias = web.shown["alias"]
     with socket.socket() as taken:
