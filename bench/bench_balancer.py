@@ -40,23 +40,29 @@ def wrk(peer, url, connections, *arguments):
     text = load(program("wrk", "wrk"), "-t1", f"-c{connections}", f"-d{SECONDS:g}s", "--latency", *arguments, url)
     took, cpu = time.monotonic() - began, peer.cpu() - before
     requests = int(re.search(r"(\d+) requests in", text)[1])
-    if wrong := re.search(r"Non-2xx.*|Socket errors.*", text):
-        # Closing after each answer shows as read errors, and is what was asked for.
-        if "connection: close" not in " ".join(map(str, arguments)).lower() or "Non-2xx" in wrong[0]:
-            raise RuntimeError(f"{peer.name}: {wrong[0]}")
+    wrong = re.search(r"Non-2xx.*|Socket errors.*", text)
+    # Closing after each answer shows as read errors, and is what was asked for. On a machine that is
+    # full some connections wait long: told, not a reason to end.
+    if wrong and not re.search(r"(connect|read|write) [1-9]", wrong[0]) and "timeout" in wrong[0]:
+        print(f"  ({peer.name}: {wrong[0]})", flush=True)
+    elif wrong and ("connection: close" not in " ".join(map(str, arguments)).lower() or "Non-2xx" in wrong[0]):
+        raise RuntimeError(f"{peer.name}: {wrong[0]}")
     number, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", text).groups()
     p99 = float(number) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
     return {"rps": requests / took, "cpu": cpu / max(requests, 1) * 1e6, "p99": p99}
 
 
 def h2load(peer, url, connections, streams):
-    before = peer.cpu()
-    text = load(program("nghttp2-client", "h2load"), "-t1", f"-c{connections}", f"-m{streams}", f"-D{SECONDS:g}", url)
-    cpu = peer.cpu() - before
-    done, wrong = re.search(r"requests: \d+ total, \d+ started, (\d+) done, \d+ succeeded, (\d+) failed", text).groups()
-    if int(wrong):
-        raise RuntimeError(f"{peer.name}: {wrong} requests failed\n{text}")
-    return {"rps": int(done) / SECONDS, "cpu": cpu / max(int(done), 1) * 1e6}
+    """Fresh connections for every 9,000 requests of each: AWS: one carries 10,000, and ours keeps to that."""
+    before, requests, took = peer.cpu(), 0, 0.0
+    while took < SECONDS:
+        text = load(program("nghttp2-client", "h2load"), "-t1", f"-c{connections}", f"-m{streams}", f"-n{9_000 * connections}", url)
+        done, wrong = re.search(r"started, (\d+) done, \d+ succeeded, (\d+) failed", text).groups()
+        if int(wrong):
+            raise RuntimeError(f"{peer.name}: {wrong} requests failed\n{text}")
+        number, unit = re.search(r"finished in ([\d.]+)(ms|s)", text).groups()
+        requests, took = requests + int(done), took + float(number) * (0.001 if unit == "ms" else 1)
+    return {"rps": requests / took, "cpu": (peer.cpu() - before) / requests * 1e6}
 
 
 def paced(port, rate):
