@@ -191,4 +191,47 @@ mod tests {
         assert_eq!(check("\u{16}\u{3}\u{1}garbage\r\n\r\n").unwrap_err(), 400);
         assert_eq!(check("PRI * HTTP/2.0\r\n\r\n").unwrap_err(), 400);
     }
+
+    /// Whatever comes: what is accepted can be written down as one head, and what follows it is not
+    /// looked at.
+    #[test]
+    fn no_bytes_make_a_head_that_is_two() {
+        const SEEDS: [&[u8]; 4] = [
+            b"GET /a?b HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
+            b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\nX: a\r\n b\r\n\r\n0\r\n\r\n",
+            b"PUT http://x/y HTTP/1.1\nHost: x\nContent-Type: a/b;\n\tc=d\n\n",
+        ];
+        const ODD: &[u8] = b"\r\n\0\t :;,/?#%HTTP1.0\x0b\x7f\x80\xff-_\"";
+        let mut chance = base::Chance::new(11);
+        let mut head = Head::default();
+        for _ in 0..60_000 {
+            let mut input = SEEDS[chance.below(SEEDS.len() as u64) as usize].to_vec();
+            for _ in 0..=chance.below(4) {
+                if input.is_empty() {
+                    break;
+                }
+                let at = chance.below(input.len() as u64) as usize;
+                let odd = ODD[chance.below(ODD.len() as u64) as usize];
+                match chance.below(4) {
+                    0 => input[at] = odd,
+                    1 => input.insert(at, odd),
+                    2 => drop(input.remove(at)),
+                    _ => input.truncate(at.max(1)),
+                }
+            }
+            let Ok(Some(read)) = read(&input, &mut head, Desync::Monitor) else { continue };
+            let shown = String::from_utf8_lossy(&input).into_owned();
+            assert!(read.length <= input.len(), "{shown:?}");
+            assert!(head.method().iter().all(|byte| is_token(*byte)), "{shown:?}");
+            let is_target = |byte: &u8| *byte > b' ' && *byte != 127;
+            assert!(!head.target().is_empty() && head.target().iter().all(is_target), "{shown:?}");
+            for (name, value) in head.fields.iter() {
+                assert!(!name.is_empty() && name.iter().all(|byte| is_token(*byte)), "{shown:?}");
+                assert!(!value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)), "{shown:?}");
+            }
+            let alone = super::read(&input[..read.length], &mut head, Desync::Monitor);
+            assert_eq!(alone, Ok(Some(read)), "{shown:?}");
+        }
+    }
 }
