@@ -85,12 +85,14 @@ impl Plane {
             book: writer.book(),
             seed: chance.next(),
         })?;
+        let most_open = most_open() / config.workers.max(1);
         let mut workers = Vec::new();
         for index in 0..config.workers.max(1) {
             let (sender, messages) = mpsc::channel(QUEUED);
             let chance = chance.split(&format!("worker {index}"));
             let (book, counts) = (writer.book(), counts.clone());
-            let parts = Parts { sockets: config.sockets.clone(), messages, chance, book, counts };
+            let sockets = config.sockets.clone();
+            let parts = Parts { sockets, messages, chance, book, counts, most_open };
             spawn(format!("proxy-{index}"), move || worker::run(parts))?;
             workers.push(sender);
         }
@@ -160,6 +162,13 @@ impl Plane {
         // Where nobody listens, nobody answers either: that is told by the outcome.
         let _ = self.control.send(command).await;
     }
+}
+
+/// Clients' connections that the process may have: three of four descriptors, so that what is left is
+/// enough for targets and all else.
+fn most_open() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    usize::try_from(limit.unwrap_or(u64::MAX) / 4 * 3).unwrap_or(usize::MAX)
 }
 
 fn spawn(name: String, run: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {

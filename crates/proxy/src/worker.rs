@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,8 +57,9 @@ pub struct Worker {
     date: RefCell<String>,
     began_at: Instant,
     is_leaving: Cell<bool>,
-    /// How many are open.
-    pub connections: Cell<usize>,
+    /// Clients' connections that are open, and how many may be.
+    open: Rc<Cell<usize>>,
+    most_open: usize,
 }
 
 /// A balancer's place on a worker: where its newest table is.
@@ -144,6 +145,8 @@ pub struct Parts {
     pub chance: Chance,
     pub book: Book,
     pub counts: Counts,
+    /// Clients' connections that may be open at once.
+    pub most_open: usize,
 }
 
 /// Runs a worker on this thread until it is told to leave or nobody can tell it anything.
@@ -156,7 +159,7 @@ pub fn run(parts: Parts) -> std::io::Result<()> {
 }
 
 async fn serve(parts: Parts) {
-    let Parts { sockets, mut messages, chance, book, counts } = parts;
+    let Parts { sockets, mut messages, chance, book, counts, most_open } = parts;
     let worker = Rc::new(Worker {
         sockets,
         buffers: Rc::default(),
@@ -173,7 +176,8 @@ async fn serve(parts: Parts) {
         date: RefCell::default(),
         began_at: Instant::now(),
         is_leaving: Cell::new(false),
-        connections: Cell::new(0),
+        open: Rc::default(),
+        most_open,
         chance: RefCell::new(chance),
     });
     let sweeping = tokio::task::spawn_local(sweep(worker.clone()));
@@ -217,7 +221,7 @@ async fn serve(parts: Parts) {
 async fn leave(worker: &Rc<Worker>, within: Duration) {
     worker.watches.wake_all();
     let until = Instant::now() + within;
-    while worker.connections.get() > 0 && Instant::now() < until {
+    while worker.open.get() > 0 && Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(10)).await;
         worker.watches.wake_all();
     }
@@ -323,7 +327,8 @@ impl Worker {
         let door = Door { worker: self.clone(), slot, port, node: None };
         // In the clear any listener is spoken to; whoever says hello is answered in kind.
         let is_hello = read.first() == Some(&HANDSHAKE);
-        door.enter(stream, read, is_hello);
+        let Ok(peer) = stream.peer_addr() else { return };
+        door.enter(stream, peer, read, is_hello);
     }
 }
 
@@ -339,7 +344,7 @@ async fn accept(listener: TcpListener, door: Door, mut stopped: oneshot::Receive
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => door.enter(stream, b"", true),
+                Ok((stream, peer)) => door.enter(stream, peer, b"", true),
                 Err(error) => {
                     tracing::warn!(port = door.port, %error, "no connection can be accepted");
                     // Out of descriptors, most likely: others have to end first.
@@ -351,22 +356,22 @@ async fn accept(listener: TcpListener, door: Door, mut stopped: oneshot::Receive
     }
     // What has come before the listener was closed is served still.
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    while let std::task::Poll::Ready(Ok((stream, _))) = listener.poll_accept(&mut cx) {
-        door.enter(stream, b"", true);
+    while let std::task::Poll::Ready(Ok((stream, peer))) = listener.poll_accept(&mut cx) {
+        door.enter(stream, peer, b"", true);
     }
 }
 
 impl Door {
     /// `may_tls`: an HTTPS listener expects a handshake.
-    fn enter(&self, stream: TcpStream, read: &[u8], may_tls: bool) {
-        let Ok(peer) = stream.peer_addr() else { return };
+    fn enter(&self, stream: TcpStream, peer: SocketAddr, read: &[u8], may_tls: bool) {
         // Without it small answers would wait for an acknowledgment; a socket that cannot is closed.
         if stream.set_nodelay(true).is_err() {
             return;
         }
         let (worker, slot) = (self.worker.clone(), self.slot.clone());
         let table = slot.table(self.port);
-        let open = Rc::new(Open::count(table.counters.zone(table.served.zone(self.node))));
+        let counters = table.counters.zone(table.served.zone(self.node));
+        let Some(open) = Open::count(counters, &worker.open, worker.most_open).map(Rc::new) else { return };
         let id = worker.chance.borrow_mut().next();
         let arrival = Arrival { worker, slot, port: self.port, node: self.node, peer, id, open, tls: None };
         let Some((_, listener)) = table.served.listener(self.port) else { return };

@@ -1,5 +1,7 @@
 //! One client connection, from its first byte to its last: what is counted and logged of it.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use base::Timestamp;
@@ -13,13 +15,21 @@ use crate::tls;
 /// Counts a connection as active for as long as it lives.
 pub struct Open {
     counters: Arc<Counters>,
+    /// How many of its worker are open.
+    among: Rc<Cell<usize>>,
 }
 
 impl Open {
-    pub fn count(counters: Arc<Counters>) -> Open {
+    /// `None`: there are `most` already, and one more would take from those what they need.
+    pub fn count(counters: Arc<Counters>, among: &Rc<Cell<usize>>, most: usize) -> Option<Open> {
+        if among.get() >= most {
+            counters.add(Metric::RejectedConnectionCount, 1);
+            return None;
+        }
+        among.set(among.get() + 1);
         counters.add(Metric::NewConnectionCount, 1);
         counters.add(Metric::ActiveConnectionCount, 1);
-        Open { counters }
+        Some(Open { counters, among: among.clone() })
     }
 
     /// The client and the listener did not come to terms.
@@ -31,6 +41,7 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.counters.subtract(Metric::ActiveConnectionCount, 1);
+        self.among.set(self.among.get() - 1);
     }
 }
 

@@ -17,6 +17,9 @@ use crate::arrival::Arrival;
 use crate::table::{Here, HereGroup, TargetState};
 use crate::upstream::Route;
 
+/// Of all `Connection` fields.
+const CONNECTION_BYTES: usize = 1024;
+
 /// What is done with a request.
 pub enum Choice<'a> {
     /// An answer with AWS's page.
@@ -79,6 +82,10 @@ pub fn look(request: &Head) -> Result<Asked<'_>, u16> {
         None if request.form == Form::Http10 => b"",
         _ => return Err(400),
     };
+    // Each of its names is looked for among all fields: what is honest is short.
+    if request.fields.all("connection").map(<[u8]>::len).sum::<usize>() > CONNECTION_BYTES {
+        return Err(400);
+    }
     if count_addresses(request.fields.all("x-forwarded-for")) > limits::FORWARDED_ADDRESSES {
         return Err(463);
     }

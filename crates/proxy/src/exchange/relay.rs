@@ -9,6 +9,9 @@ use super::seam::{AnswerHead, Back, Front, Length, Refusal};
 use crate::buffers::Buffers;
 use crate::watch::Watched;
 
+/// Informational answers to one request.
+const HINTS: u32 = 64;
+
 /// What keeps a relay company.
 pub struct Company<'a> {
     pub buffers: &'a Buffers,
@@ -55,6 +58,7 @@ impl Company<'_> {
         let mut seen = 0;
         // A target that takes no more of the body may have answered all the same.
         let mut is_stuck = false;
+        let mut hints = 0;
         // An invitation to send the body has to leave before the body comes.
         let mut is_invited = front.length() == Length::None;
         poll_fn(|cx| {
@@ -80,7 +84,10 @@ impl Company<'_> {
                         return Poll::Ready(Ok(length));
                     }
                     // Hints. `100 Continue` was given by us.
-                    Poll::Ready(Ok(_)) => self.watched.within(self.idle_for),
+                    Poll::Ready(Ok(_)) if hints < HINTS => hints += 1,
+                    Poll::Ready(Ok(_)) => {
+                        return Poll::Ready(Err(NoAnswer::Target(Refusal::Malformed("endless hints"))));
+                    }
                     Poll::Ready(Err(refusal)) => return Poll::Ready(Err(NoAnswer::Target(refusal))),
                     Poll::Pending => break,
                 }

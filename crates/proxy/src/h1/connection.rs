@@ -33,7 +33,6 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Cut,
 {
     let worker = &arrival.worker;
-    worker.connections.set(worker.connections.get() + 1);
     let mut wire = Wire::new(io, worker.buffers.clone(), input);
     let watched = worker.watches.add();
     let lives_for = arrival.table().served.balancer.attributes.client_keep_alive_for;
@@ -59,7 +58,6 @@ where
         if wire.is_open_ended() {
             wire.io.cut();
         }
-        arrival.worker.connections.set(arrival.worker.connections.get() - 1);
     }
 }
 
