@@ -274,20 +274,13 @@ async fn serve(
     let (host, orders) = Host::start(up).await?;
     let host = Arc::new(host);
     // Before any task starts: security groups filter it from its first packet on.
-    let balancers = Balancing::start(
-        platform,
-        (data.seal.clone(), &data.ecs.secret),
-        host.network(),
-        &options.data_dir,
-        stop.clone(),
-    );
-    let balancers = balancers.await;
+    let sealed = (data.seal.clone(), &data.ecs.secret);
+    let balancers = Balancing::start(platform, sealed, host.network(), &options.data_dir, stop.clone()).await;
     let engine = controllers(platform, orders, options.runtime);
     instance::settle(platform, options.instance.as_ref()).await?;
     if let Some(network) = host.network() {
         instance::stand(platform, &network).await?;
     }
-    let warnings = warnings(options);
     let admin = Arc::new(Admin {
         platform: platform.clone(),
         options: options.clone(),
@@ -295,40 +288,21 @@ async fn serve(
         engine: engine.clone(),
         pulls: content.as_ref().map(|content| content.pulls()).unwrap_or_default(),
         loader: Loader::new(platform, &data.blobs, &options.data_dir, content.is_some()),
-        warnings: warnings.clone(),
+        warnings: warnings(options),
         seal: data.seal.clone(),
         balancers: balancers.clone(),
     });
     let channels = host.data_channels(platform, stop.clone());
+    let registry = Arc::new(registry::Registry::new(platform.clone(), &data.ecr));
     let routes = Routes::default()
         .with(session::PATH, channels.clone())
-        .with("/v2/", Arc::new(registry::Registry::new(platform.clone(), &data.ecr)))
+        .with("/v2/", registry)
         .with("/", Arc::new(Page::new(admin.clone())))
         .with("/_boxship/", admin);
-    let tls = TlsDoor::new(data.store.clone(), data.seal.clone(), options.listen.ip());
-    let limits = GatewayOptions::default();
-    let gateway = Gateway::new(
-        platform.clone(),
-        routes,
-        Some(balancers.clone()),
-        Some(tls),
-        admission(options),
-        limits,
-    );
+    let gateway = gateway(options, platform, routes, balancers.clone(), &data);
     host.serve(&gateway);
-    let sweeper = tokio::spawn(sweep::run(platform.clone(), data.logs.clone(), data.blobs));
-    let run = RunFile {
-        pid: std::process::id(),
-        listen: options.listen,
-        runtime: options.runtime.name().to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-    };
-    run.write(&options.data_dir)?;
-    for warning in &warnings {
-        tracing::warn!("{warning}");
-    }
-    tracing::info!(listen = %options.listen, runtime = run.runtime, data = %options.data_dir.display(), "ready");
-    (screen.ready)(&run);
+    let sweeper = tokio::spawn(sweep::run(platform.clone(), data.logs.clone(), data.blobs.clone()));
+    announce(options, screen)?;
     let ended = until_stopped(&gateway, listener, stop, platform, &data.logs).await;
     balancers.close(PARTING).await;
     channels.close().await;
@@ -340,6 +314,35 @@ async fn serve(
         (screen.ended)(running);
     }
     ended
+}
+
+fn gateway(
+    options: &Options,
+    platform: &Platform,
+    routes: Routes,
+    balancers: Arc<Balancing>,
+    data: &Data,
+) -> Gateway {
+    let tls = TlsDoor::new(data.store.clone(), data.seal.clone(), options.listen.ip());
+    let limits = GatewayOptions::default();
+    Gateway::new(platform.clone(), routes, Some(balancers), Some(tls), admission(options), limits)
+}
+
+/// Says that everything answers, to commands and to people.
+fn announce(options: &Options, screen: Screen) -> Result<()> {
+    let run = RunFile {
+        pid: std::process::id(),
+        listen: options.listen,
+        runtime: options.runtime.name().to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    run.write(&options.data_dir)?;
+    for warning in warnings(options) {
+        tracing::warn!("{warning}");
+    }
+    tracing::info!(listen = %options.listen, runtime = run.runtime, data = %options.data_dir.display(), "ready");
+    (screen.ready)(&run);
+    Ok(())
 }
 
 fn controllers(
