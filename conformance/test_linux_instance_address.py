@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from conftest import IS_ROOT, Server, needs_root
-from toolbox import printed
+from conftest import IS_ROOT, Server, needs_root, running
+from toolbox import printed, start
 
 pytestmark = needs_root
 
@@ -85,3 +85,22 @@ def test_after_a_reset_it_is_there_again(server, toolbox_archive, port):
     assert after["InstanceId"] != before["InstanceId"]
     server.run("image", "load", str(toolbox_archive), "toolbox")
     assert asked(server, port) == ["machine"]
+
+
+def test_without_instance_it_leads_nowhere(server, toolbox_archive, port):
+    server.run("image", "load", str(toolbox_archive), "toolbox")
+    # A task that runs through the restart keeps the VPC where it is.
+    arn = start(server, "sleep 600", family="through")
+    running(server, arn)
+    at = instance(server)["PrivateIpAddress"]
+    ask = f"timeout 3 wget -qO- http://{at}:{port}/ 2>/dev/null || echo no answer"
+    assert printed(server, ask) == ["machine"]
+    server.kill()
+    server.arguments = ("--allow-reset",)
+    server.start()
+    assert printed(server, ask) == ["no answer"]
+    server.kill()
+    server.arguments = ("--instance", "default", "--allow-reset")
+    server.start()
+    assert instance(server)["PrivateIpAddress"] == at
+    assert printed(server, ask) == ["machine"]

@@ -46,17 +46,28 @@ pub async fn settle(platform: &Platform, instance: Option<&Instance>) -> Result<
 }
 
 /// Lets the machine stand in its VPC as the instance that it is, if it is one: there its address
-/// leads to its ports.
+/// leads to its ports. Where it is one no more, it leads nowhere.
 pub async fn stand(platform: &Platform, network: &VpcNetwork) -> Result<()> {
-    for place in machine::places(&platform.store().snapshot()) {
-        let key = VpcKey { account: place.account, region: place.region, vpc: place.vpc };
-        let spec = VpcSpec { key, cidr: place.vpc_cidr, on_host: place.on_host };
+    let records = platform.store().snapshot();
+    let places = machine::places(&records);
+    for left in machine::left(&records) {
+        let key = key_of(&left);
+        if !places.iter().any(|place| key_of(place) == key) {
+            network.leave(&key).await.context("this machine's address in a VPC cannot be taken away")?;
+        }
+    }
+    for place in places {
+        let spec = VpcSpec { key: key_of(&place), cidr: place.vpc_cidr, on_host: place.on_host };
         network
             .stand(spec, place.address, &place.security_groups)
             .await
             .with_context(|| format!("this machine has no address in its VPC ({})", place.address))?;
     }
     Ok(())
+}
+
+fn key_of(place: &machine::Place) -> VpcKey {
+    VpcKey { account: place.account.clone(), region: place.region.clone(), vpc: place.vpc.clone() }
 }
 
 /// As the API names it.

@@ -79,9 +79,17 @@ pub fn known(records: &Snapshot, account: &AccountId, region: &Region) -> Option
 
 /// Where the running machine's addresses are: one at most, since it runs as one instance.
 pub fn places(records: &Snapshot) -> Vec<Place> {
-    let all = records.scan::<Instance>(&Key::all());
-    let running = all.filter(|instance| instance.state == InstanceState::Running);
-    running.filter_map(|instance| place(records, &instance)).collect()
+    in_state(records, |state| state == InstanceState::Running)
+}
+
+/// Where the machine stood as the instances that it is no more: nothing answers there.
+pub fn left(records: &Snapshot) -> Vec<Place> {
+    in_state(records, |state| state != InstanceState::Running)
+}
+
+fn in_state(records: &Snapshot, is_meant: impl Fn(InstanceState) -> bool) -> Vec<Place> {
+    let all = records.scan::<Instance>(&Key::all()).filter(|instance| is_meant(instance.state));
+    all.filter_map(|instance| place(records, &instance)).collect()
 }
 
 fn place(records: &Snapshot, instance: &Instance) -> Option<Place> {

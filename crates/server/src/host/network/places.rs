@@ -157,6 +157,14 @@ impl VpcNetwork {
         self.vpcs.host_address(spec).await.map_err(failed)
     }
 
+    /// Undoes [`VpcNetwork::stand`], where the VPC is here at all.
+    ///
+    /// # Errors
+    /// [`NetworkError::Interface`] where the kernel refuses.
+    pub async fn leave(&self, vpc: &VpcKey) -> Result<(), NetworkError> {
+        self.vpcs.no_host_address(vpc).await.map_err(failed)
+    }
+
     /// What tasks resolve; to be filled by whoever knows balancers.
     pub fn names(&self) -> &KnownNames {
         &self.names

@@ -50,7 +50,9 @@ fn the_machine_keeps_its_id_and_its_address() {
     bench.tokio.block_on(instances::leave(&bench.platform)).unwrap();
     let stopped = described(&bench, vec![filter("private-ip-address", &[&address])]).remove(0);
     assert_eq!(stopped.state.unwrap().name.as_deref(), Some("stopped"));
-    assert_eq!(instances::places(&bench.platform.store().snapshot()), []);
+    let records = bench.platform.store().snapshot();
+    assert_eq!(instances::places(&records), []);
+    assert_eq!(instances::left(&records)[0].address.to_string(), address);
     let status = |all: bool| {
         let request =
             DescribeInstanceStatusRequest { include_all_instances: Some(all), ..Default::default() };
