@@ -12,6 +12,7 @@ from common import PLACE, ROOT, TICK, debian, free_port, sh, wait_for
 PLANE = Path(os.environ.get("PLANE", ROOT / "target" / "release" / "examples" / "plane"))
 # The balancer has a processor of its own; load and targets share the other.
 PROXY_CORE, LOAD_CORE = "0", "1"
+TARGET_CORE = os.environ.get("TARGET_CORE", LOAD_CORE)
 GROUPS, RULES = 10, 100
 
 
@@ -277,7 +278,7 @@ class Targets:
                     location / {{ return 200 "hello, world\\n"; }} location = /big {{ }} }}
             }}""")
         self.process = subprocess.Popen(
-            [*pinned(LOAD_CORE), program("nginx-light", "nginx"), "-p", self.home, "-c", self.home / "nginx.conf"],
+            [*pinned(TARGET_CORE), program("nginx-light", "nginx"), "-p", self.home, "-c", self.home / "nginx.conf"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return self
 
