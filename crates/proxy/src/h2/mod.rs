@@ -20,7 +20,6 @@ mod front;
 mod limits;
 mod pool;
 mod request;
-mod seats;
 mod serve;
 
 pub(crate) use back::{Back, Sent};

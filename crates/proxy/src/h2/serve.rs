@@ -1,19 +1,22 @@
 //! A client's connection: streams accepted, run and counted.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use core_routing::limits::{CLIENT_STREAMS, REQUESTS_PER_CONNECTION};
-use h2::Reason;
-use h2::server::Connection;
+use futures_util::Stream as _;
+use futures_util::stream::FuturesUnordered;
+use h2::server::{Connection, SendResponse};
+use h2::{Reason, RecvStream};
+use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::front::Stream;
 use super::request::Malformed;
-use super::seats::{Accepted, Ended, Seat, Seats};
 use super::{limits, request};
 use crate::arrival::Arrival;
 use crate::exchange::{After, Front as _, Length, exchange, refuse};
@@ -36,15 +39,16 @@ pub(crate) async fn serve<S: Io>(stream: S, arrival: Arrival) {
         tracing::debug!(peer = %arrival.peer, "no preface of HTTP/2");
         return;
     };
-    let mut streams = Seats::new(|seat| run_all(seat, arrival.clone()));
+    let mut streams = FuturesUnordered::new();
     let mut course = Course::new(&arrival);
     let ended = poll_fn(|cx| {
         // Writes what streams have said since, as well.
         while let Poll::Ready(accepted) = connection.poll_accept(cx) {
             match accepted {
-                Some(Ok(accepted)) => {
+                Some(Ok((request, respond))) => {
                     course.begin(&mut connection);
-                    streams.give(accepted);
+                    // A place made anew each time was measured to cost less than one that is kept.
+                    streams.push(run(request, respond, arrival.clone()));
                 }
                 Some(Err(error)) => return Poll::Ready(Err(error)),
                 None => return Poll::Ready(Ok(())),
@@ -52,7 +56,9 @@ pub(crate) async fn serve<S: Io>(stream: S, arrival: Arrival) {
         }
         // All that can go on, before any of it is written: what several streams say leaves in one
         // write. The connection wakes this task for it.
-        streams.poll(cx, |ended| course.end(ended, &mut connection));
+        while let Poll::Ready(Some(ended)) = Pin::new(&mut streams).poll_next(cx) {
+            course.end(ended, &mut connection);
+        }
         course.poll_time(cx, &arrival, &mut connection)
     })
     .await;
@@ -62,21 +68,18 @@ pub(crate) async fn serve<S: Io>(stream: S, arrival: Arrival) {
     drop(connection);
     // Each sees that its stream is gone, and says so in the log.
     poll_fn(|cx| {
-        streams.poll(cx, |_| {});
-        if streams.are_empty() { Poll::Ready(()) } else { Poll::Pending }
+        while let Poll::Ready(ended) = Pin::new(&mut streams).poll_next(cx) {
+            if ended.is_none() {
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
     })
     .await;
 }
 
-/// One stream after the other.
-async fn run_all(seat: Rc<Seat>, arrival: Arrival) {
-    while let Some(accepted) = seat.next().await {
-        seat.end(run(accepted, &arrival).await);
-    }
-}
-
 /// One stream, from its head to its end.
-async fn run((request, respond): Accepted, arrival: &Arrival) -> Ended {
+async fn run(request: Request<RecvStream>, respond: SendResponse<Bytes>, arrival: Arrival) -> Ended {
     let mut desk = arrival.worker.desk();
     desk.begun();
     let (parts, body) = request.into_parts();
@@ -91,10 +94,10 @@ async fn run((request, respond): Accepted, arrival: &Arrival) -> Ended {
     };
     let mut stream = Stream::new(body, respond, length, expects);
     let after = match malformed {
-        None => exchange(&mut stream, &mut desk, arrival).await,
+        None => exchange(&mut stream, &mut desk, &arrival).await,
         Some(Malformed(why)) => {
             tracing::debug!(peer = %arrival.peer, why, "a stream's head is no request");
-            refuse(&mut stream, &mut desk, arrival, 400).await
+            refuse(&mut stream, &mut desk, &arrival, 400).await
         }
     };
     if after == After::Abort {
@@ -102,6 +105,12 @@ async fn run((request, respond): Accepted, arrival: &Arrival) -> Ended {
     }
     arrival.worker.give_desk(desk);
     Ended { was_reset: stream.is_reset() }
+}
+
+/// How a stream ended.
+struct Ended {
+    /// The client took it back.
+    was_reset: bool,
 }
 
 /// What a connection has seen so far.
