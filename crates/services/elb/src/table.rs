@@ -223,8 +223,12 @@ fn make_group(
         attribute::get(GROUP, &group.attributes, &key).parse().ok()
     };
     let zones: BTreeSet<&str> = balancer.nodes.iter().map(|node| &*node.zone).collect();
-    let is_enabled = |target: &Target| target.zone.as_deref().is_none_or(|zone| zones.contains(zone));
-    let targets = records.scan::<Target>(&group.at.targets()).filter(|target| is_enabled(target));
+    let is_usable = |target: &Target| {
+        let is_enabled = target.zone.as_deref().is_none_or(|zone| zones.contains(zone));
+        // AWS: a balancer's own addresses are none of its targets'.
+        is_enabled && balancer.nodes.iter().all(|node| node.address != target.address)
+    };
+    let targets = records.scan::<Target>(&group.at.targets()).filter(|target| is_usable(target));
     routing::TargetGroup {
         arn: shared(&group.at.arn()),
         id: Arc::from(group.at.to_string()),

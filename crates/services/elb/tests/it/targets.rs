@@ -118,6 +118,17 @@ fn zones_that_are_not_enabled_are_not_used() {
 }
 
 #[test]
+fn a_balancers_own_address_is_no_target() {
+    let world = World::new();
+    let (balancer, group) = (world.balancer("web"), world.group("g"));
+    world.listener(&balancer, 80, &group);
+    let own = world.table(&balancer).place.nodes[0].address.to_string();
+    world.register(&group, &[&own]);
+    assert!(is(&standing(&world, &group), "unused", "Target.IpUnusable"));
+    assert!(world.table(&balancer).groups[&*group].targets.is_empty());
+}
+
+#[test]
 fn addresses_are_in_the_vpc_or_private_and_for_all_zones() {
     let world = World::new();
     let group = world.group("g");
@@ -266,7 +277,7 @@ fn ten_thousand_targets_are_taken_and_no_more() {
     let (balancer, group) = (world.balancer("web"), world.group("g"));
     world.listener(&balancer, 80, &group);
     let targets =
-        |count: u32| (0..count).map(|n| target(&format!("172.31.{}.{}", n / 250, n % 250 + 1))).collect();
+        |count: u32| (0..count).map(|n| target(&format!("172.31.{}.{}", n / 200, n % 200 + 11))).collect();
     let register = |count| {
         let request = aws::RegisterTargetsInput { target_group_arn: group.clone(), targets: targets(count) };
         world.call::<op::RegisterTargets>(request)
