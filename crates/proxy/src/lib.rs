@@ -17,6 +17,7 @@ pub mod counts;
 mod exchange;
 mod h1;
 mod h2;
+mod hash;
 pub mod health;
 pub mod log;
 mod plane;

@@ -15,6 +15,7 @@ use core_routing::{Balance, Pool, Standings};
 use core_routing::{Balancer, Listener, Router, RouterError, State, Target, TargetGroup, TargetKey};
 
 use crate::counts::{Counters, Counts, Subject};
+use crate::hash::Quick;
 use crate::tls::{Terminator, Terminators};
 
 /// One balancer's table, compiled.
@@ -259,7 +260,7 @@ fn registered(
 /// A table on one worker.
 pub struct Here {
     pub served: Arc<Served>,
-    groups: HashMap<Arc<str>, Rc<HereGroup>>,
+    groups: HashMap<Arc<str>, Rc<HereGroup>, Quick>,
     pub counters: Rc<ByZone>,
 }
 

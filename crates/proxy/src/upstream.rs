@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::h1::{Client, Wire};
+use crate::hash::Quick;
 use crate::table::Served;
 use crate::worker::Worker;
 
@@ -40,7 +41,7 @@ pub struct Route {
 /// Idle connections of one worker.
 #[derive(Default)]
 pub struct Pool {
-    idle: RefCell<HashMap<Route, Vec<Idle>>>,
+    idle: RefCell<HashMap<Route, Vec<Idle>, Quick>>,
 }
 
 struct Idle {

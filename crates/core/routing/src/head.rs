@@ -25,6 +25,7 @@ pub struct Span {
 }
 
 impl Span {
+    #[inline]
     pub fn of(self, bytes: &[u8]) -> &[u8] {
         bytes.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
@@ -44,16 +45,19 @@ impl Fields {
 
     /// The bytes as they came, from the first of the request line to the empty line, for a head in
     /// HTTP/1's form; for others only what was added.
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// A field that lies in the bytes already.
+    #[inline]
     pub fn mark(&mut self, field: FieldSpan) {
         self.spans.push(field);
     }
 
     /// Adds a field with bytes of its own.
+    #[inline]
     pub fn add(&mut self, name: &[u8], value: &[u8]) {
         let field = FieldSpan { name: self.keep(name), value: self.keep(value) };
         self.spans.push(field);
@@ -66,6 +70,7 @@ impl Fields {
     }
 
     /// Keeps bytes that belong to no field.
+    #[inline]
     pub fn keep(&mut self, bytes: &[u8]) -> Span {
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(bytes);
@@ -81,6 +86,7 @@ impl Fields {
     }
 
     /// Name and value, in order. Names keep their case.
+    #[inline]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + Clone {
         self.spans.iter().map(|field| (field.name.of(&self.bytes), field.value.of(&self.bytes)))
     }
@@ -91,6 +97,7 @@ impl Fields {
     }
 
     /// Every field of that name, in order.
+    #[inline]
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + Clone {
         let fits = move |field: &&FieldSpan| {
             let found = field.name.of(&self.bytes);
@@ -128,15 +135,18 @@ impl Head {
             (Form::Http11, Span::default(), Span::default(), None);
     }
 
+    #[inline]
     pub fn method(&self) -> &[u8] {
         self.method.of(self.fields.bytes())
     }
 
+    #[inline]
     pub fn target(&self) -> &[u8] {
         self.target.of(self.fields.bytes())
     }
 
     /// `:authority`, or else `Host`.
+    #[inline]
     pub fn host(&self) -> Option<&[u8]> {
         match self.authority {
             Some(authority) => Some(authority.of(self.fields.bytes())),
