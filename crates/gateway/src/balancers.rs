@@ -28,10 +28,11 @@ pub(crate) fn named(balancers: &dyn Balancers, host: &str, is_tls: bool) -> Opti
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
-    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    let name = name.strip_suffix('.').unwrap_or(name);
     // Every balancer's name has it, in whatever region.
-    if !name.contains(".elb.") {
+    const PART: &[u8] = b".elb.";
+    if !name.as_bytes().windows(PART.len()).any(|part| part.eq_ignore_ascii_case(PART)) {
         return None;
     }
-    balancers.find(&name, is_tls)
+    balancers.find(&name.to_ascii_lowercase(), is_tls)
 }

@@ -24,6 +24,8 @@ pub struct Arrival {
     pub open: Rc<Open>,
     /// `None`: in the clear.
     pub tls: Option<Rc<tls::Facts>>,
+    /// It came in elsewhere, by the balancer's name: requests for anybody else are not for us.
+    pub is_adopted: bool,
 }
 
 impl Arrival {
@@ -35,6 +37,24 @@ impl Arrival {
     /// Nothing begins here any more: the balancer was removed, its listener was, or the worker ends.
     pub fn is_over(&self) -> bool {
         self.worker.is_leaving() || self.slot.is_gone() || !self.slot.has(self.port)
+    }
+
+    /// Whether a request for `host` is for us: on a connection of ours, every one is; on one that was
+    /// adopted, those that name the balancer, or `p<port>.` and the balancer.
+    pub fn is_for_us(&self, host: Option<&[u8]>) -> bool {
+        if !self.is_adopted {
+            return true;
+        }
+        let table = self.table();
+        let own = table.served.balancer.dns_name.as_bytes();
+        let host = host.unwrap_or_default();
+        let name = host.split(|byte| *byte == b':').next().unwrap_or_default();
+        let name = name.strip_suffix(b".").unwrap_or(name);
+        name.len() >= own.len() && {
+            let (before, end) = name.split_at(name.len() - own.len());
+            end.eq_ignore_ascii_case(own)
+                && (before.is_empty() || before.starts_with(b"p") && before.ends_with(b"."))
+        }
     }
 
     /// An IPv4 address in IPv6's clothes is an IPv4 address.

@@ -242,6 +242,7 @@ async fn sweep(worker: Rc<Worker>) {
         if count.is_multiple_of(20) {
             worker.pool.sweep(now_ms.saturating_sub(TARGET_IDLE_MS));
             worker.h2.sweep();
+            worker.buffers.trim();
             worker.book.flush();
         }
     }
@@ -267,7 +268,7 @@ impl Worker {
 
     pub fn give_desk(&self, desk: Box<Desk>) {
         let mut desks = self.desks.borrow_mut();
-        if desks.len() < DESKS_KEPT {
+        if desks.len() < DESKS_KEPT && !desk.is_large() {
             desks.push(desk);
         }
     }
@@ -373,7 +374,9 @@ impl Door {
         let counters = table.counters.zone(table.served.zone(self.node));
         let Some(open) = Open::count(counters, &worker.open, worker.most_open).map(Rc::new) else { return };
         let id = worker.chance.borrow_mut().next();
-        let arrival = Arrival { worker, slot, port: self.port, node: self.node, peer, id, open, tls: None };
+        let is_adopted = !read.is_empty() && !may_tls;
+        let (port, node) = (self.port, self.node);
+        let arrival = Arrival { worker, slot, port, node, peer, id, open, tls: None, is_adopted };
         let Some((_, listener)) = table.served.listener(self.port) else { return };
         match listener.terminator.clone().filter(|_| may_tls) {
             None => {

@@ -151,6 +151,10 @@ where
             };
         }
     };
+    // Whoever asks for somebody else asks there.
+    if !arrival.is_for_us(desk.request.host()) {
+        return After::Close;
+    }
     wire.consume(read.length);
     wire.expect_body(match read.verdict.body {
         Body::None => Framing::None,

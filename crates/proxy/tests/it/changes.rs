@@ -173,17 +173,41 @@ fn an_older_table_is_refused() {
     assert!(runtime.block_on(front.plane().apply(Arc::new(older))).is_err());
 }
 
-#[test]
-fn a_connection_that_came_in_elsewhere_is_served() {
-    let (at, seen) = recording();
-    let front = Front::to(&[at]);
+/// What comes back on a connection that was adopted with `GET /adopted` begun, once `rest` was said.
+fn adopted(front: &Front, rest: &str) -> String {
     let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut client = std::net::TcpStream::connect(own.local_addr().unwrap()).unwrap();
     let (stream, _) = own.accept().unwrap();
     front.plane().adopt(stream, "GET /adopted HTTP/1.1\r\nHo".into(), "arn:balancer", front.at.port());
-    client.write_all(b"st: a\r\nConnection: close\r\n\r\n").unwrap();
+    client.write_all(rest.as_bytes()).unwrap();
     let mut input = Vec::new();
     while more(&mut client, &mut input) {}
-    assert!(input.starts_with(b"HTTP/1.1 200 OK"), "{}", String::from_utf8_lossy(&input));
-    assert_eq!(seen.last().line, "GET /adopted HTTP/1.1");
+    String::from_utf8(input).unwrap()
+}
+
+#[test]
+fn a_connection_that_came_in_elsewhere_is_served() {
+    let (at, seen) = recording();
+    let front = Front::to(&[at]);
+    for host in ["test.elb.localhost", "TEST.elb.localhost.:4566", "p81.test.elb.localhost:4566"] {
+        let input = adopted(&front, &format!("st: {host}\r\nConnection: close\r\n\r\n"));
+        assert!(input.starts_with("HTTP/1.1 200 OK"), "{host}: {input}");
+        assert_eq!(seen.last().line, "GET /adopted HTTP/1.1");
+    }
+}
+
+#[test]
+fn requests_for_others_are_not_served_there() {
+    let (at, seen) = recording();
+    let front = Front::to(&[at]);
+    for other in
+        ["localhost:4566", "other.elb.localhost", "test.elb.localhost.example", "xtest.elb.localhost"]
+    {
+        let input = adopted(
+            &front,
+            &format!("st: test.elb.localhost\r\n\r\nGET /other HTTP/1.1\r\nHost: {other}\r\n\r\n"),
+        );
+        assert_eq!(input.matches("HTTP/1.1 200").count(), 1, "{other}: {input}");
+        assert_eq!(seen.last().line, "GET /adopted HTTP/1.1");
+    }
 }
