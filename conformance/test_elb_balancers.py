@@ -33,6 +33,12 @@ def make_group(server, name=None, **members):
     return elb.create_target_group(Name=name or next(NAMES), **members)["TargetGroups"][0]["TargetGroupArn"]
 
 
+def spare(server, zone=0):
+    """An address of the zone's default subnet that no balancer will get."""
+    interface = server.client("ec2").create_network_interface(SubnetId=subnets(server)[zone])["NetworkInterface"]
+    return interface["PrivateIpAddress"]
+
+
 def forward(group):
     return [{"Type": "forward", "TargetGroupArn": group}]
 
@@ -56,6 +62,9 @@ def elb(simulated):
         client.delete_load_balancer(LoadBalancerArn=arn)
     for group in client.describe_target_groups()["TargetGroups"]:
         client.delete_target_group(TargetGroupArn=group["TargetGroupArn"])
+    ec2 = simulated.client("ec2")
+    for interface in ec2.describe_network_interfaces()["NetworkInterfaces"]:
+        ec2.delete_network_interface(NetworkInterfaceId=interface["NetworkInterfaceId"])
 
 
 def test_a_balancer_from_first_to_last(simulated, elb):
@@ -268,8 +277,8 @@ def test_the_aws_cli(simulated, elb):
     simulated.aws("elbv2", "wait", "load-balancer-available", "--load-balancer-arns", arn)
     group = simulated.aws("elbv2", "create-target-group", "--name", "cli", "--protocol", "HTTP", "--port", "8080",
                           "--vpc-id", vpc(simulated), "--target-type", "ip")["TargetGroups"][0]["TargetGroupArn"]
-    simulated.aws("elbv2", "register-targets", "--target-group-arn", group, "--targets", "Id=172.31.0.10",
-                  "Id=172.31.0.11,Port=81")
+    one, other = spare(simulated), spare(simulated)
+    simulated.aws("elbv2", "register-targets", "--target-group-arn", group, "--targets", f"Id={one}", f"Id={other},Port=81")
     listener = simulated.aws("elbv2", "create-listener", "--load-balancer-arn", arn, "--protocol", "HTTP", "--port", "80",
                              "--default-actions", f"Type=forward,TargetGroupArn={group}")["Listeners"][0]["ListenerArn"]
     simulated.aws("elbv2", "create-rule", "--listener-arn", listener, "--priority", "5", "--conditions",
@@ -278,7 +287,7 @@ def test_the_aws_cli(simulated, elb):
     simulated.aws("elbv2", "wait", "target-in-service", "--target-group-arn", group)
     rules = simulated.aws("elbv2", "describe-rules", "--listener-arn", listener)["Rules"]
     assert [rule["Priority"] for rule in rules] == ["5", "default"]
-    simulated.aws("elbv2", "deregister-targets", "--target-group-arn", group, "--targets", "Id=172.31.0.11,Port=81")
+    simulated.aws("elbv2", "deregister-targets", "--target-group-arn", group, "--targets", f"Id={other},Port=81")
     health = simulated.aws("elbv2", "describe-target-health", "--target-group-arn", group)["TargetHealthDescriptions"]
     assert sorted(one["TargetHealth"]["State"] for one in health) == ["draining", "healthy"]
     simulated.aws("elbv2", "modify-target-group-attributes", "--target-group-arn", group, "--attributes",

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import botocore.exceptions
 
 from conftest import Server, wait_for
-from test_elb_balancers import elb, forward, make_balancer, make_group, make_listener, subnets  # noqa: F401
+from test_elb_balancers import elb, forward, make_balancer, make_group, make_listener, spare, subnets  # noqa: F401
 
 
 def everything(server):
@@ -32,11 +32,12 @@ def furnish(server):
     listener = make_listener(server, balancer, actions=forward(group))["ListenerArn"]
     elb.create_rule(ListenerArn=listener, Priority=7, Actions=forward(group),
                     Conditions=[{"Field": "host-header", "HostHeaderConfig": {"RegexValues": ["^a+$"]}}])
-    elb.register_targets(TargetGroupArn=group, Targets=[{"Id": f"172.31.0.{n}"} for n in range(10, 20)])
+    targets = [{"Id": spare(server)} for _ in range(10)]
+    elb.register_targets(TargetGroupArn=group, Targets=targets)
     elb.modify_load_balancer_attributes(
         LoadBalancerArn=balancer, Attributes=[{"Key": "idle_timeout.timeout_seconds", "Value": "7"}])
     elb.get_waiter("target_in_service").wait(TargetGroupArn=group, WaiterConfig={"Delay": 1})
-    elb.deregister_targets(TargetGroupArn=group, Targets=[{"Id": "172.31.0.19"}])
+    elb.deregister_targets(TargetGroupArn=group, Targets=targets[:1])
     return balancer, group, listener
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from conftest import Server, refused, wait_for
-from test_elb_balancers import elb, forward, make_balancer, make_group, make_listener, subnets, vpc  # noqa: F401
+from test_elb_balancers import elb, forward, make_balancer, make_group, make_listener, spare, subnets, vpc  # noqa: F401
 
 
 def health(elb, group, **members):
@@ -127,44 +127,45 @@ def test_attributes(simulated, elb):
 
 def test_health_from_registration_to_the_end_of_draining(simulated, elb):
     balancer, group = make_balancer(simulated)["LoadBalancerArn"], make_group(simulated)
-    target = [{"Id": "172.31.0.10"}]
+    address = spare(simulated)
+    target = [{"Id": address}]
     elb.register_targets(TargetGroupArn=group, Targets=target)
-    assert health(elb, group) == {"172.31.0.10": ("unused", "Target.NotInUse")}
+    assert health(elb, group) == {address: ("unused", "Target.NotInUse")}
     make_listener(simulated, balancer, actions=forward(group))
     elb.get_waiter("target_in_service").wait(TargetGroupArn=group, Targets=target, WaiterConfig={"Delay": 1})
-    assert health(elb, group) == {"172.31.0.10": ("healthy", None)}
+    assert health(elb, group) == {address: ("healthy", None)}
     elb.register_targets(TargetGroupArn=group, Targets=target * 2)
-    assert health(elb, group) == {"172.31.0.10": ("healthy", None)}
+    assert health(elb, group) == {address: ("healthy", None)}
     elb.deregister_targets(TargetGroupArn=group, Targets=target)
     [one] = elb.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
     assert one["TargetHealth"] == {
         "State": "draining", "Reason": "Target.DeregistrationInProgress",
         "Description": "Target deregistration is in progress"}
-    assert one["Target"] == {"Id": "172.31.0.10", "Port": 80, "AvailabilityZone": "us-east-1a"}
+    assert one["Target"] == {"Id": address, "Port": 80, "AvailabilityZone": "us-east-1a"}
     simulated.advance(299)
-    assert health(elb, group) == {"172.31.0.10": ("draining", "Target.DeregistrationInProgress")}
+    assert health(elb, group) == {address: ("draining", "Target.DeregistrationInProgress")}
     simulated.advance(2)
     assert health(elb, group) == {}
     elb.get_waiter("target_deregistered").wait(TargetGroupArn=group, Targets=target, WaiterConfig={"Delay": 1})
-    assert health(elb, group, Targets=target) == {"172.31.0.10": ("unused", "Target.NotRegistered")}
+    assert health(elb, group, Targets=target) == {address: ("unused", "Target.NotRegistered")}
     elb.deregister_targets(TargetGroupArn=group, Targets=target)
 
 
 def test_a_draining_target_can_come_back(simulated, elb):
     balancer, group = make_balancer(simulated)["LoadBalancerArn"], make_group(simulated)
     make_listener(simulated, balancer, actions=forward(group))
+    address = spare(simulated)
     for call in [elb.register_targets, elb.deregister_targets, elb.register_targets]:
-        call(TargetGroupArn=group, Targets=[{"Id": "172.31.0.10"}])
+        call(TargetGroupArn=group, Targets=[{"Id": address}])
     elb.get_waiter("target_in_service").wait(TargetGroupArn=group, WaiterConfig={"Delay": 1})
     simulated.advance(400)
-    assert health(elb, group) == {"172.31.0.10": ("healthy", None)}
+    assert health(elb, group) == {address: ("healthy", None)}
 
 
 def test_zones_and_includes(simulated, elb):
     balancer, group = make_balancer(simulated)["LoadBalancerArn"], make_group(simulated)
     make_listener(simulated, balancer, actions=forward(group))
-    networks = sorted(simulated.client("ec2").describe_subnets()["Subnets"], key=lambda subnet: subnet["AvailabilityZone"])
-    third = networks[2]["CidrBlock"].rsplit(".", 1)[0] + ".200"
+    third = spare(simulated, zone=2)
     elb.register_targets(TargetGroupArn=group, Targets=[{"Id": third}, {"Id": "10.1.1.1", "AvailabilityZone": "all"}])
     wait_for(lambda: health(elb, group)["10.1.1.1"] == ("healthy", None), 10)
     assert health(elb, group)[third] == ("unused", "Target.NotInUse")
