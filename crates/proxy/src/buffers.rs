@@ -29,6 +29,13 @@ impl Buffers {
         self.large.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(LARGE))
     }
 
+    /// Frees most of what nobody has asked for: what a burst left behind.
+    pub fn trim(&self) {
+        for (kept, most) in [(&self.small, SMALL_KEPT / 8), (&self.large, LARGE_KEPT / 4)] {
+            kept.borrow_mut().truncate(most);
+        }
+    }
+
     /// Takes a buffer back, whatever its origin; one without capacity costs nothing.
     pub fn give(&self, mut buffer: Vec<u8>) {
         let (kept, most) = match buffer.capacity() {

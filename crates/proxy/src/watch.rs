@@ -153,6 +153,14 @@ impl Watched {
     pub fn poll_due(&self, cx: &Context<'_>) -> bool {
         self.watch.poll_due(cx)
     }
+
+    /// Nobody waits any more: no deadline, no target, and nobody to wake.
+    pub fn rest(&self) {
+        self.watch.due_at.set(u64::MAX);
+        self.watch.is_due.set(false);
+        self.watch.serve(None);
+        *self.watch.waker.borrow_mut() = None;
+    }
 }
 
 impl Drop for Watched {

@@ -77,6 +77,11 @@ impl Fields {
         Span { start, end: self.bytes.len() as u32 }
     }
 
+    /// Bytes that it has memory for.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     pub fn len(&self) -> usize {
         self.spans.len()
     }

@@ -86,7 +86,7 @@ pub async fn forward<F: Front>(
         }
     };
     if let Some(watched) = &desk.watched {
-        watched.watch.serve(None);
+        watched.rest();
     }
     ended
 }

@@ -28,6 +28,9 @@ use crate::watch::Watched;
 use choose::Choice;
 use finish::Story;
 
+/// Bytes of a head for which memory is not kept.
+const LARGE_HEAD: usize = 4 * 1024;
+
 /// What an exchange works on, reused from one to the next.
 pub struct Desk {
     pub request: Head,
@@ -71,6 +74,12 @@ impl Default for Desk {
 }
 
 impl Desk {
+    /// It has grown beyond what requests usually need.
+    pub fn is_large(&self) -> bool {
+        let all = [&self.request.fields, &self.outgoing.fields, &self.answer.fields];
+        all.iter().any(|fields| fields.capacity() > LARGE_HEAD)
+    }
+
     /// The first bytes of a request are there.
     pub fn begun(&mut self) {
         self.began_at = Instant::now();
