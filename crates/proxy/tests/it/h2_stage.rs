@@ -114,7 +114,7 @@ impl Stage {
     }
 }
 
-fn balancer(node: Ipv4Addr, target: u16, version: Version, protocol: Protocol) -> Balancer {
+fn group(target: u16, version: Version, protocol: Protocol) -> TargetGroup {
     let matcher = match version {
         Version::Grpc => Matcher::Grpc(vec![(0, 99)]),
         Version::Http1 | Version::Http2 => Matcher::Http(vec![(200, 499)]),
@@ -137,7 +137,7 @@ fn balancer(node: Ipv4Addr, target: u16, version: Version, protocol: Protocol) -
         registered_at: Timestamp::from_secs(1),
         draining_until: None,
     };
-    let group = TargetGroup {
+    TargetGroup {
         arn: GROUP.into(),
         id: "targetgroup/group/0123456789abcdef".into(),
         kind: GroupKind::Ip,
@@ -152,7 +152,11 @@ fn balancer(node: Ipv4Addr, target: u16, version: Version, protocol: Protocol) -
         cross_zone: true,
         healthy: MinimumHealthy::default(),
         targets: vec![target],
-    };
+    }
+}
+
+fn balancer(node: Ipv4Addr, target: u16, version: Version, protocol: Protocol) -> Balancer {
+    let group = group(target, version, protocol);
     let groups = vec![WeightedGroup { group: GROUP.into(), weight: 1 }];
     let listener = Listener {
         arn: "listener".into(),

@@ -1,3 +1,6 @@
+//! The data plane over sockets of loopback.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod changes;
 mod corpus;
 mod front;
