@@ -69,6 +69,7 @@ fn resident_kib() -> u64 {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a failed run is repeated with its seed")]
 fn only_requests_to_killed_targets_fail() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let is_long = std::env::var_os("BOXSHIP_LONG").is_some();
@@ -78,6 +79,7 @@ fn only_requests_to_killed_targets_fail() {
     runtime.block_on(soak(if is_long { LONG } else { SHORT }, is_long, Chance::new(seed)));
 }
 
+#[expect(clippy::disallowed_methods, reason = "how long it has lasted is what ends it")]
 async fn soak(lasts_for: Duration, is_long: bool, mut chance: Chance) {
     let (reports, mut seen) = tokio::sync::mpsc::channel(1_024);
     let (sockets, own) = (Arc::new(Loopback), chance.split("plane"));
@@ -118,7 +120,7 @@ async fn soak(lasts_for: Duration, is_long: bool, mut chance: Chance) {
     let (mut resident, mut changes, mut kills) = (None, 0u64, 0u64);
     while log.now() < lasts_for {
         tokio::time::sleep(Duration::from_millis(5 + chance.below(25))).await;
-        while let Some(ended) = clients.try_join_next() {
+        if let Some(ended) = clients.try_join_next() {
             panic!("a client has given up: {:?}", ended.unwrap());
         }
         if resident.is_none() && log.now() > lasts_for / 5 {
