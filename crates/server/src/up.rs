@@ -82,6 +82,9 @@ pub async fn run(options: Options, screen: Screen) -> Result<ExitCode> {
     options.listen = listener.local_addr()?;
     let stop = shutdown::on_signal()?;
     let data = open(&options)?;
+    // By one name, however it was called: names of networks and control groups derive from it, and
+    // `boxship down` and `boxship proxy` have to find them.
+    options.data_dir = options.data_dir.canonicalize().context("the data directory")?;
     let seed = match options.seed {
         Some(seed) => seed,
         None => u64::from_ne_bytes(secret::random()?),
