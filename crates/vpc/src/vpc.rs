@@ -79,6 +79,7 @@ impl Vpc {
             request::unreachable(LINK_LOCAL),
         ])?;
         write_table(&mut nft, &[])?;
+        namespace.enter(forget_ended)?;
         let uplink = host.connect(&namespace, &mut rtnl)?;
         Ok(Vpc::new(spec, namespace, (rtnl, nft), uplink))
     }
@@ -204,12 +205,24 @@ const SETTINGS: &[(&str, &str)] = &[
 fn settings() -> io::Result<()> {
     // First: it resets some of the others.
     fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
+    // A balancer that ends many connections with one target needs their ports again.
+    fs::write("/proc/sys/net/ipv4/tcp_tw_reuse", "1")?;
     for (name, value) in SETTINGS {
         for scope in ["all", "default"] {
             fs::write(format!("/proc/sys/net/ipv4/conf/{scope}/{name}"), value)?;
         }
     }
     without_ipv6("default")
+}
+
+/// Connections that have ended are followed for a moment only: the machine follows so many in all, and
+/// those of a busy balancer would fill that within two minutes. Runs inside the namespace, once it has
+/// rules about connections.
+fn forget_ended() -> io::Result<()> {
+    match fs::write("/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_time_wait", "10") {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn write_table(nft: &mut Nft, public: &[Ipv4Addr]) -> io::Result<()> {

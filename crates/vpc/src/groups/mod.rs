@@ -7,8 +7,8 @@
 //! Invariants:
 //! - What no rule allows is dropped, of members whose groups nobody has told of, too; what comes from an
 //!   address that is no member's does not leave its link.
-//! - Every change is one transaction: no packet meets half of it. One that the kernel refuses changes
-//!   nothing.
+//! - Every change of what is allowed is one transaction: no packet meets half of it. What it needs is made
+//!   before it, and what nobody needs goes after it. One that the kernel refuses changes nothing.
 //! - AWS: connections that exist go on when the rule goes that let them in, for as long as packets flow.
 //!   (There, those that a rule for everyone let in without being followed end; here all are followed.)
 //! - The kernel is the record of members. After a restart the old rules hold until the new ones are told.
@@ -75,6 +75,12 @@ struct There {
     groups: BTreeMap<String, Option<Sides>>,
     kinds: BTreeSet<Kind>,
     members: BTreeMap<Ipv4Addr, Groups>,
+    /// The names of their sets of ranges.
+    ranges: BTreeMap<(String, Direction), Vec<String>>,
+    /// Those of an earlier start.
+    old_ranges: Vec<String>,
+    /// Of the last set of ranges.
+    number: u32,
 }
 
 /// Where a VPC's table is, and what it says of the VPC itself.
@@ -103,6 +109,8 @@ struct Step {
     members: BTreeMap<Ipv4Addr, Option<Groups>>,
     gone: Vec<String>,
     is_whole: bool,
+    /// No rule of an earlier start stays.
+    is_new: bool,
 }
 
 impl Filter {
@@ -211,7 +219,7 @@ impl Filter {
     fn write_whole(&mut self, place: Place<'_>) -> io::Result<()> {
         let nothing = There::default();
         let there = self.there.as_ref().unwrap_or(&nothing);
-        let mut step = Step { is_whole: true, ..Step::default() };
+        let mut step = Step { is_whole: true, is_new: !self.told.is_old, ..Step::default() };
         let members = || {
             let own = self.own.iter().filter(|(address, _)| !self.told.members.contains_key(address));
             self.told.members.iter().chain(own)
@@ -247,63 +255,121 @@ impl Filter {
 
     /// Commits a step; the table is made if there is none.
     fn take(&mut self, place: Place<'_>, step: Step) -> io::Result<()> {
-        let mut batch = Batch::new(TABLE);
+        let mut turns = Turns::new();
         let nothing = There::default();
         let there = self.there.as_ref().unwrap_or(&nothing);
-        if self.there.is_none() {
-            table::write_base(&mut batch, place.range, place.host);
-        }
-        let kinds = write(&mut batch, there, &step);
-        match place.nft.commit(batch) {
+        let written = write(&mut turns, there, &step);
+        let all = [turns.before, turns.change, turns.after];
+        let outcome = if self.there.is_some() {
+            all.into_iter().try_for_each(|batch| place.nft.commit(batch))
+        } else {
+            let mut whole = Batch::new(TABLE);
+            table::write_base(&mut whole, place.range, place.host);
+            all.into_iter().for_each(|batch| whole.append(batch));
+            place.nft.commit(whole)
+        };
+        match outcome {
             Ok(()) => {}
-            // Somebody flushed the rules: everything is written anew.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.there.is_some() => {
+            // Somebody has changed the rules, or flushed them: everything is written anew.
+            Err(error) if self.there.is_some() => {
+                tracing::debug!(%error, "security groups are not as they were left");
                 self.there = None;
                 return self.write_whole(place);
             }
             Err(error) => return Err(error),
         }
-        let there = self.there.get_or_insert_default();
-        there.kinds.extend(kinds.0);
-        there.kinds.retain(|kind| !kinds.1.contains(kind));
-        there.groups.extend(step.groups);
-        step.gone.iter().for_each(|group| drop(there.groups.remove(group)));
-        for (address, groups) in step.members {
-            match groups {
-                Some(groups) => drop(there.members.insert(address, groups)),
-                None => drop(there.members.remove(&address)),
-            }
-        }
+        self.there.get_or_insert_default().note(step, written);
         Ok(())
     }
 }
 
-/// Writes a step into a batch; answers the kinds that come with it and those that go.
-fn write(batch: &mut Batch<'_>, there: &There, step: &Step) -> (BTreeSet<Kind>, BTreeSet<Kind>) {
-    for group in step.groups.keys().filter(|group| !there.groups.contains_key(*group)) {
-        table::write_group(batch, group);
-    }
-    let mut next_id = 1;
-    for (group, sides) in &step.groups {
-        let Some(sides) = sides else { continue };
-        let before = there.groups.get(group).and_then(Option::as_ref);
-        for direction in Direction::BOTH {
-            let is_known = there.groups.get(group).is_none_or(Option::is_some);
-            let had = before.map(|sides| sides.of(direction)).unwrap_or_default();
-            if !is_known || had != sides.of(direction) {
-                table::write_rules(batch, group, direction, sides.of(direction), &mut next_id);
+impl There {
+    /// What the kernel has taken.
+    fn note(&mut self, step: Step, written: Written) {
+        self.kinds.extend(written.kinds);
+        self.kinds.retain(|kind| !written.gone.contains(kind));
+        self.number = written.number;
+        self.ranges.extend(written.ranges);
+        if step.is_new {
+            self.old_ranges.clear();
+        }
+        self.groups.extend(step.groups);
+        for group in &step.gone {
+            self.groups.remove(group);
+            self.ranges.retain(|(of, _), _| of != group);
+        }
+        for (address, groups) in step.members {
+            match groups {
+                Some(groups) => drop(self.members.insert(address, groups)),
+                None => drop(self.members.remove(&address)),
             }
         }
     }
-    let new = write_kinds(batch, there, step);
-    write_members(batch, there, step);
-    let mut gone = BTreeSet::new();
-    if step.is_whole {
-        gone = unused_kinds(there, step);
-        gone.iter().for_each(|kind| table::delete_kind(batch, *kind));
+}
+
+/// What comes and goes with a step, beside what it says itself.
+struct Written {
+    kinds: BTreeSet<Kind>,
+    gone: BTreeSet<Kind>,
+    ranges: BTreeMap<(String, Direction), Vec<String>>,
+    number: u32,
+}
+
+/// A change in three transactions: what is made for it, itself, and what nobody uses after it. A packet
+/// that is under way at that moment looks for chains and sets of both sides of it, and finds them.
+struct Turns {
+    before: Batch<'static>,
+    change: Batch<'static>,
+    after: Batch<'static>,
+}
+
+impl Turns {
+    fn new() -> Self {
+        Turns { before: Batch::new(TABLE), change: Batch::new(TABLE), after: Batch::new(TABLE) }
     }
-    table::delete_groups(batch, &step.gone);
-    (new, gone)
+}
+
+fn write(turns: &mut Turns, there: &There, step: &Step) -> Written {
+    let is_new = |group: &String| !there.groups.contains_key(group);
+    step.groups.keys().filter(|group| is_new(group)).for_each(|group| {
+        table::write_group(&mut turns.before, group);
+    });
+    let mut number = there.number;
+    let mut ranges = BTreeMap::new();
+    for (group, sides) in &step.groups {
+        let Some(sides) = sides else { continue };
+        let before = there.groups.get(group).and_then(Option::as_ref);
+        let is_known = is_new(group) || before.is_some();
+        for direction in Direction::BOTH {
+            let (rules, had) = (sides.of(direction), before.map(|sides| sides.of(direction)));
+            if is_known && had.unwrap_or_default() == rules {
+                continue;
+            }
+            let sets = table::write_ranges(&mut turns.before, rules, &mut number);
+            // Nobody is in a new group yet.
+            let turn = if is_new(group) { &mut turns.before } else { &mut turns.change };
+            table::write_rules(turn, group, direction, rules, &sets);
+            let names = match sets {
+                table::Written::Open => Vec::new(),
+                table::Written::Sets(sets) => sets.into_iter().map(|(_, name)| name).collect(),
+            };
+            ranges.insert((group.clone(), direction), names);
+        }
+    }
+    let kinds = write_kinds(&mut turns.before, there, step);
+    write_members(&mut turns.change, there, step);
+    let gone = if step.is_whole { unused_kinds(there, step) } else { BTreeSet::new() };
+    gone.iter().for_each(|kind| table::delete_kind(&mut turns.after, *kind));
+    table::delete_groups(&mut turns.after, &step.gone);
+    let is_unused = |(group, direction): &(String, Direction)| {
+        step.gone.contains(group) || ranges.contains_key(&(group.clone(), *direction))
+    };
+    let unused = there.ranges.iter().filter(|(of, _)| is_unused(of)).flat_map(|(_, names)| names);
+    unused.for_each(|name| turns.after.delete_set(name));
+    if step.is_new {
+        there.old_ranges.iter().for_each(|name| turns.after.delete_set(name));
+    }
+    Written { kinds, gone, ranges, number }
 }
 
 fn write_kinds(batch: &mut Batch<'_>, there: &There, step: &Step) -> BTreeSet<Kind> {
@@ -377,6 +443,12 @@ fn read(nft: &mut Nft) -> io::Result<Option<There>> {
     let mut there = There::default();
     let fixed = [KINDS, table::EGRESS, table::INGRESS];
     for group in nft.sets(TABLE)?.into_iter().filter(|name| !fixed.contains(&name.as_str())) {
+        if let Some(number) = group.strip_prefix(table::RANGES) {
+            let Ok(number) = number.parse() else { return Ok(None) };
+            there.number = there.number.max(number);
+            there.old_ranges.push(group);
+            continue;
+        }
         for (key, _) in nft.elements(TABLE, &group)? {
             let Some(found) = address_of(&key).and_then(|address| members.get_mut(&address)) else {
                 return Ok(None);

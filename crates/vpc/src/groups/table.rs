@@ -7,7 +7,8 @@
 //! map egress     kind → out-of-<kind>: jump out-<group> for each of its groups, then drop
 //! map ingress    kind → in-of-<kind>:  jump in-<group> …
 //! set <group>    its members' addresses
-//! out-<group>, in-<group>      its rules: sets of ranges, and a rule for each group that it names
+//! out-<group>, in-<group>      its rules: up to three sets of ranges, and one for each group that it names
+//! set ranges-<number>          of addresses with what is asked for
 //! ```
 //!
 //! So a packet costs two look-ups and the rules of its own groups, however many members there are, and
@@ -26,6 +27,8 @@ use crate::net::{Batch, Chain, Element, Expression, Hook, Keyed, NamedSet, Side,
 
 pub const TABLE: &str = "boxship-groups";
 pub const KINDS: &str = "kinds";
+/// How names of sets of ranges begin; a number follows.
+pub const RANGES: &str = "ranges-";
 pub const EGRESS: &str = "egress";
 pub const INGRESS: &str = "ingress";
 
@@ -38,7 +41,7 @@ pub fn kind_of(groups: &[String]) -> Kind {
 }
 
 /// Which rules of a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
     Egress,
     Ingress,
@@ -86,6 +89,9 @@ pub fn write_base(batch: &mut Batch<'_>, range: Cidr, host: Ipv4Addr) {
     let known = [Expression::IsKnown, Expression::Accept];
     let sender = [Expression::ByKind(Side::Source, KINDS, EGRESS)];
     let receiver = [Expression::ByKind(Side::Destination, KINDS, INGRESS)];
+    // A packet that is under way while rules change may find its kind's chain without rules.
+    let lost =
+        [Side::Source, Side::Destination].map(|side| [Expression::HasKind(side, KINDS), Expression::Drop]);
     // Tasks without a kind are none that anybody told of.
     let stranger = [Expression::InputIsNot(UPLINK), Expression::Drop];
     // What the host itself sends is the operator's.
@@ -116,6 +122,7 @@ pub fn write_base(batch: &mut Batch<'_>, range: Cidr, host: Ipv4Addr) {
                     platform.iter().for_each(|one| batch.rule(name, one));
                 }
                 batch.rule(name, &sender);
+                batch.rule(name, &lost[0]);
                 if way != Way::Out {
                     batch.rule(name, &stranger);
                 }
@@ -123,6 +130,7 @@ pub fn write_base(batch: &mut Batch<'_>, range: Cidr, host: Ipv4Addr) {
             _ => {
                 batch.rule(name, &operator);
                 batch.rule(name, &receiver);
+                batch.rule(name, &lost[1]);
             }
         }
     }
@@ -134,24 +142,44 @@ pub fn write_group(batch: &mut Batch<'_>, group: &str) {
     Direction::BOTH.iter().for_each(|direction| batch.part(&direction.chain_of_group(group)));
 }
 
-/// The rules of a group in one direction, instead of those that it had. `next_id`: of sets in this batch.
+/// What a direction's rules about ranges have become.
+pub enum Written {
+    /// Everything, everywhere.
+    Open,
+    /// Sets by name.
+    Sets(Vec<(Keyed, String)>),
+}
+
+/// The sets that [`write_rules`] uses. `number`: of the last one.
+pub fn write_ranges(batch: &mut Batch<'_>, rules: &[Rule], number: &mut u32) -> Written {
+    let ranges = ranges(rules);
+    if ranges.is_open {
+        return Written::Open;
+    }
+    let mut write = |(keyed, elements): (Keyed, Vec<Element<'_>>)| {
+        *number += 1;
+        let name = format!("{RANGES}{number}");
+        batch.ranges(&name, keyed, &elements);
+        (keyed, name)
+    };
+    Written::Sets(ranges.tables.into_iter().map(&mut write).collect())
+}
+
+/// The rules of a group in one direction, instead of those that it had.
 pub fn write_rules(
     batch: &mut Batch<'_>,
     group: &str,
     direction: Direction,
     rules: &[Rule],
-    next_id: &mut u32,
+    ranges: &Written,
 ) {
     let (chain, side) = (direction.chain_of_group(group), direction.peer());
     batch.clear(&chain);
-    let ranges = ranges(rules);
-    if ranges.is_open {
+    let Written::Sets(sets) = ranges else {
         return batch.rule(&chain, &[Expression::Accept]);
-    }
-    for (keyed, elements) in &ranges.tables {
-        *next_id += 1;
-        batch.unnamed(*keyed, *next_id, elements);
-        let lookup = [Expression::Asks(side, *keyed, *next_id), Expression::Accept];
+    };
+    for (keyed, name) in sets {
+        let lookup = [Expression::Asks(side, *keyed, name), Expression::Accept];
         match keyed {
             Keyed::Icmp => {
                 let icmp = Expression::ProtocolNumber(super::ranges::ICMP);

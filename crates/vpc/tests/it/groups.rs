@@ -334,8 +334,16 @@ fn rules_that_somebody_flushed_come_back() {
         assert!(bench.wait(vpcs.mend()).unwrap());
         assert!(!bench.wait(vpcs.mend()).unwrap());
         assert!(reaches(&a, 6, 80) && is_shut(&a, 6, 81));
-        // Or with the next change.
+        // Or with the next change, whatever somebody did.
         flush();
+        tell(bench, &vpcs, &[group("sg-a", &[range(Traffic::Tcp(81, 81), "0.0.0.0/0")])], &[]);
+        assert!(is_shut(&a, 6, 80) && reaches(&a, 6, 81));
+        let delete =
+            "flush chain ip boxship-groups in-sg-a; delete element ip boxship-groups sg-a { 172.31.0.5 }";
+        assert!(inside(&vpc, || std::process::Command::new("nft").arg(delete).status().unwrap().success()));
+        assert!(is_shut(&a, 6, 81));
+        bench.wait(vpcs.detach("eni-one005")).unwrap();
+        let a = attach_in(bench, &vpcs, 5, &["sg-a"]);
         tell(bench, &vpcs, &[group("sg-a", &[range(Traffic::Tcp(81, 81), "0.0.0.0/0")])], &[]);
         assert!(is_shut(&a, 6, 80) && reaches(&a, 6, 81));
         bench.wait(vpcs.down()).unwrap();

@@ -69,6 +69,21 @@ fn tasks_reach_a_balancer_and_the_balancer_reaches_tasks() {
 }
 
 #[test]
+fn ended_connections_hold_neither_ports_nor_memory_for_long() {
+    check(|bench| {
+        let vpcs = bench.open();
+        bench.ensure(&vpcs, "one", false);
+        let vpc = bench.run_dir.join("netns/vpc@000000000000@us-east-1@one");
+        let set = inside(&vpc, || {
+            ["ipv4/tcp_tw_reuse", "netfilter/nf_conntrack_tcp_timeout_time_wait"]
+                .map(|name| std::fs::read_to_string(format!("/proc/sys/net/{name}")).unwrap())
+        });
+        assert_eq!(set, ["1\n", "10\n"]);
+        bench.wait(vpcs.down()).unwrap();
+    });
+}
+
+#[test]
 fn nodes_are_found_again_and_swept() {
     check(|bench| {
         let vpcs = bench.open();

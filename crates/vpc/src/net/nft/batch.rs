@@ -21,8 +21,6 @@ const IS_MAP: u32 = 8;
 /// An address, and a port padded to four bytes.
 const TARGET_BYTES: u32 = 8;
 
-/// How sets without a name are called; the kernel puts a number.
-const UNNAMED: &str = "__set%d";
 /// Elements in a message: their list must be shorter than 64 KiB.
 const ELEMENTS: usize = 400;
 
@@ -192,33 +190,36 @@ impl<'a> Batch<'a> {
         });
     }
 
-    /// A set of one rule, which must follow: it goes with that rule. `id` is its name within this batch.
-    pub fn unnamed(&mut self, kind: Keyed, id: u32, ranges: &[Element<'_>]) {
+    /// A new set of ranges, which do not overlap. Packets see its elements a moment after the batch, not
+    /// with it: rules that use it belong into a later one.
+    pub fn ranges(&mut self, name: &str, kind: Keyed, ranges: &[Element<'_>]) {
         self.message(NEW_SET, NLM_F_CREATE, |table, a| {
-            a.text(1, table).text(2, UNNAMED);
-            kind.write(a, id);
+            a.text(1, table).text(2, name);
+            kind.write(a);
         });
-        self.put(NEW_ELEMENT, NLM_F_CREATE, (UNNAMED, Some(id)), ranges);
+        self.put(NEW_ELEMENT, NLM_F_CREATE, name, ranges);
+    }
+
+    /// What another batch of the same table has comes after what is here.
+    pub fn append(&mut self, other: Batch<'_>) {
+        self.messages.extend(other.messages);
     }
 
     /// Fails as a whole where a map has an element with another value already.
     pub fn add(&mut self, set: &str, elements: &[Element<'_>]) {
-        self.put(NEW_ELEMENT, NLM_F_CREATE, (set, None), elements);
+        self.put(NEW_ELEMENT, NLM_F_CREATE, set, elements);
     }
 
     /// Fails as a whole where one of them is not there.
     pub fn remove(&mut self, set: &str, elements: &[Element<'_>]) {
-        self.put(DELETE_ELEMENT, 0, (set, None), elements);
+        self.put(DELETE_ELEMENT, 0, set, elements);
     }
 
-    fn put(&mut self, kind: u16, flags: u16, (set, id): (&str, Option<u32>), elements: &[Element<'_>]) {
+    fn put(&mut self, kind: u16, flags: u16, set: &str, elements: &[Element<'_>]) {
         for some in elements.chunks(ELEMENTS) {
             self.message(kind, flags, |table, a| {
                 a.text(1, table).text(2, set);
                 a.nest(3, |a| some.iter().for_each(|element| element.write(a)));
-                if let Some(id) = id {
-                    a.number(4, id);
-                }
             });
         }
     }

@@ -16,9 +16,8 @@ const REGISTER_SECOND_WORD: u32 = 9;
 const REGISTER_THIRD_WORD: u32 = 10;
 const ACCEPT: u32 = 1;
 const DROP: u32 = 0;
-/// -3 and -4.
-const JUMP: u32 = 0u32.wrapping_sub(3);
-pub const GOTO: u32 = 0u32.wrapping_sub(4);
+/// -3.
+pub const JUMP: u32 = 0u32.wrapping_sub(3);
 const CT_ESTABLISHED_OR_RELATED: u32 = 0b110;
 const CT_STATE: u32 = 0;
 const CT_STATUS: u32 = 2;
@@ -88,8 +87,10 @@ pub enum Expression<'a> {
     SourceIs(Ipv4Addr),
     /// Goes on where the second map leads from what the first one says of an address.
     ByKind(Side, &'a str, &'a str),
-    /// What the packet asks for, and the address at its other side, are in the batch's set with this id.
-    Asks(Side, Keyed, u32),
+    /// The map says something of an address.
+    HasKind(Side, &'a str),
+    /// What the packet asks for, and the address at its other side, are in a set of ranges.
+    Asks(Side, Keyed, &'a str),
     AddressIn(Side, &'a str),
     ProtocolNumber(u8),
     /// The destination's port, or an ICMP message's type and code as one number, inclusive.
@@ -154,6 +155,7 @@ pub fn write(expression: Expression<'_>, a: &mut Attributes<'_>) {
         Expression::IsKnown => connection(a, CT_STATE, CT_ESTABLISHED_OR_RELATED, UNEQUAL),
         Expression::SourceIs(source) => address(a, SOURCE, Cidr::new(source, 32), EQUAL),
         Expression::ByKind(side, kinds, verdicts) => by_kind(a, side, kinds, verdicts),
+        Expression::HasKind(side, kinds) => has_kind(a, side, kinds),
         Expression::Asks(side, keyed, set) => asks(a, side, keyed, set),
         Expression::AddressIn(side, set) => address_in(a, side.offset(), set, true),
         Expression::ProtocolNumber(number) => meta_is(a, LAYER_4, EQUAL, &[number]),
@@ -266,18 +268,22 @@ fn address(a: &mut Attributes<'_>, offset: u32, range: Cidr, operator: u32) {
     compare(a, operator, &range.base().octets());
 }
 
-fn by_kind(a: &mut Attributes<'_>, side: Side, kinds: &str, verdicts: &str) {
+fn has_kind(a: &mut Attributes<'_>, side: Side, kinds: &str) {
     payload(a, NETWORK_HEADER, side.offset(), 4);
     step(a, "lookup", |a| {
         a.text(1, kinds).number(2, REGISTER).number(3, REGISTER_SECOND);
     });
+}
+
+fn by_kind(a: &mut Attributes<'_>, side: Side, kinds: &str, verdicts: &str) {
+    has_kind(a, side, kinds);
     step(a, "lookup", |a| {
         a.text(1, verdicts).number(2, REGISTER_SECOND).number(3, 0);
     });
 }
 
 /// Loads side by side what the set's key has side by side.
-fn asks(a: &mut Attributes<'_>, side: Side, keyed: Keyed, set: u32) {
+fn asks(a: &mut Attributes<'_>, side: Side, keyed: Keyed, set: &str) {
     let protocol = |a: &mut Attributes<'_>| {
         step(a, "meta", |a| {
             a.number(1, REGISTER_SECOND_WORD).number(2, LAYER_4);
@@ -293,7 +299,7 @@ fn asks(a: &mut Attributes<'_>, side: Side, keyed: Keyed, set: u32) {
         Keyed::Protocol => protocol(a),
     }
     step(a, "lookup", |a| {
-        a.text(1, "__set%d").number(2, REGISTER).number(4, set);
+        a.text(1, set).number(2, REGISTER);
     });
 }
 

@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 
 use super::LIST_ELEMENT;
-use super::expression::{GOTO, verdict_of};
+use super::expression::{JUMP, verdict_of};
 use crate::net::attributes::Attributes;
 
 /// Of nft's own numbering, so that `nft list` shows what is meant.
@@ -13,8 +13,8 @@ const IPV4: u32 = 7;
 const PROTOCOL: u32 = 12;
 const PORT: u32 = 13;
 const VERDICT: u32 = 0xffff_ff00;
-/// Anonymous, constant, of ranges, of several fields.
-const OF_A_RULE: u32 = 1 | 2 | 4 | 0x80;
+/// Of ranges, of several fields.
+const RANGES: u32 = 4 | 0x80;
 const MAP: u32 = 8;
 /// Bytes of a kind.
 pub const KIND_BYTES: usize = 8;
@@ -43,7 +43,7 @@ impl NamedSet {
     }
 }
 
-/// What a rule's set has beside the address.
+/// What a set of ranges has beside the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Keyed {
     /// A protocol with ports, and the destination's port.
@@ -63,10 +63,10 @@ impl Keyed {
         }
     }
 
-    pub fn write(self, a: &mut Attributes<'_>, id: u32) {
+    pub fn write(self, a: &mut Attributes<'_>) {
         let fields = self.fields();
         let kind = fields.iter().fold(0, |all, (kind, _)| (all << 6) | kind);
-        a.number(3, OF_A_RULE).number(4, kind).number(5, 4 * fields.len() as u32);
+        a.number(3, RANGES).number(4, kind).number(5, 4 * fields.len() as u32);
         a.nest(9, |a| {
             a.nest(2, |a| {
                 for (_, length) in fields {
@@ -76,7 +76,7 @@ impl Keyed {
                 }
             });
         });
-        a.number(10, id);
+        a.number(10, 1);
     }
 }
 
@@ -105,7 +105,7 @@ impl Element<'_> {
             }
             Element::Chain(kind, chain) => {
                 value(a, 1, kind);
-                a.nest(2, |a| verdict_of(a, GOTO, chain));
+                a.nest(2, |a| verdict_of(a, JUMP, chain));
             }
             Element::Range(first, last, length) => {
                 value(a, 1, &first[..*length]);
