@@ -5,7 +5,7 @@ use core_routing::headers::{
     X_FORWARDED_PROTO, forwarded_for, forwarded_proto, is_hop_by_hop, is_named_by_connection, is_valid_name,
     trace_id,
 };
-use core_routing::{Head, Listener};
+use core_routing::{Form, Head, Listener};
 
 use super::Texts;
 use crate::arrival::Arrival;
@@ -28,11 +28,17 @@ pub struct Outgoing<'a> {
     pub upgrade: Option<&'a [u8]>,
 }
 
-/// What to look at before composing: what the client asks of its connection.
+/// What the client asks its connection to become.
+///
+/// AWS: web sockets alone. Any other protocol, HTTP/2 in the clear above all, would carry requests
+/// past rules and logs.
 pub fn upgrade(request: &Head) -> Option<&[u8]> {
+    if request.form != Form::Http11 || request.method() != b"GET" {
+        return None;
+    }
     let connection = request.fields.get("connection")?;
     let asks = is_named_by_connection(connection, b"upgrade");
-    request.fields.get("upgrade").filter(|_| asks)
+    request.fields.get("upgrade").filter(|what| asks && what.eq_ignore_ascii_case(b"websocket"))
 }
 
 impl Outgoing<'_> {
@@ -65,7 +71,7 @@ impl Outgoing<'_> {
     /// Writes it into a head of HTTP/2's form.
     pub fn put(&self, texts: &mut Texts, head: &mut Head) {
         head.clear();
-        head.form = core_routing::Form::Http2;
+        head.form = Form::Http2;
         head.method = head.fields.keep(self.request.method());
         head.target = head.fields.keep(self.target);
         let mut host = Vec::new();

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use core_routing::headers::{is_hop_by_hop, is_named_by_connection};
 use core_routing::logs::Tried;
 use core_routing::sticky::{Binding, set_cookies, sets_cookie};
-use core_routing::{Affinity, Form, HeaderRules, Version};
+use core_routing::{Affinity, HeaderRules, Version};
 
 use super::choose::{Binds, Chosen, chosen};
 use super::compose::{self, Outgoing};
@@ -174,7 +174,7 @@ fn write_head(
 ) -> bool {
     let Desk { request, texts, .. } = desk;
     let (host, target) = (texts.host.take(), texts.target.take());
-    let upgrade = compose::upgrade(request).filter(|_| request.form == Form::Http11);
+    let upgrade = compose::upgrade(request);
     {
         let outgoing = outgoing(request, arrival, here, host.as_deref(), target.as_deref(), upgrade);
         outgoing.write(texts, framing, client.head());

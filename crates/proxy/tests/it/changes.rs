@@ -211,3 +211,79 @@ fn requests_for_others_are_not_served_there() {
         assert_eq!(seen.last().line, "GET /adopted HTTP/1.1");
     }
 }
+
+#[test]
+fn a_client_that_is_old_enough_is_let_go_after_its_answer() {
+    let (at, _) = recording();
+    let front = Front::with(&[at], |table| table.attributes.client_keep_alive_for = Duration::from_secs(1));
+    let mut client = front.client();
+    let mut served = 0;
+    loop {
+        client.send(REQUEST.as_bytes());
+        let answer = client.answer();
+        assert_eq!(answer.status, 200);
+        served += 1;
+        if answer.header("connection") == Some("close") {
+            break;
+        }
+    }
+    assert!(served > 1 && client.rest().is_empty());
+}
+
+#[test]
+fn a_plane_that_closes_lets_requests_end() {
+    let (asked, was_asked) = sync_channel(8);
+    let (go, gone) = sync_channel::<()>(8);
+    let gone = std::sync::Mutex::new(gone);
+    let at = scripted(move |mut stream| {
+        let mut input = Vec::new();
+        while let Ok(Some(_)) = read_request(&mut stream, &mut input) {
+            asked.send(()).unwrap();
+            gone.lock().unwrap().recv().unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+        }
+    });
+    let mut front = Front::to(&[at]);
+    let mut client = front.client();
+    let mut idle = front.client();
+    client.send(REQUEST.as_bytes());
+    was_asked.recv_timeout(Duration::from_secs(10)).unwrap();
+    let closing = std::thread::spawn(move || front.close(Duration::from_secs(20)));
+    assert!(idle.rest().is_empty(), "who waits for nothing is let go");
+    go.send(()).unwrap();
+    let answer = client.answer();
+    assert_eq!((answer.text().as_str(), answer.header("connection")), ("ok", Some("keep-alive")));
+    assert!(client.rest().is_empty());
+    closing.join().unwrap();
+}
+
+#[test]
+fn a_group_that_moves_to_another_balancer_keeps_its_requests() {
+    let (asked, was_asked) = sync_channel(8);
+    let (go, gone) = sync_channel::<()>(8);
+    let gone = std::sync::Mutex::new(gone);
+    let at = scripted(move |mut stream| {
+        let mut input = Vec::new();
+        while let Ok(Some(_)) = read_request(&mut stream, &mut input) {
+            asked.send(()).unwrap();
+            gone.lock().unwrap().recv().unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+        }
+    });
+    let mut front = Front::to(&[at]);
+    let mut other = front.table.clone();
+    other.arn = "arn:other".into();
+    other.listeners = vec![listener(9091, forward("group"))];
+    front.serve(other);
+    let mut client = Client::to(std::net::SocketAddrV4::new(*front.at.ip(), 9091));
+    client.send(REQUEST.as_bytes());
+    was_asked.recv_timeout(Duration::from_secs(10)).unwrap();
+    front.change(|table| {
+        table.listeners.clear();
+        table.groups.clear();
+    });
+    // Longer than the sweep that would cut it takes to come round.
+    assert!(was_asked.recv_timeout(Duration::from_secs(1)).is_err());
+    go.send(()).unwrap();
+    assert_eq!(client.answer().text(), "ok");
+}

@@ -79,6 +79,17 @@ impl Front {
         });
     }
 
+    /// Serves another balancer as well.
+    pub fn serve(&self, table: Balancer) {
+        self.runtime.block_on(self.plane().apply(Arc::new(table))).unwrap();
+    }
+
+    pub fn close(&mut self, within: Duration) {
+        if let Some(plane) = self.plane.take() {
+            self.runtime.block_on(plane.close(within));
+        }
+    }
+
     pub fn remove(&self) {
         self.runtime.block_on(self.plane.as_ref().unwrap().remove("arn:balancer"));
     }
@@ -106,9 +117,7 @@ impl Front {
 
 impl Drop for Front {
     fn drop(&mut self) {
-        if let Some(plane) = self.plane.take() {
-            self.runtime.block_on(plane.close(Duration::ZERO));
-        }
+        self.close(Duration::ZERO);
     }
 }
 

@@ -186,6 +186,22 @@ fn an_upgraded_connection_is_bytes_both_ways() {
 }
 
 #[test]
+fn no_other_protocol_is_changed_to() {
+    let target = scripted(|mut stream| {
+        let mut input = Vec::new();
+        let request = read_request(&mut stream, &mut input).unwrap().unwrap();
+        assert_eq!((request.header("upgrade"), request.header("connection")), (None, None));
+        let _ = stream
+            .write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n");
+    });
+    let front = Front::to(&[target]);
+    let settings = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__";
+    assert_eq!(front.ask(&format!("GET / HTTP/1.1\r\nHost: a\r\n{settings}\r\n\r\n")).status, 502);
+    let body = "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 0";
+    assert_eq!(front.ask(&format!("POST / HTTP/1.1\r\nHost: a\r\n{body}\r\n\r\n")).status, 502);
+}
+
+#[test]
 fn an_answer_may_come_before_the_request_is_whole() {
     let target = scripted(|mut stream| {
         let mut bytes = [0; 1024];
