@@ -44,6 +44,8 @@ pub enum Down {
         chain: String,
         key: Secret,
     },
+    /// A certificate that no listener uses any more, by its ARN.
+    Forget(Arc<str>),
     /// What is wanted has been told.
     Synced,
     /// A client's connection, which comes with it, and what was read of it.

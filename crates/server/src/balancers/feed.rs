@@ -174,6 +174,10 @@ impl Feed {
                 self.certify(records, &certificate).await;
             }
         }
+        if let Some(served) = &self.served {
+            let used = self.known.values().flat_map(|known| certificates(known)).collect();
+            served.stage.retain_certificates(&used).await;
+        }
         failed
     }
 

@@ -197,6 +197,7 @@ impl Role {
                     tracing::warn!(certificate = %arn, %error, "a certificate cannot be used");
                 }
             }
+            Down::Forget(arn) => self.plane.forget_certificate(&arn),
             Down::Synced => {
                 if let Some(named) = named.take() {
                     self.drop_others(&named).await;

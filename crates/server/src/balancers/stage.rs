@@ -219,6 +219,20 @@ impl Stage {
         }
     }
 
+    /// Forgets every certificate, and its key, that is not among these.
+    pub async fn retain_certificates(&self, used: &BTreeSet<Arc<str>>) {
+        let mut wanted = self.wanted.lock().await;
+        let unused: Vec<_> = wanted.certificates.keys().filter(|arn| !used.contains(*arn)).cloned().collect();
+        for arn in unused {
+            wanted.certificates.remove(&arn);
+            match self.current() {
+                Serving::Nobody | Serving::Idle => {}
+                Serving::Here(plane) => plane.forget_certificate(&arn),
+                Serving::Away(to) => drop(to.send((Down::Forget(arn), Vec::new())).await),
+            }
+        }
+    }
+
     /// Serves a connection that came in through the one port.
     pub fn adopt(&self, stream: TcpStream, read: Vec<u8>, balancer: &str, port: u16) {
         match &*self.serving() {
