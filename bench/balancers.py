@@ -288,9 +288,10 @@ class Targets:
         shutil.rmtree(self.home, ignore_errors=True)
 
 
-def certificate():
-    """A P-256 certificate for localhost, and its key."""
-    chain, key = PLACE / "balancer-chain.pem", PLACE / "balancer-key.pem"
-    sh("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj",
+def certificate(kind="p256"):
+    """A certificate for localhost and its key: `p256`, or `rsa` of 2,048 bits."""
+    chain, key = PLACE / f"balancer-{kind}-chain.pem", PLACE / f"balancer-{kind}-key.pem"
+    kinds = {"p256": ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], "rsa": ["rsa:2048"]}
+    sh("openssl", "req", "-x509", "-newkey", *kinds[kind], "-nodes", "-days", "30", "-subj",
        "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", chain)
     return chain, key
