@@ -378,9 +378,10 @@ def test_requests_fail_only_while_a_killed_server_is_away(server, web):
 @pytest.fixture
 def proxy(server):
     """The plane in a process of its own."""
+    before = server.text().count("a proxy serves load balancers")
     process = subprocess.Popen([BOXSHIP, "--data-dir", server.data_dir, "proxy"], stdin=subprocess.DEVNULL,
                                stdout=server.log, stderr=server.log)
-    wait_for(lambda: "a proxy serves load balancers" in server.text(), 10, "the proxy serving")
+    wait_for(lambda: server.text().count("a proxy serves load balancers") > before, 10, "the proxy serving")
     yield process
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
@@ -395,8 +396,9 @@ def test_a_proxy_serves_while_the_server_is_away(server, web, proxy):
         time.sleep(1)
         load.goes_on()
         assert not load.failed, load.failed[:3]
+        before = server.text().count("a proxy serves load balancers")
         server.start()
-        wait_for(lambda: server.text().count("a proxy serves load balancers") >= 2, 10, "the server being followed")
+        wait_for(lambda: server.text().count("a proxy serves load balancers") > before, 10, "the server being followed")
         load.goes_on()
         # A change reaches it.
         rule = web.elb.create_rule(
@@ -414,6 +416,15 @@ def test_a_proxy_serves_while_the_server_is_away(server, web, proxy):
         load.goes_on()
         load.goes_on()
     assert len(load.failed) <= 4, load.failed
+
+
+def test_a_proxy_that_is_told_to_end_loses_nothing(server, web, proxy):
+    with Load(web.shown["alias"]) as load:
+        proxy.send_signal(signal.SIGTERM)
+        load.goes_on()
+        proxy.wait(timeout=30)
+        load.goes_on()
+    assert not load.failed, load.failed[:3]
 
 
 def test_nothing_of_a_deleted_balancer_is_left(server):
