@@ -223,9 +223,11 @@ impl Gateway {
     /// Looks at who is meant, and gives the connection to them.
     async fn connection(&self, mut stream: TcpStream, visitor: Visitor, mut stop: watch::Receiver<bool>) {
         let _ = stream.set_nodelay(true);
-        // Whoever is refused is told so, in the way in which it asks; no balancer hears of it.
+        // Whoever is refused is told so, in the way in which it asks; no balancer hears of it. Tasks
+        // reach balancers by their addresses, where security groups are asked.
         let may_stay = visitor.refusal.is_none() || visitor.may_prove;
-        let balancers = self.inner.balancers.as_deref().filter(|_| visitor.refusal.is_none());
+        let is_operator = visitor.refusal.is_none() && visitor.peer.origin == Origin::Operator;
+        let balancers = self.inner.balancers.as_deref().filter(|_| is_operator);
         let patience = if may_stay { self.inner.options.header_timeout } else { STRANGERS_PATIENCE };
         let (to, read) = first::read(&mut stream, balancers, patience, &mut stop).await;
         match (to, &self.inner.balancers, &self.inner.tls) {
@@ -302,7 +304,9 @@ impl Gateway {
         {
             return text(StatusCode::FORBIDDEN, refusal.text());
         }
-        if let Some(response) = self.misdirected(&request) {
+        if peer.origin == Origin::Operator
+            && let Some(response) = self.misdirected(&request)
+        {
             return response;
         }
         // AWS: newer clients sign the upgrade to a session, too; no operation is one.

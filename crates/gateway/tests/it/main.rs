@@ -326,3 +326,17 @@ async fn a_stranger_reaches_no_balancer() {
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
 }
+
+#[tokio::test]
+async fn a_task_reaches_no_balancer_through_the_one_port() {
+    let (listener, gateway) = gateway(GatewayOptions::default()).await;
+    let at = listener.local_addr().unwrap();
+    let (_stop, stopped) = watch::channel(false);
+    tokio::spawn(async move { gateway.serve_vpc(listener, "000000000000/us-east-1/vpc-1", stopped).await });
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    let head = "GET / HTTP/1.1\r\nhost: web-1.us-east-1.elb.localhost\r\nconnection: close\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains("the page"), "{answer}");
+}
