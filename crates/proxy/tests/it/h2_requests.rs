@@ -194,3 +194,14 @@ fn a_stream_that_is_taken_back_is_not_waited_for() {
         }
     }
 }
+
+#[test]
+fn an_idle_connection_is_told_to_go() {
+    let stage = Stage::idle(std::time::Duration::from_secs(1));
+    let mut client = Client::ready(stage.at);
+    client.get(1, "/");
+    assert_eq!(client.answer(1).0, 200);
+    assert_eq!(client.outcome(0), Outcome::GoneAway(0));
+    // And left, though the client says nothing to it.
+    while client.next().is_some() {}
+}

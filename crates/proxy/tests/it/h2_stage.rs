@@ -56,21 +56,23 @@ impl Stage {
     }
 
     fn with_http1(is_deaf: bool) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let seen = Seen::default();
-        let target = listener.local_addr().unwrap().port();
-        let keeps = seen.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let seen = keeps.clone();
-                std::thread::spawn(move || answer(stream.unwrap(), &seen, is_deaf));
-            }
-        });
+        let (target, seen) = target(is_deaf);
         Self::before(target, Version::Http1, Protocol::Http, seen)
+    }
+
+    /// As [`Stage::http1`], with this idle timeout.
+    pub fn idle(idle_timeout_for: Duration) -> Self {
+        let (target, seen) = target(false);
+        let attributes = Attributes { idle_timeout_for, ..Attributes::default() };
+        Self::with(target, Version::Http1, Protocol::Http, attributes, seen)
     }
 
     /// In front of a target on loopback; answers once it is healthy.
     pub fn before(target: u16, version: Version, protocol: Protocol, seen: Seen) -> Self {
+        Self::with(target, version, protocol, Attributes::default(), seen)
+    }
+
+    fn with(target: u16, version: Version, protocol: Protocol, attributes: Attributes, seen: Seen) -> Self {
         static STAGES: AtomicU8 = AtomicU8::new(1);
         let process = std::process::id();
         let own = STAGES.fetch_add(1, Ordering::Relaxed);
@@ -89,7 +91,8 @@ impl Stage {
         let plane = Plane::start(config).unwrap();
         plane.certificate(&crate::tls::certificate("certificate", &["a.example.com"])).unwrap();
         runtime.block_on(async {
-            plane.apply(Arc::new(balancer(node, target, version, protocol))).await.unwrap();
+            let group = group(target, version, protocol);
+            plane.apply(Arc::new(balancer(node, group, attributes))).await.unwrap();
             while reported.recv().await.unwrap().state != core_routing::State::Healthy {}
         });
         Stage {
@@ -112,6 +115,21 @@ impl Stage {
         client.get(1, "/serves");
         assert_eq!(client.answer(1).0, 200);
     }
+}
+
+/// A target in HTTP/1.1, and what it will have seen.
+fn target(is_deaf: bool) -> (u16, Seen) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let seen = Seen::default();
+    let port = listener.local_addr().unwrap().port();
+    let keeps = seen.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let seen = keeps.clone();
+            std::thread::spawn(move || answer(stream.unwrap(), &seen, is_deaf));
+        }
+    });
+    (port, seen)
 }
 
 fn group(target: u16, version: Version, protocol: Protocol) -> TargetGroup {
@@ -155,8 +173,7 @@ fn group(target: u16, version: Version, protocol: Protocol) -> TargetGroup {
     }
 }
 
-fn balancer(node: Ipv4Addr, target: u16, version: Version, protocol: Protocol) -> Balancer {
-    let group = group(target, version, protocol);
+fn balancer(node: Ipv4Addr, group: TargetGroup, attributes: Attributes) -> Balancer {
     let groups = vec![WeightedGroup { group: GROUP.into(), weight: 1 }];
     let listener = Listener {
         arn: "listener".into(),
@@ -201,7 +218,7 @@ fn balancer(node: Ipv4Addr, target: u16, version: Version, protocol: Protocol) -
             alias: None,
             security_groups: Vec::new(),
         },
-        attributes: Attributes::default(),
+        attributes,
         listeners: vec![listener, plain],
         groups: BTreeMap::from([(GROUP.into(), Arc::new(group))]),
     }
