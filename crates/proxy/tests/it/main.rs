@@ -6,6 +6,7 @@ mod corpus;
 mod front;
 mod grpc;
 mod h2_conformance;
+mod h2_hostile;
 mod h2_requests;
 mod h2_stage;
 mod h2_wire;
