@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-const TARGETS: [&str; 5] = ["request", "response", "claim", "manifest", "unpack"];
+const TARGETS: [&str; 6] = ["request", "response", "claim", "manifest", "unpack", "head"];
 
 /// What cargo-fuzz passes, but for the sanitizer, which only nightly compilers have.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

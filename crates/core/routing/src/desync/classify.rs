@@ -271,14 +271,27 @@ fn is_like_framing(name: &[u8]) -> bool {
     if name.len() < 13 {
         return false;
     }
-    same_letters(name, b"contentlength") || same_letters(name, b"transferencoding")
+    [Scripts::Folded, Scripts::LeftOut].into_iter().any(|scripts| {
+        same_letters(name, b"contentlength", scripts) || same_letters(name, b"transferencoding", scripts)
+    })
 }
 
-fn same_letters(name: &[u8], letters: &[u8]) -> bool {
+/// What a reader makes of letters that are not ASCII.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scripts {
+    Folded,
+    LeftOut,
+}
+
+fn same_letters(name: &[u8], letters: &[u8], scripts: Scripts) -> bool {
     let mut expected = letters.iter();
     let mut rest = name;
     while let [first, tail @ ..] = rest {
         let (letter, used) = match (first, tail) {
+            (0x80.., _) if scripts == Scripts::LeftOut => {
+                rest = tail;
+                continue;
+            }
             // U+0131 dotless i, U+0130 dotted I, U+017F long s, U+212A Kelvin.
             (0xc4, [0xb0 | 0xb1, ..]) => (b'i', 2),
             (0xc5, [0xbf, ..]) => (b's', 2),

@@ -96,6 +96,7 @@ fn letters_of_other_scripts_hide_no_framing() {
         "Tran\u{17f}fer-Encoding",
         "Content-Length\u{a0}",
         "\u{feff}Content-Length",
+        "\u{17f}Content-Length",
         "Conte\u{ff}\u{ff}\u{ff}\u{ff}\u{ff}\u{ff}\u{ff}\u{ff}\u{ff}\u{ff}\u{ff}\u{ff}\u{ff}\u{ff}\u{ff}nt-Length",
     ] {
         let header = RawHeader { name: name.as_bytes(), value: b"1" };
