@@ -179,7 +179,7 @@ async fn own<F: Front>(
     if status == 460 {
         return After::Abort;
     }
-    if status == 400 || status == 408 {
+    if matches!(status, 400 | 408 | 505) {
         front.close_after();
     }
     let page = own::status(&arrival.worker, status, rules(here, arrival), &mut desk.answer);

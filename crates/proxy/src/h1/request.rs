@@ -85,6 +85,10 @@ fn oddly(input: &[u8], head: &mut Head, mode: Desync) -> Result<Option<Read>, Un
             head.fields.add(header.name, &unfolded(header.value));
         }
     }
+    // AWS: HTTP/2 where HTTP/1 is spoken. Other versions are what desync mitigation calls them.
+    if split.line.method == b"PRI" && split.line.version == b"HTTP/2.0" {
+        return Err(Unread { status: 505, verdict });
+    }
     let is_speakable = !head.method().is_empty() && head.method().iter().all(|byte| is_token(*byte));
     if !is_speakable || head.target().is_empty() || split.oddities.missing_empty_line {
         return Err(Unread { status: 400, verdict });
@@ -189,7 +193,7 @@ mod tests {
     #[test]
     fn what_is_no_http_is_refused() {
         assert_eq!(check("\u{16}\u{3}\u{1}garbage\r\n\r\n").unwrap_err(), 400);
-        assert_eq!(check("PRI * HTTP/2.0\r\n\r\n").unwrap_err(), 400);
+        assert_eq!(check("PRI * HTTP/2.0\r\n\r\n").unwrap_err(), 505);
     }
 
     /// Whatever comes: what is accepted can be written down as one head, and what follows it is not
