@@ -52,14 +52,18 @@ struct Known {
 /// How much workers go before.
 const NICE: i32 = 10;
 
+/// Lets workers go before this thread, and it alone: a large table must not keep one of them from
+/// its processor. A kernel that refuses changes nothing.
+pub fn go_behind() {
+    let _ = rustix::process::nice(NICE);
+}
+
 /// How often what is old is looked at.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs until the plane is closed or dropped.
 pub fn run(control: Control, commands: mpsc::Receiver<Command>) -> io::Result<()> {
-    // Of this thread alone. Compiling a large table must not keep a worker from its processor; a
-    // kernel that refuses lets it.
-    let _ = rustix::process::nice(NICE);
+    go_behind();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(control.serve(commands));
     Ok(())

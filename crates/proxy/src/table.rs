@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use base::{Chance, Timestamp};
 use core_routing::HealthReport;
@@ -31,7 +32,7 @@ pub struct Served {
 
 /// What was made of a listener.
 pub struct ServedListener {
-    pub router: Router,
+    pub router: Arc<Router>,
     /// HTTPS only.
     pub terminator: Option<Arc<Terminator>>,
 }
@@ -176,9 +177,15 @@ impl Lasting {
         let compiled = balancer.listeners.iter().map(|listener| {
             let terminator = (listener.protocol == core_routing::Protocol::Https)
                 .then(|| terminators.listener(listener, balancer.attributes.http2));
-            Router::compile(listener).map(|router| ServedListener { router, terminator })
+            // Rules mostly stay as they are, too.
+            let known = before.and_then(|before| before.listener(listener.port));
+            let router = match known.filter(|(known, _)| *known == listener) {
+                Some((_, served)) => served.router.clone(),
+                None => Arc::new(Router::compile(listener)?),
+            };
+            Ok(ServedListener { router, terminator })
         });
-        let listeners = compiled.collect::<Result<_, _>>()?;
+        let listeners = compiled.collect::<Result<_, RouterError>>()?;
         let groups = balancer.groups.iter().map(|(arn, group)| {
             let known = before.and_then(|before| before.groups.get(arn));
             // Large groups mostly stay as they are.
@@ -211,8 +218,10 @@ impl Lasting {
         ServedGroup { group: group.clone(), targets, named, state }
     }
 
-    /// Forgets what a table had and the one after it has not; a target that is gone is cut at once.
-    /// `is_elsewhere`: the group is another balancer's by now, and so are its targets.
+    /// Forgets what a table had and the one after it has not. Requests under way to a target that left
+    /// a group have the group's deregistration delay; those to a group that no rule names any more
+    /// end in their own time. `is_elsewhere`: the group is another balancer's by now, and so are its
+    /// targets.
     pub fn forget(&mut self, before: &Served, after: Option<&Served>, is_elsewhere: impl Fn(&str) -> bool) {
         for (arn, group) in &before.groups {
             let now = after.and_then(|after| after.groups.get(arn));
@@ -222,7 +231,7 @@ impl Lasting {
             let stays: HashSet<*const TargetState> =
                 now.iter().flat_map(|now| &now.targets).map(Arc::as_ptr).collect();
             for target in group.targets.iter().filter(|target| !stays.contains(&Arc::as_ptr(target))) {
-                self.gone(target);
+                self.gone(target, now.map(|now| now.group.deregistration_delay_for));
             }
             if now.is_none() {
                 self.groups.remove(arn);
@@ -230,9 +239,12 @@ impl Lasting {
         }
     }
 
-    fn gone(&self, target: &Arc<TargetState>) {
+    fn gone(&self, target: &Arc<TargetState>, delay: Option<Duration>) {
         target.judge(State::Initial, target.registered_at);
-        target.cut_at.store(i64::MIN, Ordering::Relaxed);
+        if let Some(delay) = delay {
+            let cut_at = base::clock::wall() + delay;
+            target.cut_at.fetch_min(cut_at.as_micros(), Ordering::Relaxed);
+        }
         let mut all = self.targets.lock();
         // It may be there anew by now.
         if all.get(&target.key).is_some_and(|known| Arc::ptr_eq(known, target)) {

@@ -63,6 +63,7 @@ impl Checker {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (orders, received) = mpsc::channel(WAITING);
         let thread = std::thread::Builder::new().name("proxy-health".into()).spawn(move || {
+            crate::control::go_behind();
             let local = tokio::task::LocalSet::new();
             local.block_on(&runtime, run(config, received));
         })?;

@@ -287,3 +287,45 @@ fn a_group_that_moves_to_another_balancer_keeps_its_requests() {
     go.send(()).unwrap();
     assert_eq!(client.answer().text(), "ok");
 }
+
+#[test]
+fn a_request_outlives_its_target_and_its_group() {
+    let (asked, was_asked) = sync_channel(8);
+    let (go, gone) = sync_channel::<()>(8);
+    let gone = std::sync::Mutex::new(gone);
+    let at = scripted(move |mut stream| {
+        let mut input = Vec::new();
+        while let Ok(Some(_)) = read_request(&mut stream, &mut input) {
+            asked.send(()).unwrap();
+            gone.lock().unwrap().recv().unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+        }
+    });
+    let (other, _) = recording();
+    for leave in [0, 1] {
+        let mut front = Front::to(&[at]);
+        let mut client = front.client();
+        client.send(REQUEST.as_bytes());
+        was_asked.recv_timeout(Duration::from_secs(10)).unwrap();
+        front.change(|table| {
+            let name = if leave == 0 { "group" } else { "new" };
+            table.groups.clear();
+            table.groups.insert(name.into(), Arc::new(group(name, &[other])));
+            table.listeners[0] = listener(crate::front::PORT, forward(name));
+        });
+        // Longer than the sweep that would cut it takes to come round.
+        assert!(was_asked.recv_timeout(Duration::from_secs(1)).is_err());
+        go.send(()).unwrap();
+        assert_eq!(client.answer().text(), "ok");
+    }
+    // Without a delay there is none.
+    let mut front = Front::to(&[at]);
+    let mut client = front.client();
+    client.send(REQUEST.as_bytes());
+    was_asked.recv_timeout(Duration::from_secs(10)).unwrap();
+    front.group(|group| {
+        group.deregistration_delay_for = Duration::ZERO;
+        group.targets = vec![target(other)];
+    });
+    assert_eq!(client.answer().status, 502);
+}
