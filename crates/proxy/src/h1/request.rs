@@ -56,14 +56,17 @@ pub fn read(input: &[u8], head: &mut Head, mode: Desync) -> Result<Option<Read>,
     let all = head.fields.iter().map(|(name, value)| RawHeader { name, value });
     let oddities = Oddities { bare_line_feed: has_bare_line_feed(&input[..length]), ..Oddities::default() };
     let verdict = desync::classify(line, all, oddities);
-    judge(length, verdict, mode).map(Some)
+    judge(length, verdict, mode, head).map(Some)
 }
 
-fn judge(length: usize, verdict: Verdict, mode: Desync) -> Result<Read, Unread> {
+fn judge(length: usize, verdict: Verdict, mode: Desync, head: &Head) -> Result<Read, Unread> {
     match desync::treatment(mode, verdict) {
         Treatment::Allow => Ok(Read { length, verdict, closes: false }),
         Treatment::AllowAndClose => Ok(Read { length, verdict, closes: true }),
-        Treatment::Refuse => Err(Unread { status: 400, verdict }),
+        Treatment::Refuse => {
+            let codings = head.fields.all("transfer-encoding");
+            Err(Unread { status: desync::refusal(verdict, codings), verdict })
+        }
     }
 }
 
@@ -93,7 +96,7 @@ fn oddly(input: &[u8], head: &mut Head, mode: Desync) -> Result<Option<Read>, Un
     if !is_speakable || head.target().is_empty() || split.oddities.missing_empty_line {
         return Err(Unread { status: 400, verdict });
     }
-    judge(length, verdict, mode).map(Some)
+    judge(length, verdict, mode, head).map(Some)
 }
 
 fn too_large(status: u16) -> Unread {

@@ -230,6 +230,20 @@ fn transfer_encoding(value: &[u8], framing: &mut Framing, worst: &mut Worst) {
     }
 }
 
+/// Whether all are names of codings, and one of them is neither of the two that are understood.
+pub(super) fn is_unsupported_coding<'a>(codings: impl IntoIterator<Item = &'a [u8]>) -> bool {
+    let is_known =
+        |part: &[u8]| part.eq_ignore_ascii_case(b"chunked") || part.eq_ignore_ascii_case(b"identity");
+    let mut is_unsupported = false;
+    for part in codings.into_iter().flat_map(|value| value.split(|byte| *byte == b',')).map(trim) {
+        if part.is_empty() || !part.iter().all(|byte| is_token(*byte)) {
+            return false;
+        }
+        is_unsupported |= !is_known(part);
+    }
+    is_unsupported
+}
+
 /// RFC 9110's `tchar`.
 fn is_token(byte: u8) -> bool {
     TOKEN[usize::from(byte)]

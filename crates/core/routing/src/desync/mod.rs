@@ -193,7 +193,7 @@ pub enum Treatment {
     Allow,
     /// Serve it over a target connection of its own, then close both connections.
     AllowAndClose,
-    /// 400, then close.
+    /// An answer with [`refusal`]'s status, then close.
     Refuse,
 }
 
@@ -210,4 +210,16 @@ pub fn treatment(mode: Desync, verdict: Verdict) -> Treatment {
         (Class::Ambiguous, Desync::Defensive) => Treatment::AllowAndClose,
         (Class::Acceptable | Class::Ambiguous, Desync::Strictest) | (Class::Severe, _) => Treatment::Refuse,
     }
+}
+
+/// The status that a refused request is answered with. `codings` are the values of its
+/// `Transfer-Encoding` headers.
+///
+/// AWS: 501 for a `Transfer-Encoding` other than `chunked` and `identity`; 400 for all else, and so
+/// for one that is no coding's name but looks like one.
+pub fn refusal<'a>(verdict: Verdict, codings: impl IntoIterator<Item = &'a [u8]>) -> u16 {
+    if verdict.why != Some(Why::BadTransferEncoding) {
+        return 400;
+    }
+    if classify::is_unsupported_coding(codings) { 501 } else { 400 }
 }

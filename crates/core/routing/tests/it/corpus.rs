@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use base::Chance;
-use core_routing::desync::{Treatment, Verdict, classify, split, treatment};
+use core_routing::desync::{Treatment, Verdict, classify, refusal, split, treatment};
 use core_routing::{
     CompiledAction, CompiledRule, Desync, HeaderValues, RedirectFrom, RequestView, Router, TargetParts,
 };
@@ -146,6 +146,10 @@ fn every_head_has_its_class_and_each_mode_its_treatment() {
             let expect = &case["expect"];
             assert_eq!(verdict.why.map(|why| why.name()), expect["why"].as_str(), "{place}");
             assert_eq!(verdict.class().name(), expect["class"], "{place}");
+            let headers = head.headers.iter();
+            let codings = headers.filter(|header| header.name.eq_ignore_ascii_case(b"transfer-encoding"));
+            let status = u64::from(refusal(verdict, codings.map(|header| header.value)));
+            assert_eq!(status, expect["status"].as_u64().unwrap_or(400), "{place}");
             for (mode, name) in [
                 (Desync::Monitor, "monitor"),
                 (Desync::Defensive, "defensive"),
