@@ -283,7 +283,7 @@ impl Bridge {
             let asked = flow.original;
             datagrams.contains(&asked.destination_port) && own.contains(&asked.destination)
         };
-        conntrack::forget(is_early)
+        conntrack::forget_datagrams(is_early)
     }
 
     /// `address`: of the container that they lead to.
@@ -300,7 +300,7 @@ impl Bridge {
         if datagrams(ports.iter().map(|(port, _)| *port)).is_empty() {
             return Ok(());
         }
-        conntrack::forget(|flow| flow.reply.source == address)
+        conntrack::forget_datagrams(|flow| flow.reply.source == address)
     }
 
     /// Every port that leads somewhere, as the kernel has it.

@@ -45,6 +45,7 @@ impl World {
         }
         let (vpc, filter) = self.filtered(key)?;
         vpc.release(address).doing("taking a balancer's address away")?;
+        vpc.forget_flows(&[address]);
         filter.leave(vpc.place(), address).doing("forgetting an address's groups")
     }
 
@@ -93,6 +94,7 @@ impl World {
         self.host.leave(vpc.uplink, address).doing("taking the host's address in a VPC away")?;
         self.containers.refresh(&mut self.host).doing("writing the bridge's rules")?;
         let (vpc, filter) = self.filtered(key)?;
+        vpc.forget_flows(&[address]);
         filter.leave(vpc.place(), address).doing("forgetting an address's groups")
     }
 }

@@ -232,7 +232,25 @@ impl World {
     }
 
     pub fn detach(&mut self, eni: &str) -> Result<(), VpcError> {
-        let Some(interface) = self.interfaces.get(eni) else { return Ok(()) };
+        let gone: Vec<_> = self.remove(eni)?.into_iter().collect();
+        self.forget_flows(&gone);
+        Ok(())
+    }
+
+    /// What they had under way is nothing of who has their addresses next.
+    fn forget_flows(&self, gone: &[(VpcKey, Ipv4Addr)]) {
+        for (key, vpc) in &self.vpcs {
+            let own = gone.iter().filter(|(of, _)| of == key);
+            let own: Vec<Ipv4Addr> = own.map(|(_, address)| *address).collect();
+            if !own.is_empty() {
+                vpc.forget_flows(&own);
+            }
+        }
+    }
+
+    /// Takes an interface away, but for what it had under way. Answers its address.
+    fn remove(&mut self, eni: &str) -> Result<Option<(VpcKey, Ipv4Addr)>, VpcError> {
+        let Some(interface) = self.interfaces.get(eni) else { return Ok(None) };
         if let Some(vpc) = self.vpcs.get_mut(&interface.spec.vpc) {
             interface::disconnect(vpc, interface).doing("disconnecting an interface")?;
             let filter = self.filters.entry(interface.spec.vpc.clone()).or_default();
@@ -241,16 +259,24 @@ impl World {
         // With its last name the namespace goes, and the link with it: the kernel does that later and
         // many at once. A process that is still in it keeps both, and reaches nothing.
         unbind(&interface.file).doing("letting a task's namespace go")?;
-        self.interfaces.remove(eni);
-        Ok(())
+        let removed = self.interfaces.remove(eni);
+        Ok(removed.map(|interface| (interface.spec.vpc, interface.spec.address)))
     }
 
     pub fn retain(&mut self, wanted: &BTreeSet<String>) -> Result<Vec<String>, VpcError> {
         let all = self.interfaces.keys();
         let unwanted: Vec<String> = all.filter(|eni| !wanted.contains(*eni)).cloned().collect();
-        let outcomes: Vec<_> = unwanted.iter().map(|eni| self.detach(eni)).collect();
-        outcomes.into_iter().collect::<Result<(), _>>()?;
-        Ok(unwanted)
+        let (mut gone, mut failed) = (Vec::new(), None);
+        for eni in &unwanted {
+            match self.remove(eni) {
+                Ok(address) => gone.extend(address),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        if !self.is_down {
+            self.forget_flows(&gone);
+        }
+        failed.map_or(Ok(unwanted), Err)
     }
 
     pub fn ensure_bridge(&mut self) -> Result<BridgeShown, VpcError> {

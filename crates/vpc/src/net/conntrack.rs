@@ -1,5 +1,6 @@
 //! Connections that the kernel follows. A flow of datagrams keeps going where its first one went, so
-//! it must be forgotten when its port leads elsewhere.
+//! it must be forgotten when its port leads elsewhere; and what an address had under way is nothing of
+//! whoever has the address next.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -24,18 +25,32 @@ const UDP: u8 = 17;
 pub struct Tuple {
     pub source: Ipv4Addr,
     pub destination: Ipv4Addr,
+    /// Zero where the protocol has no ports.
     pub destination_port: u16,
 }
 
-/// A flow of datagrams: as its client sends, and as it is answered.
+/// A flow: as its client sends, and as it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flow {
     pub original: Tuple,
     pub reply: Tuple,
+    is_datagrams: bool,
 }
 
-/// Forgets flows of datagrams of the calling thread's namespace. One that ends meanwhile is forgotten.
-pub fn forget(is_stale: impl Fn(&Flow) -> bool) -> io::Result<()> {
+/// Forgets flows of datagrams of the calling thread's namespace.
+pub fn forget_datagrams(is_stale: impl Fn(&Flow) -> bool) -> io::Result<()> {
+    forget(|flow| flow.is_datagrams && is_stale(flow))
+}
+
+/// Forgets every flow from and to these addresses in the calling thread's namespace. Looks at all
+/// that the machine follows: better once for many addresses.
+pub fn forget_addresses(gone: &[Ipv4Addr]) -> io::Result<()> {
+    let is_of = |side: Tuple| gone.contains(&side.source) || gone.contains(&side.destination);
+    forget(|flow| is_of(flow.original) || is_of(flow.reply))
+}
+
+/// One that ends meanwhile is forgotten.
+fn forget(is_stale: impl Fn(&Flow) -> bool) -> io::Result<()> {
     let mut socket = Socket::open(Some(netlink::NETFILTER))?;
     let stale = stale(&mut socket, is_stale)?;
     for original in stale {
@@ -60,8 +75,8 @@ fn stale(socket: &mut Socket, is_stale: impl Fn(&Flow) -> bool) -> io::Result<Ve
     each(socket, sequence, 0, |message| {
         let (original, reply) = (attribute(message, ORIGINAL), attribute(message, REPLY));
         if let (Some(original), Some(reply)) = (original, reply)
-            && let (Some(one), Some(other)) = (read(original), read(reply))
-            && is_stale(&Flow { original: one, reply: other })
+            && let (Some((one, protocol)), Some((other, _))) = (read(original), read(reply))
+            && is_stale(&Flow { original: one, reply: other, is_datagrams: protocol == UDP })
         {
             found.push(original.to_vec());
         }
@@ -87,13 +102,12 @@ fn each(socket: &mut Socket, sequence: u32, tolerated: i32, mut take: impl FnMut
     Ok(())
 }
 
-/// A direction of a flow of datagrams; of anything else none.
-fn read(tuple: &[u8]) -> Option<Tuple> {
+/// A direction of a flow, and its protocol.
+fn read(tuple: &[u8]) -> Option<(Tuple, u8)> {
     let (addresses, protocol) = (attribute(tuple, 1)?, attribute(tuple, 2)?);
-    if attribute(protocol, 1)? != [UDP] {
-        return None;
-    }
+    let number = *attribute(protocol, 1)?.first()?;
     let address = |kind| Some(Ipv4Addr::from(<[u8; 4]>::try_from(attribute(addresses, kind)?).ok()?));
-    let port = <[u8; 2]>::try_from(attribute(protocol, 3)?).ok()?;
-    Some(Tuple { source: address(1)?, destination: address(2)?, destination_port: u16::from_be_bytes(port) })
+    let port = attribute(protocol, 3).and_then(|port| <[u8; 2]>::try_from(port).ok());
+    let destination_port = port.map_or(0, u16::from_be_bytes);
+    Some((Tuple { source: address(1)?, destination: address(2)?, destination_port }, number))
 }

@@ -250,6 +250,44 @@ fn connections_outlive_the_rule_that_let_them_in() {
 }
 
 #[test]
+fn flows_of_an_address_are_nothing_of_its_next_owner() {
+    check(|bench| {
+        let vpcs = bench.open();
+        bench.ensure(&vpcs, "one", false);
+        let groups = [
+            group("sg-old", &[]),
+            group("sg-new", &[]),
+            group("sg-b", &[from_group(Traffic::Udp(53, 53), "sg-old")]),
+        ];
+        tell(bench, &vpcs, &groups, &[]);
+        let b = attach_in(bench, &vpcs, 6, &["sg-b"]);
+        let server = inside(&b.netns, || UdpSocket::bind(("0.0.0.0", 53)).unwrap());
+        let (long, short) = (Duration::from_secs(10), Duration::from_millis(300));
+        let asks = |task: &Attached, patience: Duration| {
+            let client = inside(&task.netns, || UdpSocket::bind(("0.0.0.0", 5000)).unwrap());
+            client.send_to(b"x", (address(6), 53)).unwrap();
+            server.set_read_timeout(Some(patience)).unwrap();
+            let Ok((_, peer)) = server.recv_from(&mut [0; 1]) else { return false };
+            // A flow is one once it is answered.
+            server.send_to(b"y", peer).unwrap();
+            client.set_read_timeout(Some(long)).unwrap();
+            client.recv(&mut [0; 1]).is_ok()
+        };
+        let old = attach_in(bench, &vpcs, 5, &["sg-old"]);
+        assert!(asks(&old, long));
+        bench.wait(vpcs.detach("eni-one005")).unwrap();
+        assert!(!asks(&attach_in(bench, &vpcs, 5, &["sg-new"]), short), "by detaching");
+
+        bench.wait(vpcs.detach("eni-one005")).unwrap();
+        let old = attach_in(bench, &vpcs, 5, &["sg-old"]);
+        assert!(asks(&old, long));
+        bench.wait(vpcs.retain(std::collections::BTreeSet::from(["eni-one006".into()]))).unwrap();
+        assert!(!asks(&attach_in(bench, &vpcs, 5, &["sg-new"]), short), "by sweeping");
+        bench.wait(vpcs.down()).unwrap();
+    });
+}
+
+#[test]
 fn what_comes_from_and_goes_to_the_outside_is_filtered() {
     check(|bench| {
         let outside = outside_world(bench);
