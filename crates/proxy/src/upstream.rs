@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -50,14 +51,15 @@ struct Idle {
 }
 
 impl Pool {
-    /// The one that served last, if any is still open.
-    pub fn take(&self, route: &Route) -> Option<Box<Client<Stream>>> {
+    /// The one that served last, if any is still open. `surely`: the kernel is asked, too, which
+    /// knows before the runtime does.
+    pub fn take(&self, route: &Route, surely: bool) -> Option<Box<Client<Stream>>> {
         let mut idle = self.idle.borrow_mut();
         let kept = idle.get_mut(route)?;
         let mut cx = Context::from_waker(Waker::noop());
         loop {
             let mut found = kept.pop()?;
-            if found.client.poll_usable(&mut cx) {
+            if found.client.poll_usable(&mut cx) && !(surely && found.client.wire.io.is_ended()) {
                 found.client.is_reused = true;
                 return Some(found.client);
             }
@@ -134,6 +136,21 @@ async fn dial(worker: &Worker, served: &Served, route: &Route) -> io::Result<Tcp
     let stream = socket.connect(SocketAddr::V4(route.to)).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+impl Stream {
+    /// Whether the target has closed it, as the kernel knows it.
+    fn is_ended(&self) -> bool {
+        let socket = match self {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref().0,
+        };
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        match rustix::net::recv(socket, &mut [0], flags) {
+            Ok((_, count)) => count == 0,
+            Err(error) => !matches!(error, rustix::io::Errno::AGAIN | rustix::io::Errno::INTR),
+        }
+    }
 }
 
 impl AsyncRead for Stream {

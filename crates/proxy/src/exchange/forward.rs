@@ -21,8 +21,10 @@ use crate::h1::{Client, Framing};
 use crate::table::{Here, TargetState};
 use crate::upstream::{self, NoConnection, Stream};
 
-/// How often another target is tried where one cannot be reached at all.
+/// How many targets are tried where none can be reached at all.
 const TRIES: usize = 3;
+/// Where one takes too long to be reached: each costs the client [`upstream::CONNECT_WITHIN`].
+const SLOW_TRIES: usize = 2;
 
 /// What came of it.
 pub enum Ended {
@@ -56,31 +58,31 @@ pub async fn forward<F: Front>(
     mut target: Chosen,
     story: &mut Story,
 ) -> Ended {
-    let mut tries = 0;
+    let mut unreached = Vec::new();
     let ended = loop {
-        tries += 1;
         let tried = once(front, desk, arrival, here, &target, story).await;
         let failure = match tried {
             Once::Ended(ended) => break ended,
             Once::Unreached(failure) => failure,
         };
-        let status = match failure {
-            NoConnection::TimedOut => 504,
+        let (status, most) = match failure {
+            NoConnection::TimedOut => (504, SLOW_TRIES),
             NoConnection::Refused(error) => {
                 tracing::debug!(target = %target.route.to, %error, "target not reached");
                 // What TLS says of itself comes as malformed data.
                 let is_handshake = target.route.is_tls && error.kind() == std::io::ErrorKind::InvalidData;
                 story.handshake_errors += u32::from(is_handshake);
-                502
+                (502, TRIES)
             }
         };
         story.tried(target.route.to, None);
         story.connection_errors += 1;
         target.group.balance.borrow_mut().note(target.place, false);
         let pool = target.group.pool(here.served.zone(arrival.node));
+        unreached.push(target.place);
         // Nothing has been sent, so nothing can be done twice.
-        let other = target.group.balance.borrow_mut().choose_other(&pool, target.place);
-        match other.filter(|_| tries < TRIES && status == 502) {
+        let other = target.group.balance.borrow_mut().choose_other(&pool, &unreached);
+        match other.filter(|_| unreached.len() < most) {
             Some(place) => target = chosen(&target.group, place, arrival, here, target.binds),
             None => break Ended::Own(status),
         }
@@ -130,7 +132,9 @@ async fn over_h1<F: Front>(
         Length::Known(length) => Framing::Length(length),
         Length::Unknown => Framing::Chunked,
     };
-    let mut kept = if desk.closes_target { None } else { worker.pool.take(&target.route) };
+    // What may not be sent twice is not risked on a connection that the target has closed just now.
+    let is_risky = !may_repeat(desk, front);
+    let mut kept = if desk.closes_target { None } else { worker.pool.take(&target.route, is_risky) };
     loop {
         let mut client = match kept.take() {
             Some(client) => client,

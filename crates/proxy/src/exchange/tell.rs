@@ -14,6 +14,7 @@ use crate::arrival::Arrival;
 use crate::counts::{Counters, Metric};
 use crate::log::LogKind;
 use crate::table::Here;
+use crate::tls::Facts;
 
 /// Counts a finished exchange, and writes its line where access logs are kept.
 pub fn tell(story: &Story, desk: &Desk, arrival: &Arrival, here: &Here) {
@@ -160,7 +161,7 @@ impl Told<'_> {
             group_arn: story.group.as_ref().map(|group| &*group.served.group.arn),
             trace_id: Some(self.trace(&mut made)),
             domain: tls.and_then(|tls| tls.server_name.as_deref()),
-            certificate_arn: tls.filter(|tls| tls.is_resumed).map(|_| "session-reused"),
+            certificate_arn: tls.and_then(shown),
             rule: match (story.rule, story.own_status) {
                 (Some(priority), _) => MatchedRule::Priority(priority),
                 (None, _) => MatchedRule::None,
@@ -214,6 +215,11 @@ impl Told<'_> {
             _ => Transform::None,
         }
     }
+}
+
+/// AWS: what `chosen_cert_arn` says.
+fn shown(tls: &Facts) -> Option<&str> {
+    if tls.is_resumed { Some("session-reused") } else { tls.certificate.as_deref() }
 }
 
 fn actions(action: Action) -> &'static [&'static str] {

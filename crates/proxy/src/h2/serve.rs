@@ -82,7 +82,7 @@ pub(crate) async fn serve<S: Io>(stream: S, arrival: Arrival) {
 async fn run(request: Request<RecvStream>, respond: SendResponse<Bytes>, arrival: Arrival) -> Ended {
     let mut desk = arrival.worker.desk();
     desk.begun();
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     let length = request::read(&parts, body.is_end_stream(), &mut desk.request);
     let expects = parts.headers.get(http::header::EXPECT).is_some_and(|value| value == "100-continue");
     drop(parts);
@@ -92,8 +92,11 @@ async fn run(request: Request<RecvStream>, respond: SendResponse<Bytes>, arrival
             (if body.is_end_stream() { Length::None } else { Length::Unknown }, Some(malformed))
         }
     };
+    let owes_an_end = length == Length::None && !body.is_end_stream();
+    let is_broken = owes_an_end && !Box::pin(ends_empty(&mut body, &arrival)).await;
     let mut stream = Stream::new(body, respond, length, expects);
     let after = match malformed {
+        None if is_broken => After::Abort,
         None => exchange(&mut stream, &mut desk, &arrival).await,
         Some(Malformed(why)) => {
             tracing::debug!(peer = %arrival.peer, why, "a stream's head is no request");
@@ -105,6 +108,22 @@ async fn run(request: Request<RecvStream>, respond: SendResponse<Bytes>, arrival
     }
     arrival.worker.give_desk(desk);
     Ended { was_reset: stream.is_reset() }
+}
+
+/// Waits for the end of a body that was said to be empty before the stream was: a body that comes
+/// all the same makes the request malformed, and then no target may have seen it.
+async fn ends_empty(body: &mut RecvStream, arrival: &Arrival) -> bool {
+    let within = arrival.table().served.balancer.attributes.idle_timeout_for;
+    let empty = async {
+        loop {
+            match body.data().await {
+                None => return true,
+                Some(Ok(bytes)) if bytes.is_empty() => {}
+                Some(_) => return false,
+            }
+        }
+    };
+    tokio::time::timeout(within, empty).await.unwrap_or(false)
 }
 
 /// How a stream ended.

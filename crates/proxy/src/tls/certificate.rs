@@ -30,6 +30,7 @@ pub enum CertificateError {
 /// Ready to sign with, and what the choice among several looks at.
 #[derive(Debug)]
 pub(super) struct Loaded {
+    pub arn: Arc<str>,
     pub key: Arc<CertifiedKey>,
     /// Lower case; with `*.` where it is a wildcard.
     pub names: Vec<String>,
@@ -73,6 +74,7 @@ impl Loaded {
             valid_for_secs: until - from,
         };
         Ok(Loaded {
+            arn: certificate.arn.clone(),
             names: names(signed),
             key: Arc::new(CertifiedKey::new(chain, key)),
             rank,

@@ -1,6 +1,8 @@
 //! Which of a listener's certificates a client is shown.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 
 use base::Timestamp;
@@ -69,6 +71,27 @@ impl Choice {
 impl ResolvesServerCert for Choice {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let picked = self.pick(hello.server_name(), hello.signature_schemes(), base::clock::wall);
+        PICKED.replace(Some(picked.arn.clone()));
         Some(picked.key.clone())
     }
+}
+
+thread_local! {
+    /// What was picked last on this thread: rustls tells nobody which certificate a connection got.
+    static PICKED: RefCell<Option<Arc<str>>> = const { RefCell::new(None) };
+}
+
+/// Runs a handshake, and says the ARN of the certificate that was picked in it. A handshake picks
+/// within one of its polls, so that others of the thread cannot come between.
+pub(super) async fn picking<T>(handshake: impl Future<Output = T>) -> (T, Option<Arc<str>>) {
+    let mut handshake = std::pin::pin!(handshake);
+    let mut picked = None;
+    let outcome = poll_fn(|cx| {
+        PICKED.replace(None);
+        let polled = handshake.as_mut().poll(cx);
+        picked = PICKED.take().or(picked.take());
+        polled
+    });
+    let outcome = outcome.await;
+    (outcome, picked)
 }

@@ -1,5 +1,6 @@
 //! What a handshake was like.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::{HandshakeKind, NamedGroup, ProtocolVersion, ServerConnection};
@@ -19,19 +20,23 @@ pub struct Facts {
     pub is_http2: bool,
     /// What the client named; lower case.
     pub server_name: Option<Box<str>>,
+    /// The ARN of the certificate that the client was shown; `None`: it resumed a session.
+    pub certificate: Option<Arc<str>>,
     pub is_resumed: bool,
     pub took_for: Duration,
 }
 
 impl Facts {
-    pub(super) fn of(connection: &ServerConnection, took_for: Duration) -> Self {
+    pub(super) fn of(connection: &ServerConnection, picked: Option<Arc<str>>, took_for: Duration) -> Self {
+        let is_resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
         Facts {
             version: version_name(connection.protocol_version()),
             cipher: connection.negotiated_cipher_suite().map_or("-", |suite| cipher_name(suite.suite())),
             key_exchange: group_name(connection),
             is_http2: connection.alpn_protocol() == Some(b"h2"),
             server_name: connection.server_name().map(Into::into),
-            is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+            certificate: picked.filter(|_| !is_resumed),
+            is_resumed,
             took_for,
         }
     }

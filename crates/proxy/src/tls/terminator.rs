@@ -14,7 +14,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_rustls::{StartHandshake, TlsAcceptor};
 
 use super::certificate::{CertificateError, Loaded};
-use super::choice::Choice;
+use super::choice::{Choice, picking};
 use super::facts::{Facts, Refused, UNMAPPED};
 use super::policy::{Spoken, spoken};
 
@@ -196,9 +196,10 @@ impl Terminator {
                 Some(hello) => StartHandshake::from_parts(hello, stream).into_stream(config).await,
             }
         };
-        match tokio::time::timeout(within, shaking).await {
+        let (shaken, picked) = picking(tokio::time::timeout(within, shaking)).await;
+        match shaken {
             Ok(Ok(stream)) => {
-                let facts = Facts::of(stream.get_ref().1, began_at.elapsed());
+                let facts = Facts::of(stream.get_ref().1, picked, began_at.elapsed());
                 Ok((stream, facts))
             }
             Ok(Err(cause)) => Err(refused(cause)),

@@ -1,6 +1,7 @@
 //! Tables that change under requests.
 
 use std::io::Write;
+use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -328,4 +329,60 @@ fn a_request_outlives_its_target_and_its_group() {
         group.targets = vec![target(other)];
     });
     assert_eq!(client.answer().status, 502);
+}
+
+/// A target of which a check says that it is well, until `killed`: then its connections are closed
+/// where a request is awaited, and nobody listens there any more.
+fn mortal(killed: &Arc<AtomicBool>) -> (SocketAddrV4, std::thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = SocketAddrV4::new(Ipv4Addr::LOCALHOST, listener.local_addr().unwrap().port());
+    let killed = killed.clone();
+    let accepting = std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            if killed.load(Ordering::SeqCst) {
+                break;
+            }
+            open.push(stream.try_clone().unwrap());
+            std::thread::spawn(move || {
+                let mut input = Vec::new();
+                while let Ok(Some(_)) = read_request(&mut stream, &mut input) {
+                    if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        open.iter().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+    });
+    (at, accepting)
+}
+
+#[test]
+fn a_killed_target_costs_no_request_that_begins_later() {
+    let killed = Arc::new(AtomicBool::new(false));
+    let (mortal, accepting) = mortal(&killed);
+    let ((other, seen), (third, _)) = (recording(), recording());
+    let front = Front::to(&[mortal, other, third]);
+    // Connections to every target are kept by now.
+    let mut clients: Vec<_> = (0..8).map(|_| front.client()).collect();
+    let mut round = |requests: usize| {
+        for at in 0..requests {
+            let count = clients.len();
+            let client = &mut clients[at % count];
+            // What may not be repeated, too.
+            let method = if at % 2 == 0 { "GET" } else { "POST" };
+            client
+                .send(format!("{method} /{at} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").as_bytes());
+            assert_eq!(client.answer().status, 200, "request {at}");
+        }
+    };
+    round(24);
+    killed.store(true, Ordering::SeqCst);
+    drop(TcpStream::connect(mortal));
+    accepting.join().unwrap();
+    let before = seen.requests().len();
+    round(100);
+    assert!(seen.requests().len() > before + 30);
 }

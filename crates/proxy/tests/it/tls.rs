@@ -197,7 +197,9 @@ fn the_certificate_follows_from_the_name() {
     let terminator = terminators.listener(&listener("l", TLS13, &["default", "exact", "wild", "deep"]), true);
     let check = |name: Option<&'static str>, expected: usize| {
         let (facts, seen) = Client { name, ..Client::default() }.shake(&terminator);
-        assert_eq!(facts.unwrap().server_name.as_deref(), name.map(str::to_ascii_lowercase).as_deref());
+        let facts = facts.unwrap();
+        assert_eq!(facts.server_name.as_deref(), name.map(str::to_ascii_lowercase).as_deref());
+        assert_eq!(facts.certificate.as_ref(), Some(&given[expected].arn));
         assert_eq!(seen.unwrap().leaf, leaf(&given[expected]), "{name:?}");
     };
     check(Some("a.example.com"), 1);
@@ -296,7 +298,12 @@ fn sessions_are_resumed_across_changes_and_never_at_another_listener() {
     for versions in [&ONLY_12, &ONLY_13] {
         let config = Client { versions, ..Client::default() }.config();
         let client = Client { config: Some(config), ..Client::default() };
-        let resumed = |terminator: &Terminator| client.shake(terminator).0.unwrap().is_resumed;
+        let resumed = |terminator: &Terminator| {
+            let facts = client.shake(terminator).0.unwrap();
+            // What is resumed shows no certificate.
+            assert_eq!(facts.certificate.as_deref(), Some("c").filter(|_| !facts.is_resumed));
+            facts.is_resumed
+        };
         assert!(!resumed(&terminator));
         assert!(resumed(&terminator));
         terminators.certificate(&certificate("c", &["a.example.com"])).unwrap();

@@ -73,10 +73,10 @@ impl Balance {
         }
     }
 
-    /// As [`Balance::choose`], but not `without`: for a second try. `None` where there is no other.
-    pub fn choose_other(&mut self, pool: &Pool, without: usize) -> Option<usize> {
+    /// As [`Balance::choose`], but none of `without`: for another try. `None` where there is no other.
+    pub fn choose_other(&mut self, pool: &Pool, without: &[usize]) -> Option<usize> {
         let members = pool.members();
-        let others = members.iter().filter(|at| **at as usize != without);
+        let others = members.iter().filter(|at| !without.contains(&(**at as usize)));
         let count = others.clone().count();
         let at = self.chance.below(count as u64) as usize;
         others.copied().nth(at).map(|at| at as usize)

@@ -274,10 +274,10 @@ fn a_second_try_goes_elsewhere() {
     let pool = Pool::of(&group, &live("HHH"), None);
     let mut balance = Balance::new(Chance::new(1));
     let others: std::collections::BTreeSet<_> =
-        (0..50).map(|_| balance.choose_other(&pool, 1).unwrap()).collect();
+        (0..50).map(|_| balance.choose_other(&pool, &[1]).unwrap()).collect();
     assert_eq!(others.into_iter().collect::<Vec<_>>(), [0, 2]);
     let alone = Pool::of(&group, &live("UHU"), None);
-    assert_eq!(balance.choose_other(&alone, 1), None);
+    assert_eq!(balance.choose_other(&alone, &[1]), None);
 }
 
 proptest! {
