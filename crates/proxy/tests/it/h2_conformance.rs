@@ -267,6 +267,11 @@ fn a_body_is_as_long_as_was_said() {
         ];
         let mut client = Client::ready(stage.at);
         client.send(&Frame::new(HEADERS, END_HEADERS, 1, block(&fields)));
+        if said.parse::<u8>().is_ok_and(|_| !said.starts_with('+')) {
+            // The head is right. It has been read once the ping is answered: the body comes alone.
+            client.send(&Frame::new(PING, 0, CONNECTION, [7; 8]));
+            while client.next().expect("the connection stands").kind != PING {}
+        }
         client.send(&Frame::new(DATA, END_STREAM, 1, b"body".to_vec()));
         let outcome = client.outcome(1);
         let refused =
