@@ -1,6 +1,7 @@
 """The machine as an EC2 instance: in its VPC its private address leads to its ports, as its groups allow."""
 
 import http.server
+import json
 import threading
 
 import pytest
@@ -72,6 +73,9 @@ def test_its_address_leads_to_it_as_its_groups_allow(server, toolbox_archive, po
     server.start()
     assert instance(server)["PrivateIpAddress"] == one["PrivateIpAddress"]
     assert asked(server, port) == ["no answer"]
+    # Its own address in the VPC is no other network's.
+    assert json.loads(server.get("/_boxship/health"))["warnings"] == []
+    assert "does not reach this VPC" not in server.text()
     server.client("ec2").modify_instance_attribute(InstanceId=one["InstanceId"], Groups=[default["GroupId"]])
     server.kill()
     server.start()

@@ -4,6 +4,7 @@
 //! [`Down::Synced`]; what the proxy has beyond that is wanted no more. Until the next connection
 //! the proxy goes on with what it was told last.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use core_routing::{Balancer, Certificate, HealthReport};
 use serde::{Deserialize, Serialize};
 
 /// Of the messages below. Ends that differ part again.
-pub const PROXY_VERSION: u32 = 1;
+pub const PROXY_VERSION: u32 = 2;
 
 /// Where a listening socket is open.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -54,6 +55,8 @@ pub enum Down {
         port: u16,
         read: Vec<u8>,
     },
+    /// Asks for what was counted: one [`Up::Counts`].
+    Count,
 }
 
 /// From a proxy.
@@ -70,6 +73,33 @@ pub enum Up {
     Ready,
     Health(Vec<HealthReport>),
     Lines(Lines),
+    /// Everything that it has counted since it started.
+    Counts(Vec<Counted>),
+}
+
+/// What was counted of one balancer, target group and zone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Counted {
+    /// ARNs.
+    pub balancer: Arc<str>,
+    /// `None`: what concerns the balancer as a whole.
+    pub group: Option<Arc<str>>,
+    pub zone: Option<Arc<str>>,
+    /// By CloudWatch's names. Counters but for `ActiveConnectionCount`, which goes down again.
+    pub metrics: BTreeMap<String, u64>,
+    /// `TargetResponseTime`; `None` where no target has answered.
+    pub response_time: Option<Times>,
+}
+
+/// Durations in seconds, to one part in 32.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Times {
+    pub count: u64,
+    pub average: f64,
+    pub minimum: f64,
+    pub maximum: f64,
+    /// From `p50` to `p99.9`.
+    pub percentiles: BTreeMap<String, f64>,
 }
 
 impl From<Certificate> for Down {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use core_lifecycle::{Assignment, Observation};
 use serde::{Deserialize, Serialize};
 
-pub use balancers::{Down, Lines, PROXY_VERSION, Spot, Up};
+pub use balancers::{Counted, Down, Lines, PROXY_VERSION, Spot, Times, Up};
 pub use channel::{Channel, DESCRIPTORS, Receiving, Sending};
 
 /// A host's name, unique within a control plane.

@@ -236,6 +236,10 @@ impl Admin {
             (&Method::GET, "/_boxship/pulls") => self.pulls(query),
             (&Method::GET, "/_boxship/ca") => self.authority(query).await,
             (&Method::GET, "/_boxship/balancers") => answer(StatusCode::OK, &self.balancers.list()),
+            (&Method::GET, "/_boxship/balancers/metrics") => match self.balancers.metrics().await {
+                Some(metrics) => answer(StatusCode::OK, &metrics),
+                None => refuse(StatusCode::GATEWAY_TIMEOUT, "the proxy does not say what it has counted"),
+            },
             (&Method::GET, "/_boxship/output") => self.output(query).await,
             (&Method::POST, "/_boxship/stop") => self.stop_tasks().await,
             (&Method::POST, "/_boxship/clock") => self.advance(request).await,

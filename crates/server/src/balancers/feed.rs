@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use authority::Seal;
-use core_routing::{Balancer, Placed};
+use core_routing::{Balancer, Placed, Target, TargetGroup};
 use core_security::{Peer, Traffic};
 use service::Platform;
 use store::{Event, Snapshot, Watch};
@@ -18,6 +18,7 @@ use vpc::VpcKey;
 
 use super::names::Book;
 use super::stage::Stage;
+use super::zones::answered;
 use crate::host::{VpcNetwork, vpc_of};
 
 /// Until what has failed is tried again.
@@ -29,6 +30,8 @@ pub struct Due {
     balancers: BTreeSet<Arc<str>>,
     certificates: BTreeSet<Arc<str>>,
     vpcs: BTreeSet<VpcKey>,
+    /// Balancers whose targets' health has changed.
+    names: BTreeSet<Arc<str>>,
 }
 
 impl Due {
@@ -36,10 +39,12 @@ impl Due {
         self.balancers.extend(other.balancers);
         self.certificates.extend(other.certificates);
         self.vpcs.extend(other.vpcs);
+        self.names.extend(other.names);
     }
 
     fn is_empty(&self) -> bool {
-        self.balancers.is_empty() && self.certificates.is_empty() && self.vpcs.is_empty()
+        let Due { balancers, certificates, vpcs, names } = self;
+        balancers.is_empty() && certificates.is_empty() && vpcs.is_empty() && names.is_empty()
     }
 }
 
@@ -125,6 +130,7 @@ impl Feed {
                 Event::Commit(commit) => {
                     for change in &commit.changes {
                         due.balancers.extend(service_elb::touched(&records, change));
+                        due.names.extend(service_elb::touched_by_health(&records, change));
                         due.certificates.extend(service_acm::touched(change).into_iter().map(Arc::from));
                         due.vpcs.extend(service_ec2::touched(change).into_iter().map(of_ec2));
                     }
@@ -174,6 +180,9 @@ impl Feed {
                 self.certify(records, &certificate).await;
             }
         }
+        for table in due.names.iter().filter_map(|arn| self.known.get(arn)) {
+            self.name(records, table);
+        }
         if let Some(served) = &self.served {
             let used = self.known.values().flat_map(|known| certificates(known)).collect();
             served.stage.retain_certificates(&used).await;
@@ -217,15 +226,20 @@ impl Feed {
         }
         let is_whole = !self.partial.contains(&arn);
         self.book.put(&table);
-        if let Some(served) = &self.served {
-            let addresses = table.place.nodes.iter().map(|node| node.address).collect();
-            served.network.names().set(&table.dns_name, addresses);
-        }
+        self.name(records, &table);
         let table = Arc::new(table);
         if let Some(before) = self.known.insert(arn, table.clone()) {
             self.leave(&before, Some(&table)).await;
         }
         is_whole
+    }
+
+    /// Leads its name to the nodes that have somebody to send to.
+    fn name(&self, records: &Snapshot, table: &Balancer) {
+        let Some(served) = &self.served else { return };
+        let is_healthy =
+            |group: &TargetGroup, target: &Target| service_elb::is_healthy(records, &group.arn, target);
+        served.network.names().set(&table.dns_name, answered(table, is_healthy));
     }
 
     async fn forget(&mut self, arn: &str) {

@@ -8,6 +8,7 @@
 //!
 //! Deliberately ignores what a table says about requests.
 
+mod counts;
 mod feed;
 mod inside;
 mod lines;
@@ -16,6 +17,7 @@ mod remote;
 pub mod role;
 mod spots;
 mod stage;
+mod zones;
 
 use std::net::TcpStream;
 use std::path::Path;
@@ -126,6 +128,15 @@ impl Balancing {
             })
         });
         json!({ "balancers": rows.collect::<Vec<_>>() })
+    }
+
+    /// Everything that was counted since whoever serves has started; `None` where a proxy does not say.
+    pub async fn metrics(&self) -> Option<Value> {
+        let counts = match &self.served {
+            Some(serving) => serving.stage.counts().await?,
+            None => Vec::new(),
+        };
+        Some(json!({ "metrics": counts }))
     }
 
     /// Ends what is served in this process, requests under way within `within`. A proxy goes on.

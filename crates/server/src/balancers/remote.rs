@@ -137,7 +137,7 @@ impl Door {
                     given.insert(spot);
                 }
                 Up::Ready => return Ok(given),
-                Up::Health(_) | Up::Lines(_) => {}
+                Up::Health(_) | Up::Lines(_) | Up::Counts(_) => {}
             }
         }
     }
@@ -153,6 +153,7 @@ impl Door {
                 }
                 // As lines of this process: no room, no line.
                 Up::Lines(lines) => drop(self.lines.try_send(lines)),
+                Up::Counts(counts) => self.stage.take_counts(counts),
                 Up::Hello { .. } | Up::Holding(_) | Up::Ready => {}
             }
         }

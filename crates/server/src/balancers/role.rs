@@ -52,7 +52,15 @@ pub async fn run(place: &Place) -> Result<ExitCode> {
     let (written, lines) = mpsc::channel(QUEUE);
     let make = Make::new(&secret, chance, reports, written);
     let plane = make.plane(handed.clone()).context("the plane does not start")?;
-    let mut role = Role { plane, handed, balancers: BTreeSet::new(), seen: BTreeMap::new(), received, lines };
+    let mut role = Role {
+        plane,
+        handed,
+        balancers: BTreeSet::new(),
+        certificates: BTreeSet::new(),
+        seen: BTreeMap::new(),
+        received,
+        lines,
+    };
     let path = socket(&data_dir);
     tokio::select! {
         () = role.serve(&path) => {}
@@ -85,6 +93,7 @@ struct Role {
     handed: Arc<Handed>,
     /// What is served, by ARN.
     balancers: BTreeSet<Arc<str>>,
+    certificates: BTreeSet<Arc<str>>,
     /// The newest of every target: a server that comes back has not seen them all.
     seen: BTreeMap<TargetKey, HealthReport>,
     received: mpsc::Receiver<HealthReport>,
@@ -154,6 +163,10 @@ impl Role {
         loop {
             tokio::select! {
                 message = reading.receive::<Down>() => match message? {
+                    Some((Down::Count, _)) => {
+                        let counts = super::counts::counted(&self.plane);
+                        writing.send(&Up::Counts(counts), &[]).await?;
+                    }
                     Some((message, sockets)) => self.take(message, sockets, named).await,
                     None => return Ok(()),
                 },
@@ -171,7 +184,8 @@ impl Role {
 
     async fn take(&mut self, message: Down, mut sockets: Vec<OwnedFd>, named: &mut Option<Named>) {
         match message {
-            Down::Hello { .. } => {}
+            // Answered by whoever hears it.
+            Down::Hello { .. } | Down::Count => {}
             Down::Sockets(spot) => self.handed.put(spot, sockets),
             Down::Closed(spot) => self.handed.remove(&spot),
             Down::Table(balancer) => {
@@ -192,12 +206,19 @@ impl Role {
                 self.plane.remove(&arn).await;
             }
             Down::Certificate { arn, chain, key } => {
+                if let Some(named) = named {
+                    named.certificates.insert(arn.clone());
+                }
+                self.certificates.insert(arn.clone());
                 let certificate = Certificate { arn: arn.clone(), chain, key };
                 if let Err(error) = self.plane.certificate(&certificate) {
                     tracing::warn!(certificate = %arn, %error, "a certificate cannot be used");
                 }
             }
-            Down::Forget(arn) => self.plane.forget_certificate(&arn),
+            Down::Forget(arn) => {
+                self.certificates.remove(&arn);
+                self.plane.forget_certificate(&arn);
+            }
             Down::Synced => {
                 if let Some(named) = named.take() {
                     self.drop_others(&named).await;
@@ -220,6 +241,12 @@ impl Role {
             self.plane.remove(&arn).await;
         }
         self.handed.retain(&named.spots);
+        // Once no table names them.
+        let unused: Vec<_> = self.certificates.difference(&named.certificates).cloned().collect();
+        for arn in unused {
+            self.certificates.remove(&arn);
+            self.plane.forget_certificate(&arn);
+        }
     }
 
     /// Targets that a balancer's groups no longer have are nobody's news.
@@ -236,6 +263,7 @@ impl Role {
 #[derive(Default)]
 struct Named {
     balancers: BTreeSet<Arc<str>>,
+    certificates: BTreeSet<Arc<str>>,
     spots: BTreeSet<Spot>,
 }
 

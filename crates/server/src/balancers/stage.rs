@@ -2,7 +2,7 @@
 //!
 //! Invariant: at most one of them is told of a change, and whoever takes over is told everything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::{SocketAddrV4, TcpStream};
 use std::os::fd::OwnedFd;
@@ -11,16 +11,19 @@ use std::time::Duration;
 
 use base::{Chance, Secret};
 use core_routing::{Balancer, Certificate, HealthReport};
-use link::{Down, Lines, Spot};
+use link::{Counted, Down, Lines, Spot};
 use proxy::{ApplyError, Config, Plane, Sockets};
 use sha2::{Digest, Sha256};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
+use super::counts::counted;
 use super::lines::Outlet;
 use super::spots::{Spots, spots_of};
 
 /// How long requests under way may go on where they began, once somebody else serves.
 const PARTING: Duration = Duration::from_secs(60);
+/// How long a proxy may take to say what it has counted.
+const COUNTING: Duration = Duration::from_secs(5);
 
 /// A message to a proxy, with its sockets.
 pub type Outgoing = (Down, Vec<OwnedFd>);
@@ -69,6 +72,8 @@ pub struct Stage {
     serving: RwLock<Serving>,
     /// Held while whoever serves is told.
     wanted: Mutex<Wanted>,
+    /// Who waits for what a proxy has counted, in the order of its answers.
+    asking: std::sync::Mutex<VecDeque<oneshot::Sender<Vec<Counted>>>>,
 }
 
 #[derive(Clone)]
@@ -92,7 +97,7 @@ struct Wanted {
 impl Stage {
     pub fn new(spots: Arc<Spots>, make: Make) -> Arc<Self> {
         let serving = RwLock::new(Serving::Nobody);
-        Arc::new(Stage { spots, make, serving, wanted: Mutex::default() })
+        Arc::new(Stage { spots, make, serving, wanted: Mutex::default(), asking: Default::default() })
     }
 
     /// Serves in this process from now on, unless somebody serves already.
@@ -154,7 +159,38 @@ impl Stage {
         let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
         if matches!(&*serving, Serving::Away(current) if current.same_channel(to)) {
             *serving = Serving::Nobody;
+            self.asking().clear();
         }
+    }
+
+    /// What whoever serves has counted; `None` where it does not say.
+    pub async fn counts(&self) -> Option<Vec<Counted>> {
+        let (asked, answer) = oneshot::channel();
+        {
+            // Answers come in the order of questions.
+            let _turn = self.wanted.lock().await;
+            let to = match self.current() {
+                Serving::Nobody | Serving::Idle => return Some(Vec::new()),
+                Serving::Here(plane) => return Some(counted(&plane)),
+                Serving::Away(to) => to,
+            };
+            let question = to.reserve().await.ok()?;
+            self.asking().push_back(asked);
+            question.send((Down::Count, Vec::new()));
+        }
+        tokio::time::timeout(COUNTING, answer).await.ok()?.ok()
+    }
+
+    /// What a proxy answers.
+    pub fn take_counts(&self, counts: Vec<Counted>) {
+        if let Some(asking) = self.asking().pop_front() {
+            // Who asked may have gone.
+            let _ = asking.send(counts);
+        }
+    }
+
+    fn asking(&self) -> std::sync::MutexGuard<'_, VecDeque<oneshot::Sender<Vec<Counted>>>> {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Serves a balancer by this table from now on. Answers whether every listener is open that may

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use base::{AccountId, Fault, Region};
-use core_routing::HealthReport;
+use core_routing::{HealthReport, State};
 use service::{Caller, Platform, Tx};
-use store::Record;
+use store::{Change, Record, Snapshot};
 
 use crate::PRINCIPAL;
 use crate::state::{GroupId, Health, Target};
+use crate::table::{either, users};
 
 /// Takes reports in, in their order; durable when it answers. A report about a target that is not
 /// registered any more, or was registered anew since, is void.
@@ -28,6 +29,20 @@ pub async fn take_in(platform: &Platform, reports: Vec<HealthReport>) -> Result<
         .await
 }
 
+/// Whether a target of the group with this ARN was healthy when it was last seen.
+pub fn is_healthy(records: &Snapshot, group: &str, target: &core_routing::Target) -> bool {
+    let seen = GroupId::of_arn(group)
+        .and_then(|group| records.get::<Health>(&group.target(&target.id, target.port)))
+        .filter(|seen| seen.registered_at == target.registered_at);
+    seen.is_some_and(|seen| seen.state == State::Healthy)
+}
+
+/// The balancers, by ARN, of which a change says how a target stands.
+pub fn touched_by_health(records: &Snapshot, change: &Change) -> Vec<Arc<str>> {
+    let Some(seen) = either::<Health>(change) else { return Vec::new() };
+    users(records, &seen.group).iter().map(|at| Arc::from(at.arn().to_string())).collect()
+}
+
 fn take(tx: &mut Tx<'_>, report: HealthReport) {
     let Some(group) = GroupId::of_arn(&report.target.group) else { return };
     let key = group.target(&report.target.id, report.target.port);
@@ -42,6 +57,7 @@ fn take(tx: &mut Tx<'_>, report: HealthReport) {
         registered_at: report.registered_at,
         state: report.state,
         reason: report.reason,
+        anomaly: report.anomaly,
         at: report.at,
     };
     let before = tx.get::<Health>(&seen.key());

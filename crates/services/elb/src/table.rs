@@ -39,7 +39,7 @@ pub fn touched(records: &Snapshot, change: &Change) -> Vec<Arc<str>> {
     }
 }
 
-fn either<R: store::Record>(change: &Change) -> Option<Arc<R>> {
+pub fn either<R: store::Record>(change: &Change) -> Option<Arc<R>> {
     change.after::<R>().or_else(|| change.before::<R>())
 }
 
