@@ -56,9 +56,12 @@ pub fn create(
     refuse(request.alpn_policy.as_deref(), request.mutual_authentication.as_ref(), protocol)?;
     let tags = tag::checked(request.tags)?;
     let secure = secure(tx, protocol, request.ssl_policy, request.certificates, None)?;
-    check_port(tx, &balancer.at, port, None)?;
     let place = action::Place { balancer: &balancer, protocol, port };
     let action = action::of(tx, &place, request.default_actions)?;
+    if let Some(known) = same(tx, &balancer.at, port, protocol, &secure, &action) {
+        return Ok(aws::CreateListenerOutput { listeners: Some(vec![known]) });
+    }
+    check_port(tx, &balancer.at, port, None)?;
     if tx.scan::<Listener>(&balancer.at.key()).count() >= MOST {
         let arn = balancer.at.arn();
         return Err(faults::reached("TooManyListeners", "listeners", "load balancer", MOST, &arn));
@@ -78,6 +81,26 @@ pub fn create(
     tx.put(listener);
     tx.put(default);
     Ok(aws::CreateListenerOutput { listeners: Some(vec![shape]) })
+}
+
+/// AWS: creating one again with the same settings answers with the one that is there. As with
+/// balancers and groups, what was done to it since counts, and tags do not.
+fn same(
+    records: &Snapshot,
+    balancer: &BalancerId,
+    port: u16,
+    protocol: Protocol,
+    secure: &Secure,
+    action: &Action,
+) -> Option<aws::Listener> {
+    let known = records.scan::<Listener>(&balancer.key()).find(|known| known.port == port)?;
+    let default = records.scan::<Rule>(&known.at.key()).find(|rule| rule.is_default())?;
+    let is_same = known.protocol == protocol
+        && known.ssl_policy == secure.policy
+        // Further ones are added by an operation of their own.
+        && known.certificates.first() == secure.certificates.first()
+        && default.action == *action;
+    is_same.then(|| convert::listener(&known, Some(&default)))
 }
 
 fn default_rule(listener: &ListenerId, id: String, action: Action) -> Rule {

@@ -40,9 +40,12 @@ fn listeners_come_with_their_default_action() {
     assert_eq!(config.target_group_stickiness_config.unwrap().enabled, Some(false));
     let request =
         aws::DescribeListenersInput { load_balancer_arn: Some(balancer.clone()), ..Default::default() };
+    let again = world.call::<op::CreateListener>(listener(&balancer, 80, &group)).unwrap();
+    assert_eq!(again.listeners.unwrap(), [made.clone()], "the same settings, the same listener");
     assert_eq!(world.call::<op::DescribeListeners>(request).unwrap().listeners.unwrap(), [made]);
+    let other = world.group("other");
     refused(
-        world.call::<op::CreateListener>(listener(&balancer, 80, &group)),
+        world.call::<op::CreateListener>(listener(&balancer, 80, &other)),
         "DuplicateListener",
         &format!("A listener already exists on this port for this load balancer '{balancer}'"),
     );
