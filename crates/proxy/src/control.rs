@@ -12,6 +12,7 @@ use bytes::Bytes;
 use core_routing::{Balancer, Kind};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::counts::Levels;
 use crate::health::Checker;
 use crate::log::Writer;
 use crate::plane::{ApplyError, tell_all};
@@ -38,6 +39,8 @@ pub struct Control {
     next_number: u32,
     /// Tables that workers may still hold: freed here, where it delays nobody.
     old: Vec<Arc<Served>>,
+    /// What is served, for whoever asks how targets stand.
+    levels: Levels,
     adopted: usize,
     checker: Checker,
     /// The last to go: it waits for the lines of all others.
@@ -75,6 +78,7 @@ impl Control {
         workers: Vec<mpsc::Sender<Message>>,
         terminators: Arc<Terminators>,
         lasting: Lasting,
+        levels: Levels,
         checker: Checker,
         writer: Writer,
     ) -> Self {
@@ -86,6 +90,7 @@ impl Control {
             balancers: BTreeMap::new(),
             next_number: 0,
             old: Vec::new(),
+            levels,
             adopted: 0,
             checker,
             _writer: writer,
@@ -148,6 +153,7 @@ impl Control {
         open.retain(|at, _| wanted.contains_key(at));
         let (opened, failed) = self.open(balancer, &wanted, &mut open).await;
         self.hand_out(&served, opened, &close).await;
+        self.levels.put(served.clone());
         let before = self.balancers.insert(balancer.arn.clone(), Known { served, open });
         self.retire(before);
         self.checker.apply(balancer.clone()).await;
@@ -201,6 +207,7 @@ impl Control {
 
     async fn remove(&mut self, arn: &str) {
         let Some(known) = self.balancers.remove(arn) else { return };
+        self.levels.remove(arn);
         let number = known.served.number;
         let mut waits = Vec::new();
         tell_all(&self.workers, |_| {

@@ -13,7 +13,7 @@ use core_routing::{Balancer, Certificate, HealthReport};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::control::{self, Command, Control};
-use crate::counts::{Counts, Reading, Subject};
+use crate::counts::{Counts, Levels, Reading, Subject};
 use crate::health::{self, Checker};
 use crate::log::{Logs, Writer};
 use crate::sockets::Sockets;
@@ -42,6 +42,7 @@ pub struct Plane {
     control: mpsc::Sender<Command>,
     terminators: Arc<Terminators>,
     counts: Counts,
+    levels: Levels,
 }
 
 /// Why a balancer is not served as its table says.
@@ -76,12 +77,14 @@ impl Plane {
         let counts = Counts::default();
         let writer = Writer::start(config.logs)?;
         let targets = Arc::new(Targets::default());
-        let judged = targets.clone();
+        let (judged, watched) = (targets.clone(), targets.clone());
+        let levels = Levels::default();
         let mut chance = config.chance;
         let checker = Checker::start(health::Config {
             sockets: config.sockets.clone(),
             reports: config.reports,
             turned: Arc::new(move |report| judged.judge(report)),
+            anomaly: Arc::new(move |target| watched.anomaly(target)),
             book: writer.book(),
             seed: chance.next(),
         })?;
@@ -98,9 +101,17 @@ impl Plane {
         }
         let (sender, commands) = mpsc::channel(QUEUED);
         let lasting = Lasting::new(Seal::new(&config.sticky_key), targets);
-        let control = Control::new(config.sockets, workers, terminators.clone(), lasting, checker, writer);
+        let control = Control::new(
+            config.sockets,
+            workers,
+            terminators.clone(),
+            lasting,
+            levels.clone(),
+            checker,
+            writer,
+        );
         spawn(String::from("proxy-control"), move || control::run(control, commands))?;
-        Ok(Plane { control: sender, terminators, counts })
+        Ok(Plane { control: sender, terminators, counts, levels })
     }
 
     /// Serves a balancer by this table from now on, in place of its older one. Answers when every
@@ -146,9 +157,11 @@ impl Plane {
         }
     }
 
-    /// Everything that is counted, since the start.
+    /// Everything that is counted, since the start, and how targets stand now.
     pub fn counts(&self) -> BTreeMap<Subject, Reading> {
-        self.counts.read()
+        let mut readings = self.counts.read();
+        self.levels.add(&mut readings);
+        readings
     }
 
     /// Stops listening, lets requests under way end, at most for `within`, and ends the threads.

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base::{Chance, Timestamp};
-use core_routing::HealthReport;
 use core_routing::sticky::{Named, Seal};
+use core_routing::{Algorithm, Anomaly, HealthReport};
 use core_routing::{Balance, Pool, Standings};
 use core_routing::{Balancer, Listener, Router, RouterError, State, Target, TargetGroup, TargetKey};
 
@@ -64,6 +64,9 @@ pub struct TargetState {
     /// Requests under way, of all workers.
     pub in_flight: AtomicU32,
     healthy_at: AtomicI64,
+    /// How many workers hold something against it, and how many spare it.
+    anomalous: AtomicU32,
+    mitigated: AtomicU32,
     /// Microseconds; requests under way are cut from then on. [`i64::MAX`]: it is not draining.
     pub cut_at: AtomicI64,
 }
@@ -78,6 +81,8 @@ impl TargetState {
             health: AtomicU8::new(0),
             in_flight: AtomicU32::new(0),
             healthy_at: AtomicI64::new(0),
+            anomalous: AtomicU32::new(0),
+            mitigated: AtomicU32::new(0),
             cut_at: AtomicI64::new(i64::MAX),
         }
     }
@@ -103,6 +108,14 @@ impl TargetState {
         }
         self.health.store(number, Ordering::Release);
         self.group.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// What workers hold against it.
+    pub fn anomaly(&self) -> Anomaly {
+        Anomaly {
+            is_anomalous: self.anomalous.load(Ordering::Relaxed) > 0,
+            is_mitigated: self.mitigated.load(Ordering::Relaxed) > 0,
+        }
     }
 
     fn is_of(&self, target: &Target) -> bool {
@@ -132,6 +145,27 @@ impl Standings for ServedGroup {
     }
 }
 
+/// What one worker holds against a target, until it is dropped.
+pub struct Held {
+    target: Arc<TargetState>,
+    anomaly: Anomaly,
+}
+
+impl Held {
+    fn against(target: &Arc<TargetState>, anomaly: Anomaly) -> Held {
+        target.anomalous.fetch_add(u32::from(anomaly.is_anomalous), Ordering::Relaxed);
+        target.mitigated.fetch_add(u32::from(anomaly.is_mitigated), Ordering::Relaxed);
+        Held { target: target.clone(), anomaly }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.target.anomalous.fetch_sub(u32::from(self.anomaly.is_anomalous), Ordering::Relaxed);
+        self.target.mitigated.fetch_sub(u32::from(self.anomaly.is_mitigated), Ordering::Relaxed);
+    }
+}
+
 /// What outlives tables; kept by the control thread.
 pub struct Lasting {
     pub seal: Arc<Seal>,
@@ -153,6 +187,11 @@ impl Targets {
         if let Some(target) = target.filter(|target| target.registered_at == report.registered_at) {
             target.judge(report.state, report.at);
         }
+    }
+
+    /// What workers hold against a target.
+    pub fn anomaly(&self, target: &TargetKey) -> Anomaly {
+        self.lock().get(target).map(|target| target.anomaly()).unwrap_or_default()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TargetKey, Arc<TargetState>>> {
@@ -311,6 +350,8 @@ impl ByZone {
 pub struct HereGroup {
     pub served: Arc<ServedGroup>,
     pub balance: Rc<RefCell<Balance>>,
+    /// By the balance's newest judgment.
+    held: Rc<RefCell<Vec<Held>>>,
     /// By the node's zone, each as of a version.
     pools: RefCell<Vec<(Zone, u64, Rc<Pool>)>>,
     /// The newest that [`Self::pool`] gave, for the common case.
@@ -348,19 +389,20 @@ impl Here {
             if let Some(same) = known.filter(|known| Arc::ptr_eq(&known.served, group)) {
                 return (arn.clone(), same.clone());
             }
-            let balance = match known {
+            let (balance, held) = match known {
                 Some(known) => {
-                    if !is_same_order(&known.served, group) {
+                    if !is_same_order(&known.served, group) || !judges(&group.group) {
                         known.balance.borrow_mut().forget();
+                        known.held.borrow_mut().clear();
                     }
-                    known.balance.clone()
+                    (known.balance.clone(), known.held.clone())
                 }
-                None => Rc::new(RefCell::new(Balance::new(chance.split(arn)))),
+                None => (Rc::new(RefCell::new(Balance::new(chance.split(arn)))), Rc::default()),
             };
             let counters = known.map(|known| known.counters.clone());
             let counters = counters.unwrap_or_else(|| ByZone::new(counts, arn_of, Some(arn)));
             let (pools, last) = (RefCell::default(), Cell::new(0));
-            let group = HereGroup { served: group.clone(), balance, pools, last, counters };
+            let group = HereGroup { served: group.clone(), balance, held, pools, last, counters };
             (arn.clone(), Rc::new(group))
         });
         let groups = groups.collect();
@@ -380,7 +422,23 @@ fn is_same_order(before: &ServedGroup, after: &ServedGroup) -> bool {
         && before.targets.iter().zip(&after.targets).all(|(a, b)| Arc::ptr_eq(a, b))
 }
 
+/// Whether a worker holds anything against targets.
+fn judges(group: &TargetGroup) -> bool {
+    group.mitigates_anomalies && group.algorithm == Algorithm::WeightedRandom
+}
+
 impl HereGroup {
+    /// Makes known what the balance has come to hold against targets.
+    pub fn tell_anomalies(&self) {
+        let Some(verdicts) = self.balance.borrow_mut().verdicts() else { return };
+        let against = |(at, anomaly): (usize, Anomaly)| {
+            self.served.targets.get(at).map(|target| Held::against(target, anomaly))
+        };
+        // The new ones are there before the old ones go, so that what stays is never gone in between.
+        let held = verdicts.into_iter().filter_map(against).collect();
+        drop(self.held.replace(held));
+    }
+
     /// Whom requests that came to a node of that zone may go to.
     pub fn pool(&self, zone: Option<&Arc<str>>) -> Rc<Pool> {
         let version = self.served.state.version.load(Ordering::Acquire);
@@ -402,5 +460,31 @@ impl HereGroup {
             None => pools.push(entry),
         }
         pool
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_workers_hold_against_a_target_is_over_when_the_last_lets_go() {
+        let target = Target {
+            id: "t".into(),
+            port: 80,
+            address: Ipv4Addr::LOCALHOST,
+            zone: None,
+            registered_at: Timestamp::EPOCH,
+            draining_until: None,
+        };
+        let state = Arc::new(TargetState::new(&"group".into(), &target, Arc::default()));
+        let both = Anomaly { is_anomalous: true, is_mitigated: true };
+        let one = Held::against(&state, both);
+        let other = Held::against(&state, Anomaly { is_mitigated: true, ..Anomaly::default() });
+        assert_eq!(state.anomaly(), both);
+        drop(one);
+        assert_eq!(state.anomaly(), Anomaly { is_anomalous: false, is_mitigated: true });
+        drop(other);
+        assert_eq!(state.anomaly(), Anomaly::default());
     }
 }

@@ -12,9 +12,10 @@ use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 
+use crate::counts::Active;
 use crate::h1::{Client, Wire};
 use crate::hash::Quick;
-use crate::table::Served;
+use crate::table::Here;
 use crate::worker::Worker;
 
 /// AWS: a target that does not take the connection within this is answered for with 504.
@@ -22,8 +23,13 @@ pub const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Idle connections per target that a worker keeps.
 const KEPT: usize = 512;
 
-/// In the clear or encrypted.
-pub enum Stream {
+/// A connection, in the clear or encrypted; counted while it is open.
+pub struct Stream {
+    line: Line,
+    _active: Active,
+}
+
+enum Line {
     Plain(TcpStream),
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }
@@ -99,10 +105,10 @@ pub enum NoConnection {
 /// A new connection.
 pub async fn connect(
     worker: &Worker,
-    served: &Served,
+    here: &Here,
     route: &Route,
 ) -> Result<Box<Client<Stream>>, NoConnection> {
-    let connecting = open(worker, served, route, false);
+    let connecting = open(worker, here, route, false);
     match tokio::time::timeout(CONNECT_WITHIN, connecting).await {
         Ok(Ok(stream)) => Ok(Box::new(Client::new(Wire::new(stream, worker.buffers.clone(), Vec::new())))),
         Ok(Err(error)) => Err(NoConnection::Refused(error)),
@@ -114,24 +120,28 @@ pub async fn connect(
 ///
 /// # Errors
 /// `TimedOut`, or what the kernel or the handshake says.
-pub async fn open_h2(worker: &Worker, served: &Served, route: &Route) -> io::Result<Stream> {
-    let opening = open(worker, served, route, true);
+pub async fn open_h2(worker: &Worker, here: &Here, route: &Route) -> io::Result<Stream> {
+    let opening = open(worker, here, route, true);
     tokio::time::timeout(CONNECT_WITHIN, opening)
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-async fn open(worker: &Worker, served: &Served, route: &Route, is_http2: bool) -> io::Result<Stream> {
-    let stream = dial(worker, served, route).await?;
-    if !route.is_tls {
-        return Ok(Stream::Plain(stream));
-    }
-    let stream = worker.reencryption.connect(stream, *route.to.ip(), is_http2).await?;
-    Ok(Stream::Tls(Box::new(stream)))
+async fn open(worker: &Worker, here: &Here, route: &Route, is_http2: bool) -> io::Result<Stream> {
+    let stream = dial(worker, here, route).await?;
+    let active = Active::count(here.counters.zone(here.served.zone(Some(route.from))));
+    let line = match route.is_tls {
+        false => Line::Plain(stream),
+        true => {
+            let stream = worker.reencryption.connect(stream, *route.to.ip(), is_http2).await?;
+            Line::Tls(Box::new(stream))
+        }
+    };
+    Ok(Stream { line, _active: active })
 }
 
-async fn dial(worker: &Worker, served: &Served, route: &Route) -> io::Result<TcpStream> {
-    let socket = worker.sockets.dial(&served.balancer.place, route.from).await?;
+async fn dial(worker: &Worker, here: &Here, route: &Route) -> io::Result<TcpStream> {
+    let socket = worker.sockets.dial(&here.served.balancer.place, route.from).await?;
     let socket = TcpSocket::from_std_stream(std::net::TcpStream::from(socket));
     let stream = socket.connect(SocketAddr::V4(route.to)).await?;
     stream.set_nodelay(true)?;
@@ -141,9 +151,9 @@ async fn dial(worker: &Worker, served: &Served, route: &Route) -> io::Result<Tcp
 impl Stream {
     /// Whether the target has closed it, as the kernel knows it.
     fn is_ended(&self) -> bool {
-        let socket = match self {
-            Stream::Plain(stream) => stream,
-            Stream::Tls(stream) => stream.get_ref().0,
+        let socket = match &self.line {
+            Line::Plain(stream) => stream,
+            Line::Tls(stream) => stream.get_ref().0,
         };
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         match rustix::net::recv(socket, &mut [0], flags) {
@@ -155,32 +165,32 @@ impl Stream {
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, into),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, into),
+        match &mut self.get_mut().line {
+            Line::Plain(stream) => Pin::new(stream).poll_read(cx, into),
+            Line::Tls(stream) => Pin::new(stream).poll_read(cx, into),
         }
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        match &mut self.get_mut().line {
+            Line::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Line::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Plain(_) => Poll::Ready(Ok(())),
-            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        match &mut self.get_mut().line {
+            Line::Plain(_) => Poll::Ready(Ok(())),
+            Line::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        match &mut self.get_mut().line {
+            Line::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Line::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 
@@ -189,9 +199,9 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         all: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, all),
-            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, all),
+        match &mut self.get_mut().line {
+            Line::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, all),
+            Line::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, all),
         }
     }
 

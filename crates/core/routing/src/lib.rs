@@ -20,11 +20,11 @@ mod router;
 pub mod sticky;
 mod table;
 
-pub use balance::{Balance, Pool, Standings, Tally, anomalies};
+pub use balance::{Balance, Pool, Standings, Stands, Tally, anomalies};
 pub use clock::{http_date, log_time};
 pub use head::{FieldSpan, Fields, Form, Head, Span};
 pub use health::{
-    HealthReport, MatcherError, Outcome, Reason, State, Step, TargetKey, Watch, first_probe_at, step,
+    Anomaly, HealthReport, MatcherError, Outcome, Reason, State, Step, TargetKey, Watch, first_probe_at, step,
 };
 pub use policies::{DEFAULT_SSL_POLICY, SSL_POLICIES, SslPolicy, TlsVersion, ssl_policy};
 pub use request::{HeaderValues, RequestView, TargetParts, without_port};

@@ -18,6 +18,9 @@ pub const HEADER_LINES: usize = 256;
 pub const FORWARDED_ADDRESSES: usize = 30;
 /// A longer method is answered 405. AWS says so of classic balancers, and nothing of others.
 pub const METHOD_BYTES: usize = 127;
+/// AWS: a redirect's location; a longer one is counted (`HTTP_Redirect_Url_Limit_Exceeded_Count`)
+/// and not sent.
+pub const LOCATION_BYTES: usize = 8 * 1024;
 /// Bytes of an answer that a fixed response may have (`MessageBody`).
 pub const FIXED_BODY_BYTES: usize = 1024;
 /// A condition's value.

@@ -12,7 +12,23 @@ use crate::arrival::Arrival;
 use crate::log::LogKind;
 use crate::tls;
 
-/// Counts a connection as active for as long as it lives.
+/// A connection to a target; counted while it lives.
+pub struct Active(Arc<Counters>);
+
+impl Active {
+    pub fn count(counters: Arc<Counters>) -> Active {
+        counters.add(Metric::ActiveConnectionCount, 1);
+        Active(counters)
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.subtract(Metric::ActiveConnectionCount, 1);
+    }
+}
+
+/// Counts a client's connection as active for as long as it lives.
 pub struct Open {
     counters: Arc<Counters>,
     /// How many of its worker are open.

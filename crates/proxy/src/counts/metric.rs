@@ -37,6 +37,14 @@ pub enum Metric {
     TargetConnectionErrorCount,
     TargetTlsNegotiationErrorCount,
     UnhealthyRoutingRequestCount,
+    HealthyHostCount,
+    UnhealthyHostCount,
+    AnomalousHostCount,
+    MitigatedHostCount,
+    HealthyStateDns,
+    HealthyStateRouting,
+    UnhealthyStateDns,
+    UnhealthyStateRouting,
 }
 
 impl Metric {
@@ -72,8 +80,16 @@ impl Metric {
         Metric::TargetConnectionErrorCount,
         Metric::TargetTlsNegotiationErrorCount,
         Metric::UnhealthyRoutingRequestCount,
+        Metric::HealthyHostCount,
+        Metric::UnhealthyHostCount,
+        Metric::AnomalousHostCount,
+        Metric::MitigatedHostCount,
+        Metric::HealthyStateDns,
+        Metric::HealthyStateRouting,
+        Metric::UnhealthyStateDns,
+        Metric::UnhealthyStateRouting,
     ];
-    pub(super) const COUNT: usize = 31;
+    pub(super) const COUNT: usize = 39;
 
     /// As CloudWatch has it.
     pub const fn name(self) -> &'static str {
@@ -111,6 +127,14 @@ impl Metric {
             Metric::TargetConnectionErrorCount => "TargetConnectionErrorCount",
             Metric::TargetTlsNegotiationErrorCount => "TargetTLSNegotiationErrorCount",
             Metric::UnhealthyRoutingRequestCount => "UnhealthyRoutingRequestCount",
+            Metric::HealthyHostCount => "HealthyHostCount",
+            Metric::UnhealthyHostCount => "UnHealthyHostCount",
+            Metric::AnomalousHostCount => "AnomalousHostCount",
+            Metric::MitigatedHostCount => "MitigatedHostCount",
+            Metric::HealthyStateDns => "HealthyStateDNS",
+            Metric::HealthyStateRouting => "HealthyStateRouting",
+            Metric::UnhealthyStateDns => "UnhealthyStateDNS",
+            Metric::UnhealthyStateRouting => "UnhealthyStateRouting",
         }
     }
 
@@ -124,6 +148,11 @@ impl Metric {
 
     /// Whether it goes down again.
     pub const fn is_level(self) -> bool {
-        matches!(self, Metric::ActiveConnectionCount)
+        matches!(self, Metric::ActiveConnectionCount) || self.is_of_health()
+    }
+
+    /// Whether it says how targets stand when it is read: no worker counts it.
+    pub const fn is_of_health(self) -> bool {
+        self as usize >= Metric::HealthyHostCount as usize
     }
 }

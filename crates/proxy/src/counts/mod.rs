@@ -4,11 +4,13 @@
 //! addition; reading adds the workers up. Everything grows since the start of the plane: whoever
 //! wants what happened in a minute takes the difference of two readings.
 //!
-//! Deliberately ignores what is derived from others (`RequestCountPerTarget`, `ConsumedLCUs`), what
-//! follows from reports of health (`HealthyHostCount` and its like), and what no feature here can
-//! bring about (Lambda, authentication, reputation, zonal shift).
+//! How targets stand is read off the tables that are served when somebody asks.
+//!
+//! Deliberately ignores what is derived from others (`RequestCountPerTarget`, `ConsumedLCUs`), and
+//! what no feature here can bring about (Lambda, authentication, reputation, zonal shift).
 
 mod connection;
+mod levels;
 mod metric;
 mod sketch;
 
@@ -17,7 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-pub(crate) use connection::{Open, connection_id, log_connection};
+pub(crate) use connection::{Active, Open, connection_id, log_connection};
+pub(crate) use levels::Levels;
 pub use metric::Metric;
 pub use sketch::{Distribution, Sketch};
 
@@ -164,6 +167,10 @@ impl Default for Reading {
 }
 
 impl Reading {
+    fn set(&mut self, metric: Metric, level: u64) {
+        self.metrics[metric as usize] = level;
+    }
+
     pub fn get(&self, metric: Metric) -> u64 {
         self.metrics[metric as usize]
     }

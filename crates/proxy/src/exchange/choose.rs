@@ -241,5 +241,9 @@ fn place(
     }
     let needs_now = !served.group.slow_start_for.is_zero() || served.group.mitigates_anomalies;
     let now = if needs_now { arrival.worker.now() } else { Timestamp::EPOCH };
-    group.balance.borrow_mut().choose(&served.group, &pool, &**served, now)
+    let place = group.balance.borrow_mut().choose(&served.group, &pool, &**served, now);
+    if served.group.mitigates_anomalies {
+        group.tell_anomalies();
+    }
+    place
 }

@@ -16,6 +16,8 @@ pub struct Story {
     pub rule: Option<u32>,
     pub action: Action,
     pub redirect_url: Option<Vec<u8>>,
+    /// There was a location, and it was too long to be sent.
+    pub is_redirect_too_long: bool,
     /// What the client was told.
     pub status: Option<u16>,
     /// Where that was the balancer's own doing; 460 is told to nobody.

@@ -139,7 +139,7 @@ async fn over_h1<F: Front>(
         let mut client = match kept.take() {
             Some(client) => client,
             // In a box: the future is large, and needed rarely.
-            None => match Box::pin(upstream::connect(worker, &here.served, &target.route)).await {
+            None => match Box::pin(upstream::connect(worker, here, &target.route)).await {
                 Ok(client) => {
                     story.connections += 1;
                     client
@@ -250,7 +250,7 @@ async fn over_h2<F: Front>(
     let wanted =
         crate::h2::Wanted { balancer: route.number, node: route.from, target: route.to, https: route.is_tls };
     for attempt in 0.. {
-        let dial = upstream::open_h2(worker, &here.served, &route);
+        let dial = upstream::open_h2(worker, here, &route);
         let idle_for = here.served.balancer.attributes.idle_timeout_for;
         let lease = match Box::pin(worker.h2.lease(wanted, idle_for, dial)).await {
             Ok(lease) => lease,
@@ -259,6 +259,7 @@ async fn over_h2<F: Front>(
             }
             Err(error) => return Once::Unreached(NoConnection::Refused(error)),
         };
+        story.connections += u32::from(lease.is_new);
         let sent = crate::h2::Sent {
             head: &desk.outgoing,
             length: front.length(),

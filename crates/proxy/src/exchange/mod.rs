@@ -17,7 +17,7 @@ mod tell;
 use std::future::poll_fn;
 
 use core_routing::desync::Verdict;
-use core_routing::{Head, HeaderRules};
+use core_routing::{Head, HeaderRules, limits};
 use tokio::time::Instant;
 
 pub use seam::{AnswerHead, Back, Fill, Front, Length, Piece, Refusal, Sink, Source};
@@ -138,6 +138,10 @@ async fn act<F: Front>(
             story.action = finish::Action::Fixed;
             let page = own::fixed(worker, fixed, rules(here, arrival), &mut desk.answer);
             say(front, desk, &page, story).await
+        }
+        Choice::Redirect { location, .. } if location.len() > limits::LOCATION_BYTES => {
+            story.is_redirect_too_long = true;
+            own(front, desk, arrival, here, 500, story).await
         }
         Choice::Redirect { status, location } => {
             story.action = finish::Action::Redirect;

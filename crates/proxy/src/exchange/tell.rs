@@ -66,6 +66,9 @@ impl Told<'_> {
             let tried = if rule == 0 { listener.rules.len() } else { tried + 1 };
             counters.add(Metric::RuleEvaluations, tried as u64);
         }
+        if story.is_redirect_too_long {
+            counters.add(Metric::HttpRedirectUrlLimitExceededCount, 1);
+        }
         match story.action {
             Action::Fixed => counters.add(Metric::HttpFixedResponseCount, 1),
             Action::Redirect => counters.add(Metric::HttpRedirectCount, 1),
@@ -208,6 +211,7 @@ impl Told<'_> {
         let texts = &self.desk.texts;
         match self.story.action {
             Action::Forward if texts.host.is_some() || texts.target.is_some() => Transform::Done,
+            Action::None if self.story.is_redirect_too_long => Transform::None,
             // A rule that forwards and did not: its transforms came to nothing.
             Action::None if self.story.rule.is_some() && self.story.own_status == Some(500) => {
                 Transform::Failed

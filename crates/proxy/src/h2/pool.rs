@@ -59,6 +59,8 @@ struct Load {
 pub struct Lease {
     pub(super) send: SendRequest<Bytes>,
     load: Rc<Load>,
+    /// The connection was made for it.
+    pub is_new: bool,
 }
 
 impl Drop for Lease {
@@ -106,7 +108,7 @@ impl Pool {
         tokio::task::spawn_local(drive(connection, load.clone(), idle_for));
         target.lines.borrow_mut().push(Line { send: send.clone(), load: load.clone() });
         drop(permit);
-        Ok(Lease { send, load })
+        Ok(Lease { send, load, is_new: true })
     }
 
     /// Forgets connections that are closed, and targets that have none.
@@ -155,7 +157,7 @@ impl Target {
 impl Line {
     fn lease(&self) -> Lease {
         self.load.streams.set(self.load.streams.get() + 1);
-        Lease { send: self.send.clone(), load: self.load.clone() }
+        Lease { send: self.send.clone(), load: self.load.clone(), is_new: false }
     }
 }
 

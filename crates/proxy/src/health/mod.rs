@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use base::{Chance, Timestamp, clock};
-use core_routing::{Balancer, HealthReport, Target, TargetGroup, TargetKey, first_probe_at};
+use core_routing::{Anomaly, Balancer, HealthReport, Target, TargetGroup, TargetKey, first_probe_at};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::log::Book;
@@ -39,6 +39,9 @@ pub struct Config {
     /// Called on the checker's thread before the report is sent: for what serves requests. It must
     /// be quick.
     pub turned: Arc<dyn Fn(&HealthReport) + Send + Sync>,
+    /// What is held against a target: asked when it is probed, so that changes are told at the pace
+    /// of checks.
+    pub anomaly: Arc<dyn Fn(&TargetKey) -> Anomaly + Send + Sync>,
     /// Lines of health check logs.
     pub book: Book,
     /// Spreads probes.
@@ -172,12 +175,13 @@ fn setup(balancer: &Arc<Balancer>, group: &Arc<TargetGroup>, target: &Target, ke
     }
 }
 
-fn report(setup: &Setup, watch: &core_routing::Watch, at: Timestamp) -> HealthReport {
+fn report(setup: &Setup, watch: &core_routing::Watch, anomaly: Anomaly, at: Timestamp) -> HealthReport {
     HealthReport {
         target: setup.key.clone(),
         registered_at: setup.registered_at,
         state: watch.state,
         reason: watch.reason.clone(),
+        anomaly,
         at,
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use base::{Chance, Timestamp, clock};
 use core_routing::logs::HealthLine;
-use core_routing::{Balancer, Outcome, Step, TargetGroup, TargetKey, Watch, step};
+use core_routing::{Anomaly, Balancer, Outcome, Step, TargetGroup, TargetKey, Watch, step};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
@@ -91,6 +91,7 @@ struct Task {
 impl Task {
     async fn run(mut self, first_at: Timestamp) {
         let mut watch = Watch::new(clock::wall());
+        let mut told = Anomaly::default();
         let mut due_at = first_at;
         loop {
             self.sleep_until(due_at).await;
@@ -103,8 +104,13 @@ impl Task {
             let now = clock::wall();
             let next = step(&watch, outcome, &setup.group.check, began_at, now);
             self.write_down(&setup, outcome, &next, began_at, now);
-            if next.is_change {
-                let report = report(&setup, &next.watch, now);
+            let anomaly = match setup.group.mitigates_anomalies {
+                true => (self.shared.config.anomaly)(&setup.key),
+                false => Anomaly::default(),
+            };
+            if next.is_change || anomaly != told {
+                told = anomaly;
+                let report = report(&setup, &next.watch, anomaly, now);
                 (self.shared.config.turned)(&report);
                 // Closed: nobody keeps records any more, and traffic still needs the checks.
                 let _ = self.shared.config.reports.send(report).await;

@@ -139,6 +139,7 @@ fn bench() -> Bench {
         sockets: Arc::new(Loopback),
         reports: sender,
         turned: Arc::new(|_| {}),
+        anomaly: Arc::new(|_| core_routing::Anomaly::default()),
         book: writer.book(),
         seed: 1,
     };

@@ -10,6 +10,7 @@ use h2::client::SendRequest;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, Request, Response};
+use proxy::counts::Metric;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -288,6 +289,14 @@ fn what_a_target_refuses_or_leaves_is_asked_again() {
             assert_eq!(client.ask("GET", "/leave", &[], None).await.unwrap().status, 200);
             assert_eq!(client.ask("GET", "/stay", &[], None).await.unwrap().status, 200);
         }
+        // Each that left had to be replaced, and is counted once its exchange is over.
+        let until = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+        while stage.counted(Metric::NewConnectionCount) < 20 {
+            assert!(tokio::time::Instant::now() < until);
+            tokio::task::yield_now().await;
+        }
+        let made = target.connections.load(Ordering::SeqCst) as u64;
+        assert!(stage.counted(Metric::NewConnectionCount) <= made);
     });
 }
 

@@ -13,6 +13,7 @@ use core_routing::{
     Listener, Matcher, MinimumHealthy, Node, Placed, Protocol, Rule, Scheme, Target, TargetGroup, Version,
     WeightedGroup,
 };
+use proxy::counts::Metric;
 use proxy::{Config, Loopback, Plane};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -107,6 +108,13 @@ impl Stage {
     /// Whole requests that the target saw.
     pub fn requests(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// What was counted of the group.
+    pub fn counted(&self, metric: Metric) -> u64 {
+        let counts = self.plane.as_ref().unwrap().counts();
+        let of_group = counts.iter().filter(|(subject, _)| subject.group.is_some());
+        of_group.map(|(_, reading)| reading.get(metric)).sum()
     }
 
     /// A new connection gets its answer.

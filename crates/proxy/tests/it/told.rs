@@ -113,7 +113,8 @@ fn every_request_is_counted_where_aws_counts_it() {
         assert!(tokio::time::Instant::now() < patience, "{counts:?}");
         let answered =
             get(&counts, None, Metric::HttpCodeElb4xx) + get(&counts, None, Metric::HttpCodeElb5xx);
-        if answered == 3 && get(&counts, None, Metric::ActiveConnectionCount) == 0 {
+        // The one to the target is kept.
+        if answered == 3 && get(&counts, None, Metric::ActiveConnectionCount) == 1 {
             break counts;
         }
         std::thread::yield_now();
@@ -132,6 +133,17 @@ fn every_request_is_counted_where_aws_counts_it() {
         let got = (get(&counts, None, metric), get(&counts, Some("blue"), metric));
         assert_eq!(got, (balancer, group), "{}", metric.name());
     }
+    // How targets stand is read, not counted: one healthy target each, in no zone.
+    for (metric, expected) in [
+        (Metric::HealthyHostCount, 1),
+        (Metric::UnhealthyHostCount, 0),
+        (Metric::HealthyStateDns, 1),
+        (Metric::HealthyStateRouting, 1),
+        (Metric::UnhealthyStateRouting, 0),
+        (Metric::AnomalousHostCount, 0),
+    ] {
+        assert_eq!(get(&counts, Some("blue"), metric), expected, "{}", metric.name());
+    }
     // Five of clients, and one to the target.
     assert_eq!(get(&counts, None, Metric::NewConnectionCount), 6);
     let subject = counts.keys().find(|subject| subject.group.is_none()).unwrap();
@@ -143,4 +155,23 @@ fn every_request_is_counted_where_aws_counts_it() {
 fn get(counts: &std::collections::BTreeMap<Subject, Reading>, group: Option<&str>, metric: Metric) -> u64 {
     let of_group = counts.iter().filter(|(subject, _)| subject.group.as_deref() == group);
     of_group.map(|(_, reading)| reading.get(metric)).sum()
+}
+
+#[test]
+fn a_redirect_to_what_is_too_long_is_no_redirect() {
+    let kept = Arc::new(Kept::default());
+    let mut stage = stage(&kept);
+    let ask = |stage: &mut Stage, bytes: usize| {
+        stage.ask(&format!("GET /away?{} HTTP/1.1\r\nHost: a.test\r\n\r\n", "q".repeat(bytes)))
+    };
+    assert_eq!(ask(&mut stage, 8_000).status, 301);
+    let answer = ask(&mut stage, 9_000);
+    assert_eq!((answer.status, answer.header("location")), (500, None));
+    let patience = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    while get(&stage.counts(), None, Metric::HttpRedirectUrlLimitExceededCount) != 1 {
+        assert!(tokio::time::Instant::now() < patience);
+        std::thread::yield_now();
+    }
+    assert_eq!(get(&stage.counts(), None, Metric::HttpRedirectCount), 1);
+    stage.close();
 }

@@ -61,11 +61,18 @@ fn take(tx: &mut Tx<'_>, report: HealthReport) {
         at: report.at,
     };
     let before = tx.get::<Health>(&seen.key());
-    let is_news = before.is_none_or(|before| {
-        before.registered_at != seen.registered_at
-            || (before.at <= seen.at && (before.state != seen.state || before.reason != seen.reason))
-    });
-    if is_news {
+    if before.is_none_or(|before| is_news(&seen, &before)) {
         tx.put(seen);
     }
+}
+
+fn is_news(seen: &Health, before: &Health) -> bool {
+    if before.registered_at != seen.registered_at {
+        return true;
+    }
+    // A proxy that has just begun knows less than the one before it: what that one saw holds until
+    // there is a verdict again.
+    let is_verdict = seen.state != State::Initial || before.state == State::Initial;
+    let is_other = (before.state, &before.reason, before.anomaly) != (seen.state, &seen.reason, seen.anomaly);
+    is_verdict && is_other && before.at <= seen.at
 }

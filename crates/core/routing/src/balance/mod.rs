@@ -12,8 +12,9 @@ mod pool;
 use base::{Chance, Timestamp};
 
 pub use anomaly::{Tally, anomalies};
-pub use pool::{Pool, Standings};
+pub use pool::{Pool, Standings, Stands};
 
+use crate::health::Anomaly;
 use crate::table::{Algorithm, TargetGroup};
 
 /// What a worker remembers of one group between requests.
@@ -26,6 +27,8 @@ pub struct Balance {
     weights: Vec<f32>,
     tallies: Vec<Tally>,
     judged_at: Option<Timestamp>,
+    /// Of the last judgment, until somebody asks; targets that nothing is held against are left out.
+    verdicts: Option<Vec<(usize, Anomaly)>>,
 }
 
 /// How many targets are compared for the least requests under way. In pools that are larger it is
@@ -43,7 +46,7 @@ impl Balance {
     /// `chance` must differ from worker to worker, or they would walk in step.
     pub fn new(mut chance: Chance) -> Self {
         let cursor = chance.below(1 << 20) as usize;
-        Balance { chance, cursor, weights: Vec::new(), tallies: Vec::new(), judged_at: None }
+        Balance { chance, cursor, weights: Vec::new(), tallies: Vec::new(), judged_at: None, verdicts: None }
     }
 
     /// The place of a target in [`TargetGroup::targets`]; `None` where the pool is empty: 503.
@@ -92,11 +95,17 @@ impl Balance {
         *(if went_well { &mut tally.well } else { &mut tally.badly }) += 1;
     }
 
+    /// What the newest judgment holds against targets, by their places; `None`: there was none since
+    /// this was asked last.
+    pub fn verdicts(&mut self) -> Option<Vec<(usize, Anomaly)>> {
+        self.verdicts.take()
+    }
+
     /// The group's targets changed their places: what was learned by place is void.
     pub fn forget(&mut self) {
         self.weights.clear();
         self.tallies.clear();
-        self.judged_at = None;
+        (self.judged_at, self.verdicts) = (None, None);
     }
 
     /// Of the target at that place, 1 for one that nothing is held against.
@@ -180,10 +189,17 @@ impl Balance {
         self.tallies.resize(targets, Tally::default());
         let tallies: Vec<Tally> = members.iter().map(|at| self.tallies[*at as usize]).collect();
         self.weights.resize(targets, 1.0);
+        let mut verdicts = Vec::new();
         for (at, is_anomalous) in members.iter().zip(anomalies(&tallies)) {
-            let weight = &mut self.weights[*at as usize];
+            let at = *at as usize;
+            let weight = &mut self.weights[at];
             *weight = if is_anomalous { *weight / 2.0 } else { *weight * 2.0 }.clamp(LEAST_WEIGHT, 1.0);
+            let verdict = Anomaly { is_anomalous, is_mitigated: *weight < 1.0 };
+            if verdict != Anomaly::default() {
+                verdicts.push((at, verdict));
+            }
         }
+        self.verdicts = Some(verdicts);
         if self.weights.iter().all(|weight| *weight == 1.0) {
             self.weights.clear();
         }

@@ -3,7 +3,7 @@
 use base::Timestamp;
 
 use crate::health::State;
-use crate::table::TargetGroup;
+use crate::table::{MinimumHealthy, TargetGroup};
 
 /// The live state of a group's targets, by their places in [`TargetGroup::targets`].
 pub trait Standings {
@@ -28,22 +28,11 @@ impl Pool {
     /// AWS ("Target group health"): where fewer are healthy than the thresholds ask for, and where
     /// none is, traffic goes to all. With cross-zone off, a zone's targets are counted by themselves.
     pub fn of(group: &TargetGroup, standings: &impl Standings, zone: Option<&str>) -> Pool {
-        let is_near = |of: Option<&str>| match (zone, of) {
-            (Some(node), Some(target)) => group.cross_zone || node == target,
-            _ => true,
-        };
-        let places = || {
-            let targets = group.targets.iter().enumerate();
-            let open = targets.filter(|(_, target)| target.draining_until.is_none());
-            open.filter(|(_, target)| is_near(target.zone.as_deref())).map(|(at, _)| at as u32)
-        };
+        let places = || places(group, zone);
         let healthy: Box<[u32]> =
             places().filter(|at| standings.state(*at as usize) == State::Healthy).collect();
-        let total = places().count() as u64;
-        let count = healthy.len() as u64;
-        let least = u64::from(group.healthy.routing_count.unwrap_or(1).max(1));
-        let percent = u64::from(group.healthy.routing_percent.unwrap_or(0));
-        let fails_open = count < least || count * 100 < percent * total;
+        let MinimumHealthy { routing_count, routing_percent, .. } = group.healthy;
+        let fails_open = !is_enough(healthy.len(), places().count(), routing_count, routing_percent);
         Pool { members: if fails_open { places().collect() } else { healthy }, fails_open }
     }
 
@@ -60,5 +49,44 @@ impl Pool {
     /// Whether a client that is bound to that target may be sent there.
     pub fn has(&self, at: usize) -> bool {
         self.members.binary_search(&(at as u32)).is_ok()
+    }
+}
+
+/// Those that a node of that zone may send to, whatever their health.
+fn places(group: &TargetGroup, zone: Option<&str>) -> impl Iterator<Item = u32> {
+    let is_near = move |of: Option<&str>| match (zone, of) {
+        (Some(node), Some(target)) => group.cross_zone || node == target,
+        _ => true,
+    };
+    let open = group.targets.iter().enumerate().filter(|(_, target)| target.draining_until.is_none());
+    open.filter(move |(_, target)| is_near(target.zone.as_deref())).map(|(at, _)| at as u32)
+}
+
+fn is_enough(healthy: usize, of: usize, count: Option<u32>, percent: Option<u32>) -> bool {
+    let (healthy, of) = (healthy as u64, of as u64);
+    let (least, percent) = (u64::from(count.unwrap_or(1).max(1)), u64::from(percent.unwrap_or(0)));
+    healthy >= least && healthy * 100 >= percent * of
+}
+
+/// AWS: how a group stands in one zone ("Target group health").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stands {
+    /// It has what it needs for the zone's address to be among the balancer's.
+    pub dns: bool,
+    /// It has what it needs for traffic to go to healthy targets alone.
+    pub routing: bool,
+}
+
+impl Stands {
+    /// `zone` as for [`Pool::of`].
+    pub fn of(group: &TargetGroup, standings: &impl Standings, zone: Option<&str>) -> Stands {
+        let of = places(group, zone).count();
+        let is_healthy = |at: &u32| standings.state(*at as usize) == State::Healthy;
+        let healthy = places(group, zone).filter(is_healthy).count();
+        let limits = &group.healthy;
+        Stands {
+            dns: is_enough(healthy, of, limits.dns_count, limits.dns_percent),
+            routing: is_enough(healthy, of, limits.routing_count, limits.routing_percent),
+        }
     }
 }

@@ -84,7 +84,16 @@ impl Reason {
     }
 }
 
-/// A target's state changed. The newest replaces the older ones.
+/// How a target does beside the others of its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Anomaly {
+    /// It fails more often than they do.
+    pub is_anomalous: bool,
+    /// It gets less than its share of requests for it.
+    pub is_mitigated: bool,
+}
+
+/// A target's state, or what is held against it, changed. The newest replaces the older ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthReport {
     pub target: TargetKey,
@@ -92,5 +101,8 @@ pub struct HealthReport {
     pub registered_at: Timestamp,
     pub state: State,
     pub reason: Option<Reason>,
+    /// Of groups that mitigate anomalies.
+    #[serde(default)]
+    pub anomaly: Anomaly,
     pub at: Timestamp,
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use base::{Chance, Timestamp};
 use core_routing::{
-    Algorithm, Balance, GroupCheck, GroupKind, Matcher, MinimumHealthy, Pool, Protocol, Standings, State,
-    Tally, Target, TargetGroup, Version, anomalies,
+    Algorithm, Anomaly, Balance, GroupCheck, GroupKind, Matcher, MinimumHealthy, Pool, Protocol, Standings,
+    Stands, State, Tally, Target, TargetGroup, Version, anomalies,
 };
 use proptest::prelude::*;
 
@@ -236,11 +236,34 @@ fn an_anomalous_target_gets_less_and_recovers() {
     }
     let during = round(&mut balance, true);
     assert!(during * 5 < before && during > 0, "{before} then {during}");
+    assert_eq!(balance.verdicts(), Some(vec![(2, Anomaly { is_anomalous: true, is_mitigated: true })]));
+    assert_eq!(balance.verdicts(), None);
     for _ in 0..8 {
         round(&mut balance, false);
     }
     let after = round(&mut balance, false);
     assert!(after * 10 > before * 9, "{before} then {after}");
+    assert_eq!(balance.verdicts(), Some(Vec::new()));
+}
+
+#[test]
+fn a_group_stands_in_a_zone_or_not() {
+    let mut group = group(&[Some("a"), Some("a"), Some("b"), None]);
+    let stands = |group: &TargetGroup, states: &str, zone: Option<&str>| {
+        let Stands { dns, routing } = Stands::of(group, &live(states), zone);
+        (dns, routing)
+    };
+    assert_eq!(stands(&group, "UUHU", Some("a")), (true, true));
+    assert_eq!(stands(&group, "UUUU", Some("a")), (false, false));
+    group.cross_zone = false;
+    assert_eq!(stands(&group, "UUHU", Some("a")), (false, false));
+    assert_eq!(stands(&group, "UUHU", Some("b")), (true, true));
+    group.healthy = MinimumHealthy { dns_count: Some(2), routing_percent: Some(60), ..group.healthy };
+    assert_eq!(stands(&group, "UUHH", Some("b")), (true, true));
+    assert_eq!(stands(&group, "UUHU", Some("b")), (false, false));
+    assert_eq!(stands(&group, "HUHU", Some("a")), (false, false));
+    group.healthy = MinimumHealthy { dns_count: Some(2), ..MinimumHealthy::default() };
+    assert_eq!(stands(&group, "HUHU", Some("a")), (false, true));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_elbv2 as aws;
 use base::Fault;
 use core_addresses::Cidr;
-use core_routing::GroupKind;
+use core_routing::{Anomaly, GroupKind};
 use service::{Tx, View};
 use store::Snapshot;
 
@@ -283,7 +283,8 @@ pub fn describe_health(
     let asked = request.targets.filter(|targets| !targets.is_empty());
     let describe = |target: &Target| {
         let standing = used.standing(view, target);
-        shown.describe(&group, target, standing)
+        let anomaly = seen_of(view, target).map(|seen| seen.anomaly).unwrap_or_default();
+        shown.describe(&group, target, standing, anomaly)
     };
     let descriptions = match asked {
         None => {
@@ -313,13 +314,21 @@ struct Shown {
 }
 
 impl Shown {
-    fn describe(&self, group: &Group, target: &Target, standing: Standing) -> aws::TargetHealthDescription {
+    fn describe(
+        &self,
+        group: &Group,
+        target: &Target,
+        standing: Standing,
+        anomaly: Anomaly,
+    ) -> aws::TargetHealthDescription {
         // AWS: an instance's zone is the instance's business.
         let zone = match group.kind {
             GroupKind::Ip => Some(target.zone.as_deref().unwrap_or("all").to_owned()),
             GroupKind::Instance => None,
         };
-        let is_normal = standing.state == "healthy" || standing.state == "unhealthy";
+        // AWS: detected among healthy targets; of others that are checked it is told as normal.
+        let is_told = standing.state == "healthy" || standing.state == "unhealthy";
+        let anomaly = if standing.state == "healthy" { anomaly } else { Anomaly::default() };
         let target = aws::TargetDescription {
             id: target.id.to_string(),
             port: Some(i32::from(target.port)),
@@ -327,11 +336,11 @@ impl Shown {
             quic_server_id: None,
         };
         let anomaly = aws::AnomalyDetection {
-            result: Some(String::from("normal")),
-            mitigation_in_effect: Some(String::from("no")),
+            result: Some(String::from(if anomaly.is_anomalous { "anomalous" } else { "normal" })),
+            mitigation_in_effect: Some(String::from(if anomaly.is_mitigated { "yes" } else { "no" })),
         };
         aws::TargetHealthDescription {
-            anomaly_detection: Some(anomaly).filter(|_| self.anomalies && is_normal),
+            anomaly_detection: Some(anomaly).filter(|_| self.anomalies && is_told),
             ..self.whole(group, target, standing)
         }
     }

@@ -1,7 +1,7 @@
 //! Stands in for proxies with the simulated runtime: a target in use is healthy.
 
 use control::{Controller, Plan, World, Write};
-use core_routing::State;
+use core_routing::{Anomaly, State};
 use store::Change;
 
 use crate::state::{Group, GroupId, Health, Rule, Target};
@@ -50,6 +50,7 @@ fn healthy(target: &Target, world: &World) -> Health {
         registered_at: target.registered_at,
         state: State::Healthy,
         reason: None,
+        anomaly: Anomaly::default(),
         at: world.now,
     }
 }

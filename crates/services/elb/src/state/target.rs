@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use base::Timestamp;
-use core_routing::{Reason, State};
+use core_routing::{Anomaly, Reason, State};
 use serde::{Deserialize, Serialize};
 use store::{Entries, Key, Record};
 
@@ -38,6 +38,9 @@ pub struct Health {
     pub registered_at: Timestamp,
     pub state: State,
     pub reason: Option<Reason>,
+    /// Records of before have none.
+    #[serde(default)]
+    pub anomaly: Anomaly,
     pub at: Timestamp,
 }
 

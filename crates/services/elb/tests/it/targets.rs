@@ -294,3 +294,53 @@ fn ten_thousand_targets_are_taken_and_no_more() {
     assert_eq!(world.health(&group).len(), 4_000);
     assert_eq!(world.table(&balancer).groups[&*group].targets.len(), 4_000);
 }
+
+#[test]
+fn anomalies_are_told_of_healthy_targets_alone() {
+    let world = World::new();
+    let (balancer, group) = (world.balancer("web"), world.group("g"));
+    world.listener(&balancer, 80, &group);
+    world.register(&group, &["172.31.0.9"]);
+    let anomaly = || {
+        let include = Some(strings(&["AnomalyDetection"]));
+        let request =
+            aws::DescribeTargetHealthInput { target_group_arn: group.clone(), include, targets: None };
+        let answer = world.call::<op::DescribeTargetHealth>(request).unwrap();
+        let found = answer.target_health_descriptions.unwrap().remove(0).anomaly_detection;
+        found.map(|found| (found.result.unwrap(), found.mitigation_in_effect.unwrap()))
+    };
+    let told = |state: State, is_anomalous: bool, is_mitigated: bool| {
+        let reason = Some(Reason::Timeout).filter(|_| state == State::Unhealthy);
+        let seen = report(&world.table(&balancer), &group, "172.31.0.9", state, reason);
+        let anomaly = core_routing::Anomaly { is_anomalous, is_mitigated };
+        world.take_in(vec![core_routing::HealthReport { anomaly, ..seen }]);
+    };
+    let said = |result: &str, mitigation: &str| Some((result.to_owned(), mitigation.to_owned()));
+    assert_eq!(anomaly(), None);
+    told(State::Healthy, false, false);
+    assert_eq!(anomaly(), said("normal", "no"));
+    told(State::Healthy, true, true);
+    assert_eq!(anomaly(), said("anomalous", "yes"));
+    told(State::Healthy, false, true);
+    assert_eq!(anomaly(), said("normal", "yes"));
+    told(State::Unhealthy, true, true);
+    assert_eq!(anomaly(), said("normal", "no"));
+}
+
+#[test]
+fn a_proxy_that_begins_anew_takes_no_verdict_back() {
+    let world = World::new();
+    let (balancer, group) = (world.balancer("web"), world.group("g"));
+    world.listener(&balancer, 80, &group);
+    world.register(&group, &["172.31.0.9"]);
+    let told = |state: State, reason: Option<Reason>| {
+        world.take_in(vec![report(&world.table(&balancer), &group, "172.31.0.9", state, reason)]);
+        standing(&world, &group)
+    };
+    assert!(is(&told(State::Initial, Some(Reason::FirstChecks)), "initial", "Elb.InitialHealthChecking"));
+    assert!(is(&told(State::Healthy, None), "healthy", ""));
+    assert!(is(&told(State::Initial, Some(Reason::FirstChecks)), "healthy", ""));
+    assert!(is(&told(State::Unhealthy, Some(Reason::Timeout)), "unhealthy", "Target.Timeout"));
+    assert!(is(&told(State::Initial, Some(Reason::FirstChecks)), "unhealthy", "Target.Timeout"));
+    assert!(is(&told(State::Healthy, None), "healthy", ""));
+}

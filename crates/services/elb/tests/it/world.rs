@@ -261,6 +261,7 @@ pub fn report(
         registered_at: target.registered_at,
         state,
         reason,
+        anomaly: core_routing::Anomaly::default(),
         at: target.registered_at,
     }
 }
