@@ -53,6 +53,7 @@ mod fault;
 mod faults;
 mod files;
 mod firewall;
+mod flows;
 mod groups;
 mod handle;
 mod host;

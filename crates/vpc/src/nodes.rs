@@ -21,6 +21,7 @@ impl World {
 
     /// Its groups hold before it is there. Those that were told of it count more.
     fn admit(&mut self, spec: &AddressSpec) -> Result<(), VpcError> {
+        self.settle_flows(&spec.vpc, spec.address);
         let (vpc, filter) = self.filtered(&spec.vpc)?;
         let is_here = vpc.nodes.contains(&spec.address) || vpc.host_address == Some(spec.address);
         if is_here && filter.knows(spec.address) {
@@ -45,8 +46,8 @@ impl World {
         }
         let (vpc, filter) = self.filtered(key)?;
         vpc.release(address).doing("taking a balancer's address away")?;
-        vpc.forget_flows(&[address]);
-        filter.leave(vpc.place(), address).doing("forgetting an address's groups")
+        filter.leave(vpc.place(), address).doing("forgetting an address's groups")?;
+        self.forget_flows(key, address)
     }
 
     pub fn nodes(&self) -> Vec<(VpcKey, Ipv4Addr)> {
@@ -94,7 +95,7 @@ impl World {
         self.host.leave(vpc.uplink, address).doing("taking the host's address in a VPC away")?;
         self.containers.refresh(&mut self.host).doing("writing the bridge's rules")?;
         let (vpc, filter) = self.filtered(key)?;
-        vpc.forget_flows(&[address]);
-        filter.leave(vpc.place(), address).doing("forgetting an address's groups")
+        filter.leave(vpc.place(), address).doing("forgetting an address's groups")?;
+        self.forget_flows(key, address)
     }
 }

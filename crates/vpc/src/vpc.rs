@@ -10,7 +10,7 @@ use core_addresses::{Cidr, resolver_of};
 use crate::groups::Place;
 use crate::host::{Host, UPLINK, Uplink};
 use crate::namespace::{Namespace, without_ipv6};
-use crate::net::{Batch, Chain, Expression, Hook, Nft, Rtnl, conntrack, request};
+use crate::net::{Batch, Chain, Expression, Hook, Nft, Rtnl, request};
 use crate::{HostRoute, PLATFORM, VpcKey, VpcSpec};
 
 const TABLE: &str = "boxship";
@@ -173,15 +173,6 @@ impl Vpc {
         self.nft.commit(batch)?;
         self.host_address = None;
         Ok(())
-    }
-
-    /// Nothing that these addresses had under way is known to who has them next. To be called once
-    /// they are unreachable.
-    pub fn forget_flows(&self, gone: &[Ipv4Addr]) {
-        if let Err(error) = self.namespace.enter(|| conntrack::forget_addresses(gone)) {
-            // The addresses are gone all the same.
-            tracing::warn!(vpc = %self.spec.key, %error, "connections of addresses that are gone are still followed");
-        }
     }
 
     /// Lets an address out, or no longer.

@@ -11,6 +11,7 @@ use crate::containers::Containers;
 use crate::dial::{Dialers, listen_shared};
 use crate::error::Doing;
 use crate::faults::{self, Faults};
+use crate::flows::Flows;
 use crate::groups::Filter;
 use crate::host::Host;
 use crate::interface::{self, Interface};
@@ -34,6 +35,7 @@ pub struct World {
     interfaces: BTreeMap<String, Interface>,
     pub(crate) containers: Containers,
     spares: Option<Spares>,
+    flows: Option<Flows>,
     is_down: bool,
 }
 
@@ -52,6 +54,7 @@ impl World {
             interfaces,
             containers,
             spares: Some(Spares::start(config.spare).doing("starting a thread")?),
+            flows: Some(Flows::start().doing("starting a thread")?),
             is_down: false,
         };
         for key in world.vpcs.keys().cloned().collect::<Vec<_>>() {
@@ -204,6 +207,7 @@ impl World {
         if spec.is_public {
             self.host.forward().doing("switching forwarding on")?;
         }
+        self.settle_flows(&spec.vpc, spec.address);
         let spares = self.spares.as_ref().ok_or(VpcError::Closed)?;
         let spare = spares.take().doing("making a namespace")?;
         let file = self.directory.file(&spec.task);
@@ -231,26 +235,22 @@ impl World {
         self.detach(&eni)
     }
 
-    pub fn detach(&mut self, eni: &str) -> Result<(), VpcError> {
-        let gone: Vec<_> = self.remove(eni)?.into_iter().collect();
-        self.forget_flows(&gone);
-        Ok(())
+    /// What an address had under way is nothing of who has it next.
+    pub(crate) fn forget_flows(&self, key: &VpcKey, address: Ipv4Addr) -> Result<(), VpcError> {
+        // Without them everything goes.
+        let (Some(flows), Some(vpc)) = (&self.flows, self.vpcs.get(key)) else { return Ok(()) };
+        flows.forget(key, &vpc.namespace, address).doing("sharing a VPC's namespace")
     }
 
-    /// What they had under way is nothing of who has their addresses next.
-    fn forget_flows(&self, gone: &[(VpcKey, Ipv4Addr)]) {
-        for (key, vpc) in &self.vpcs {
-            let own = gone.iter().filter(|(of, _)| of == key);
-            let own: Vec<Ipv4Addr> = own.map(|(_, address)| *address).collect();
-            if !own.is_empty() {
-                vpc.forget_flows(&own);
-            }
+    /// Before an address gets an owner.
+    pub(crate) fn settle_flows(&self, key: &VpcKey, address: Ipv4Addr) {
+        if let Some(flows) = &self.flows {
+            flows.settle(key, address);
         }
     }
 
-    /// Takes an interface away, but for what it had under way. Answers its address.
-    fn remove(&mut self, eni: &str) -> Result<Option<(VpcKey, Ipv4Addr)>, VpcError> {
-        let Some(interface) = self.interfaces.get(eni) else { return Ok(None) };
+    pub fn detach(&mut self, eni: &str) -> Result<(), VpcError> {
+        let Some(interface) = self.interfaces.get(eni) else { return Ok(()) };
         if let Some(vpc) = self.vpcs.get_mut(&interface.spec.vpc) {
             interface::disconnect(vpc, interface).doing("disconnecting an interface")?;
             let filter = self.filters.entry(interface.spec.vpc.clone()).or_default();
@@ -259,24 +259,18 @@ impl World {
         // With its last name the namespace goes, and the link with it: the kernel does that later and
         // many at once. A process that is still in it keeps both, and reaches nothing.
         unbind(&interface.file).doing("letting a task's namespace go")?;
-        let removed = self.interfaces.remove(eni);
-        Ok(removed.map(|interface| (interface.spec.vpc, interface.spec.address)))
+        match self.interfaces.remove(eni) {
+            Some(gone) => self.forget_flows(&gone.spec.vpc, gone.spec.address),
+            None => Ok(()),
+        }
     }
 
     pub fn retain(&mut self, wanted: &BTreeSet<String>) -> Result<Vec<String>, VpcError> {
         let all = self.interfaces.keys();
         let unwanted: Vec<String> = all.filter(|eni| !wanted.contains(*eni)).cloned().collect();
-        let (mut gone, mut failed) = (Vec::new(), None);
-        for eni in &unwanted {
-            match self.remove(eni) {
-                Ok(address) => gone.extend(address),
-                Err(error) => failed = failed.or(Some(error)),
-            }
-        }
-        if !self.is_down {
-            self.forget_flows(&gone);
-        }
-        failed.map_or(Ok(unwanted), Err)
+        let outcomes: Vec<_> = unwanted.iter().map(|eni| self.detach(eni)).collect();
+        outcomes.into_iter().collect::<Result<(), _>>()?;
+        Ok(unwanted)
     }
 
     pub fn ensure_bridge(&mut self) -> Result<BridgeShown, VpcError> {
@@ -391,6 +385,7 @@ impl World {
     pub fn down(&mut self) -> Result<(), VpcError> {
         self.is_down = true;
         self.spares = None;
+        self.flows = None;
         self.dialers.retain(|_| false);
         let detached = self.retain(&BTreeSet::new()).map(drop);
         let links = self.delete_links().doing("deleting interfaces");
