@@ -13,12 +13,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use core_routing::limits::RESPONSE_HEADERS_BYTES;
+use h2::Ping;
 use h2::client::{Connection, SendRequest};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::limits;
+
+/// How long a target's settings are waited for.
+const SETTLED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Which connections serve a request: those of one balancer from one node to one target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -99,13 +103,20 @@ impl Pool {
         if let Some(lease) = target.crowd() {
             return Ok(lease);
         }
-        let (send, connection) = shake(dial.await?).await?;
+        let (send, mut connection) = shake(dial.await?).await?;
+        let ping = connection.ping_pong();
         let load = Rc::new(Load {
             streams: Cell::new(1),
             idle_since: Cell::new(Instant::now()),
             is_closed: Cell::new(false),
         });
         tokio::task::spawn_local(drive(connection, load.clone(), idle_for));
+        if let Some(mut ping) = ping {
+            // Its answer comes behind the target's settings: before these, more streams than it takes
+            // could be opened, and what it refuses may have a body that is gone. Its failure is told
+            // by the first stream.
+            let _ = tokio::time::timeout(SETTLED_WITHIN, ping.ping(Ping::opaque())).await;
+        }
         target.lines.borrow_mut().push(Line { send: send.clone(), load: load.clone() });
         drop(permit);
         Ok(Lease { send, load, is_new: true })
