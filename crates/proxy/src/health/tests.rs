@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -119,6 +120,8 @@ struct Bench {
     checker: Checker,
     reports: mpsc::Receiver<HealthReport>,
     lines: Receiver<String>,
+    /// Whether workers hold something against every target.
+    is_anomalous: Arc<AtomicBool>,
     _writer: Writer,
 }
 
@@ -135,15 +138,20 @@ fn bench() -> Bench {
     let (sender, reports) = mpsc::channel(64);
     let (lines, kept) = sync_channel(64);
     let writer = Writer::start(Arc::new(Lines(Mutex::new(lines)))).unwrap();
+    let is_anomalous = Arc::new(AtomicBool::new(false));
+    let asked = is_anomalous.clone();
     let config = Config {
         sockets: Arc::new(Loopback),
         reports: sender,
         turned: Arc::new(|_| {}),
-        anomaly: Arc::new(|_| core_routing::Anomaly::default()),
+        anomaly: Arc::new(move |_| Anomaly {
+            is_anomalous: asked.load(Ordering::SeqCst),
+            ..Anomaly::default()
+        }),
         book: writer.book(),
         seed: 1,
     };
-    Bench { checker: Checker::start(config).unwrap(), reports, lines: kept, _writer: writer }
+    Bench { checker: Checker::start(config).unwrap(), reports, lines: kept, is_anomalous, _writer: writer }
 }
 
 impl Bench {
@@ -188,6 +196,25 @@ async fn a_target_turns_by_thresholds_in_both_directions() {
     assert_eq!(bench.next().await, (State::Unhealthy, Some(Reason::Code(503))));
     let line = bench.line();
     assert!(line.contains(" FAIL 503 TargetError"), "{line}");
+}
+
+#[tokio::test]
+async fn anomalies_are_told_once_each_time_they_change() {
+    let port = serve(answering(&[OK], None));
+    let mut bench = bench();
+    let mut table = balancer(check(), Version::Http1, port, 1);
+    for group in Arc::make_mut(&mut table).groups.values_mut() {
+        Arc::make_mut(group).mitigates_anomalies = true;
+    }
+    bench.checker.apply(table).await;
+    for is_anomalous in [false, true, false] {
+        bench.is_anomalous.store(is_anomalous, Ordering::SeqCst);
+        let report = tokio::time::timeout(PATIENCE, bench.reports.recv()).await.unwrap().unwrap();
+        assert_eq!((report.state, report.anomaly.is_anomalous), (State::Healthy, is_anomalous));
+        // More probes come, and say nothing new.
+        (0..3).for_each(|_| drop(bench.line()));
+        assert!(bench.reports.try_recv().is_err());
+    }
 }
 
 #[tokio::test]
