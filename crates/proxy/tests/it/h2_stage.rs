@@ -73,7 +73,25 @@ impl Stage {
         Self::with(target, version, protocol, Attributes::default(), seen)
     }
 
+    /// As [`Stage::http1`], with access logs that go there.
+    pub fn logged(logs: Arc<dyn proxy::log::Logs>) -> Self {
+        let (target, seen) = target(false);
+        let attributes = Attributes { access_log: Some("bucket/a".into()), ..Attributes::default() };
+        Self::all(target, Version::Http1, Protocol::Http, attributes, seen, logs)
+    }
+
     fn with(target: u16, version: Version, protocol: Protocol, attributes: Attributes, seen: Seen) -> Self {
+        Self::all(target, version, protocol, attributes, seen, Arc::new(proxy::log::NoLogs))
+    }
+
+    fn all(
+        target: u16,
+        version: Version,
+        protocol: Protocol,
+        attributes: Attributes,
+        seen: Seen,
+        logs: Arc<dyn proxy::log::Logs>,
+    ) -> Self {
         static STAGES: AtomicU8 = AtomicU8::new(1);
         let process = std::process::id();
         let own = STAGES.fetch_add(1, Ordering::Relaxed);
@@ -85,7 +103,7 @@ impl Stage {
             workers: 1,
             sockets: Arc::new(Loopback),
             reports,
-            logs: Arc::new(proxy::log::NoLogs),
+            logs,
             sticky_key: [7; 32],
             chance: base::Chance::new(7),
         };

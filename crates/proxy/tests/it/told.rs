@@ -1,10 +1,14 @@
 //! What requests leave behind: lines of logs, and counts.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
 use core_routing::Attributes;
 use proxy::counts::{Metric, Reading, Subject};
 use proxy::log::{Batch, LogKind, Logs};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 use serde_json::json;
 
 use crate::corpus::shapes::listener;
@@ -174,4 +178,28 @@ fn a_redirect_to_what_is_too_long_is_no_redirect() {
     }
     assert_eq!(get(&stage.counts(), None, Metric::HttpRedirectCount), 1);
     stage.close();
+}
+
+#[test]
+fn logs_name_the_certificate_that_was_shown() {
+    let kept = Arc::new(Kept::default());
+    let stage = crate::h2_stage::Stage::logged(kept.clone());
+    let config = crate::tls::trusting(&["http/1.1"]);
+    for path in ["/first", "/again"] {
+        let tcp = TcpStream::connect(stage.at).unwrap();
+        tcp.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+        let name = ServerName::try_from("a.example.com").unwrap();
+        let mut stream = StreamOwned::new(ClientConnection::new(config.clone(), name).unwrap(), tcp);
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: a.example.com\r\n\r\n").unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        assert_eq!(&status, b"HTTP/1.1 200");
+    }
+    // Ends the plane, and with it what waits to be written.
+    drop(stage);
+    let lines = kept.lines(LogKind::Access);
+    for (path, shown) in [("/first", "\"certificate\""), ("/again", "\"session-reused\"")] {
+        let line = lines.iter().find(|line| line.contains(path)).unwrap();
+        assert!(line.contains(&format!(" \"a.example.com\" {shown} 0 ")), "{line}");
+    }
 }
