@@ -101,6 +101,19 @@ struct Visitor {
     is_on_host: bool,
 }
 
+/// What is said to whoever asks for a balancer that is not there.
+const NO_BALANCER: &str = "no load balancer answers to this name here\n";
+
+/// A balancer's own traffic never comes so far: where a name of one does, nobody has it. The page of
+/// the platform must not look like an answer of what the name once was.
+fn is_of_no_balancer(request: &Request<Incoming>) -> bool {
+    let host = request.headers().get(http::header::HOST).map_or(&[][..], |host| host.as_bytes());
+    let name = host.split(|byte| *byte == b':').next().unwrap_or_default();
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    const END: &[u8] = b".elb.localhost";
+    name.len() > END.len() && name[name.len() - END.len()..].eq_ignore_ascii_case(END)
+}
+
 impl Gateway {
     /// `balancers` carry what comes in under their names; `tls` opens to those who say hello.
     pub fn new(
@@ -308,6 +321,9 @@ impl Gateway {
             && let Some(response) = self.misdirected(&request)
         {
             return response;
+        }
+        if is_of_no_balancer(&request) {
+            return text(StatusCode::NOT_FOUND, NO_BALANCER);
         }
         // AWS: newer clients sign the upgrade to a session, too; no operation is one.
         let upgrade = request.headers().get(http::header::UPGRADE);

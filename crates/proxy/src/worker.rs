@@ -11,6 +11,7 @@ use base::{Chance, Timestamp};
 use bytes::Bytes;
 use core_routing::headers::TraceIds;
 use core_routing::http_date;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -388,6 +389,9 @@ impl Door {
             Some(terminator) => {
                 let read = read.to_vec();
                 tokio::task::spawn_local(async move {
+                    if read.is_empty() && speaks_plainly(&stream).await {
+                        return refuse_plain(stream, &arrival).await;
+                    }
                     // The handshake is large and soon over.
                     let shaken = terminator.accept_begun(stream, &read, HANDSHAKE_WITHIN);
                     let shaken = Box::pin(shaken).await;
@@ -402,6 +406,30 @@ impl Door {
                 });
             }
         }
+    }
+}
+
+/// Whether the first byte is one of a method. Who says nothing is left to the handshake's patience.
+async fn speaks_plainly(stream: &TcpStream) -> bool {
+    let mut first = [0];
+    let peeked = tokio::time::timeout(HANDSHAKE_WITHIN, stream.peek(&mut first)).await;
+    matches!(peeked, Ok(Ok(1))) && first[0].is_ascii_uppercase()
+}
+
+/// Says that TLS is spoken here, and waits for the client to have read it: what is closed with
+/// bytes unread is reset.
+async fn refuse_plain(mut stream: TcpStream, arrival: &Arrival) {
+    arrival.open.refused();
+    log_connection(arrival, None, None, arrival.worker.now());
+    let said = tokio::time::timeout(HANDSHAKE_WITHIN, async {
+        stream.write_all(&crate::exchange::unencrypted(&arrival.worker)).await?;
+        stream.shutdown().await?;
+        let mut rest = [0; 1024];
+        while stream.read(&mut rest).await? > 0 {}
+        std::io::Result::Ok(())
+    });
+    if !matches!(said.await, Ok(Ok(()))) {
+        tracing::debug!(peer = %arrival.peer, "whoever spoke HTTP to TLS has not heard that");
     }
 }
 

@@ -338,5 +338,14 @@ async fn a_task_reaches_no_balancer_through_the_one_port() {
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.contains("the page"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 404") && !answer.contains("the page"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_name_of_no_balancer_is_not_the_platforms() {
+    for (host, status) in [("gone-1.us-east-1.elb.localhost:4566", "404"), ("elb.localhost", "200")] {
+        let head = format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        let answer = exchange(GatewayOptions::default(), head.as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{host}: {answer}");
+    }
 }

@@ -327,7 +327,7 @@ async fn relay<F: Front, B: Back>(
     note(target, answer.status);
     edit(answer, request, arrival, here, target, is_tunnel);
     // The connection to the target is of one use, and so is the client's.
-    if *closes_target {
+    if *closes_target || arrival.is_over() {
         front.close_after();
     }
     if !up.is_done() && !is_tunnel {

@@ -20,6 +20,7 @@ use core_routing::desync::Verdict;
 use core_routing::{Head, HeaderRules, limits};
 use tokio::time::Instant;
 
+pub(crate) use own::unencrypted;
 pub use seam::{AnswerHead, Back, Fill, Front, Length, Piece, Refusal, Sink, Source};
 
 use crate::arrival::Arrival;
@@ -137,7 +138,7 @@ async fn act<F: Front>(
         Choice::Fixed(fixed) => {
             story.action = finish::Action::Fixed;
             let page = own::fixed(worker, fixed, rules(here, arrival), &mut desk.answer);
-            say(front, desk, &page, story).await
+            say(front, desk, arrival, &page, story).await
         }
         Choice::Redirect { location, .. } if location.len() > limits::LOCATION_BYTES => {
             story.is_redirect_too_long = true;
@@ -147,7 +148,7 @@ async fn act<F: Front>(
             story.action = finish::Action::Redirect;
             let page = own::redirect(worker, status, &location, rules(here, arrival), &mut desk.answer);
             story.redirect_url = Some(location);
-            say(front, desk, &page, story).await
+            say(front, desk, arrival, &page, story).await
         }
         Choice::Forward(chosen) => {
             story.action = finish::Action::Forward;
@@ -187,23 +188,36 @@ async fn own<F: Front>(
         front.close_after();
     }
     let page = own::status(&arrival.worker, status, rules(here, arrival), &mut desk.answer);
-    say(front, desk, &page, story).await
+    say(front, desk, arrival, &page, story).await
 }
 
 /// Says an answer of our own. A request whose body has not been read is the connection's last: to
 /// read on for nobody is what a client could keep us busy with.
-async fn say<F: Front>(front: &mut F, desk: &mut Desk, page: &[u8], story: &mut Story) -> After {
+async fn say<F: Front>(
+    front: &mut F,
+    desk: &mut Desk,
+    arrival: &Arrival,
+    page: &[u8],
+    story: &mut Story,
+) -> After {
     let has_body = front.length() != Length::None;
     if has_body {
         front.close_after();
     }
-    let length = own::length(page, &desk.request, desk.answer.status);
-    if desk.request.method() == b"HEAD" {
-        let text = page.len().to_string();
-        desk.answer.fields.add(b"Content-Length", text.as_bytes());
-    }
+    let (length, page) = match desk.request.method() {
+        // The page is only measured.
+        b"HEAD" => {
+            let text = page.len().to_string();
+            desk.answer.fields.add(b"Content-Length", text.as_bytes());
+            (Length::None, &[][..])
+        }
+        _ => (own::length(page, desk.answer.status), page),
+    };
     story.status = Some(desk.answer.status);
     story.down_bytes = page.len() as u64;
+    if arrival.is_over() {
+        front.close_after();
+    }
     front.answer(&desk.answer, length);
     let mut piece = Piece::new(page.to_vec());
     let said = poll_fn(|cx| {

@@ -1,7 +1,7 @@
 //! Answers that the balancer gives by itself.
 
 use core_routing::headers::{SERVER, own_page, own_reason};
-use core_routing::{FixedResponse, Head, HeaderRules};
+use core_routing::{FixedResponse, HeaderRules};
 
 use super::seam::{AnswerHead, Length};
 use crate::worker::Worker;
@@ -56,10 +56,25 @@ fn begin(worker: &Worker, status: u16, reason: &str, rules: &HeaderRules, head: 
 }
 
 /// What the head says of the page's length.
-pub fn length(page: &[u8], request: &Head, status: u16) -> Length {
+pub fn length(page: &[u8], status: u16) -> Length {
     match (page.len() as u64, status) {
         (0, _) | (_, 204 | 304) => Length::None,
-        (length, _) if request.method() == b"HEAD" => Length::Known(length),
         (length, _) => Length::Known(length),
     }
+}
+
+/// All that is said to a client that speaks HTTP where TLS is spoken.
+pub fn unencrypted(worker: &Worker) -> Vec<u8> {
+    // AWS: the one page with a sentence below its heading.
+    let page = "<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title></head>\r\n\
+                <body>\r\n<center><h1>400 Bad Request</h1></center>\r\n\
+                <center>The plain HTTP request was sent to HTTPS port</center>\r\n</body>\r\n</html>\r\n";
+    let mut date = String::new();
+    worker.with_date(|now| date.push_str(&String::from_utf8_lossy(now)));
+    let length = page.len();
+    format!(
+        "HTTP/1.1 400 Bad Request\r\nServer: {SERVER}\r\nDate: {date}\r\nContent-Type: text/html\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{page}"
+    )
+    .into_bytes()
 }

@@ -253,7 +253,7 @@ fn a_plane_that_closes_lets_requests_end() {
     assert!(idle.rest().is_empty(), "who waits for nothing is let go");
     go.send(()).unwrap();
     let answer = client.answer();
-    assert_eq!((answer.text().as_str(), answer.header("connection")), ("ok", Some("keep-alive")));
+    assert_eq!((answer.text().as_str(), answer.header("connection")), ("ok", Some("close")));
     assert!(client.rest().is_empty());
     closing.join().unwrap();
 }

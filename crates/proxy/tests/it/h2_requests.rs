@@ -175,6 +175,13 @@ fn a_head_alone_has_no_body() {
     let fields = [(":method", "HEAD"), (":scheme", "https"), (":authority", "a.example.com"), (":path", "/")];
     client.send(&Frame::new(HEADERS, END_HEADERS | END_STREAM, 1, block(&fields)));
     assert_eq!(client.answer(1), (200, Vec::new()));
+    // The balancer's own page is as silent.
+    let many = "10.0.0.1, ".repeat(40);
+    let own = [&fields[..], &[("x-forwarded-for", &many)]].concat();
+    client.send(&Frame::new(HEADERS, END_HEADERS | END_STREAM, 3, block(&own)));
+    // 463 is none of the statuses that `answer` can tell.
+    assert_eq!(client.answer(3), (0, Vec::new()));
+    assert_eq!(stage.requests().len(), 1);
 }
 
 #[test]

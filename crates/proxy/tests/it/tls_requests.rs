@@ -159,3 +159,18 @@ fn http2_is_not_spoken_in_the_clear() {
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     stage.serves();
 }
+
+#[test]
+fn plain_http_is_told_where_tls_is_spoken() {
+    let stage = Stage::http1();
+    let mut stream = TcpStream::connect(stage.at).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a.example.com\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\nServer: awselb/2.0\r\n"), "{answer}");
+    let (head, page) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains(&format!("Content-Length: {}\r\n", page.len())), "{answer}");
+    assert!(page.contains("sent to HTTPS port"), "{answer}");
+    assert!(stage.requests().is_empty());
+}
