@@ -42,7 +42,7 @@ where
         loop {
             let idle_for = arrival.table().served.balancer.attributes.idle_timeout_for;
             watched.within(if course.is_hot { idle_for.saturating_sub(QUIET_AFTER) } else { idle_for });
-            if !wait(&mut wire, &watched, &arrival).await {
+            if !wait(&mut wire, &watched, &arrival, course.served == 0).await {
                 break;
             }
             // Who comes again soon is kept ready for the next request.
@@ -61,6 +61,9 @@ where
     }
 }
 
+/// How long a connection that came while its listener goes may take to say something.
+const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(1);
+
 struct Course {
     /// When it is too old to serve another request.
     ends_ms: u64,
@@ -78,19 +81,27 @@ enum Next {
     Close,
 }
 
-/// Waits for bytes. False: there is nobody to wait for, or it has taken too long.
-async fn wait<S>(wire: &mut Wire<S>, watched: &Watched, arrival: &Arrival) -> bool
+/// Waits for bytes. False: there is nobody to wait for, or it has taken too long. A connection that
+/// `is_new` has its first request on the way: nobody has told it yet that the listener goes.
+async fn wait<S>(wire: &mut Wire<S>, watched: &Watched, arrival: &Arrival, is_new: bool) -> bool
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     if !wire.input().is_empty() {
         return true;
     }
+    let mut is_last_call = false;
     poll_fn(|cx| match wire.poll_read(cx) {
         Poll::Ready(Ok(count)) => Poll::Ready(count > 0),
         Poll::Ready(Err(_)) => Poll::Ready(false),
-        Poll::Pending if watched.poll_due(cx) || arrival.is_over() => Poll::Ready(false),
-        Poll::Pending => Poll::Pending,
+        Poll::Pending if watched.poll_due(cx) => Poll::Ready(false),
+        Poll::Pending if arrival.is_over() && !is_new => Poll::Ready(false),
+        Poll::Pending => {
+            if arrival.is_over() && !std::mem::replace(&mut is_last_call, true) {
+                watched.within(FIRST_REQUEST_WITHIN);
+            }
+            Poll::Pending
+        }
     })
     .await
 }
@@ -116,7 +127,7 @@ where
                 break Next::Quiet;
             }
             watched.within(QUIET_AFTER);
-            if !wait(wire, watched, arrival).await {
+            if !wait(wire, watched, arrival, false).await {
                 let is_open = watched.watch.is_due() && !wire.is_ended() && !arrival.is_over();
                 break if is_open { Next::Quiet } else { Next::Close };
             }
