@@ -24,15 +24,27 @@ pub trait Balancers: Send + Sync {
 
 /// Which balancer a `Host` header or a server name means. Costs next to nothing for other names.
 pub(crate) fn named(balancers: &dyn Balancers, host: &str, is_tls: bool) -> Option<Named> {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let name = name.strip_suffix('.').unwrap_or(name);
+    let name = name_of(host);
     // Every balancer's name has it, in whatever region.
     const PART: &[u8] = b".elb.";
     if !name.as_bytes().windows(PART.len()).any(|part| part.eq_ignore_ascii_case(PART)) {
         return None;
     }
     balancers.find(&name.to_ascii_lowercase(), is_tls)
+}
+
+/// Whether only a balancer can have this name, be there one or not.
+pub(crate) fn is_balancers(host: &str) -> bool {
+    const END: &str = ".elb.localhost";
+    let name = name_of(host).as_bytes();
+    name.len() > END.len() && name[name.len() - END.len()..].eq_ignore_ascii_case(END.as_bytes())
+}
+
+/// Without port and final dot.
+fn name_of(host: &str) -> &str {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    name.strip_suffix('.').unwrap_or(name)
 }

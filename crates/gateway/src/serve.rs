@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::accept::{accept, stopped};
 use crate::admit::{Admission, Refusal};
 use crate::api::Apis;
-use crate::balancers::{Balancers, named};
+use crate::balancers::{Balancers, is_balancers, named};
 use crate::body::{Body, text};
 use crate::first::{self, For};
 use crate::guests::Guests;
@@ -107,11 +107,8 @@ const NO_BALANCER: &str = "no load balancer answers to this name here\n";
 /// A balancer's own traffic never comes so far: where a name of one does, nobody has it. The page of
 /// the platform must not look like an answer of what the name once was.
 fn is_of_no_balancer(request: &Request<Incoming>) -> bool {
-    let host = request.headers().get(http::header::HOST).map_or(&[][..], |host| host.as_bytes());
-    let name = host.split(|byte| *byte == b':').next().unwrap_or_default();
-    let name = name.strip_suffix(b".").unwrap_or(name);
-    const END: &[u8] = b".elb.localhost";
-    name.len() > END.len() && name[name.len() - END.len()..].eq_ignore_ascii_case(END)
+    let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
+    host.is_some_and(is_balancers)
 }
 
 impl Gateway {
