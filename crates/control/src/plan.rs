@@ -113,6 +113,16 @@ impl Call {
         Call { name: O::DEFINITION.name, caller, run }
     }
 
+    /// Work of the controller's own service that needs a transaction: ids, nested calls, what the
+    /// plan's writes have changed. A fault fails the plan.
+    pub fn inside(
+        name: &'static str,
+        caller: Caller,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<(), Fault> + Send + 'static,
+    ) -> Call {
+        Call { name, caller, run: Box::new(work) }
+    }
+
     pub(crate) fn run(self, records: &mut Transaction, platform: &Platform) -> Result<(), Fault> {
         platform.transact(records, &self.caller, self.run)
     }

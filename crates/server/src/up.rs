@@ -355,7 +355,11 @@ fn controllers(
 ) -> control::Engine {
     // A full queue loses an order; the next pass derives it again.
     let outbox = Arc::new(move |order: Desired| drop(orders.try_send(order)));
-    let all = service_ecs::controllers(Controllers::new(platform.clone(), outbox));
+    let balancing = service_ecs::Balancing {
+        touched: service_elb::touched_target,
+        standing: service_elb::target_standing,
+    };
+    let all = service_ecs::controllers(Controllers::new(platform.clone(), outbox), balancing);
     let all = service_elb::controllers(all);
     match runtime {
         RuntimeChoice::Linux => all,

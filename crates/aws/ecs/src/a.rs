@@ -3,6 +3,37 @@
 use crate::schema;
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AdvancedConfiguration {
+    pub alternate_target_group_arn: Option<String>,
+    pub production_listener_rule: Option<String>,
+    pub test_listener_rule: Option<String>,
+    pub role_arn: Option<String>,
+}
+
+impl wire::Shape for AdvancedConfiguration {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::ADVANCED_CONFIGURATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.alternate_target_group_arn),
+            1 => from.read(&mut self.production_listener_rule),
+            2 => from.read(&mut self.test_listener_rule),
+            3 => from.read(&mut self.role_arn),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.alternate_target_group_arn);
+        to.write(1, &self.production_listener_rule);
+        to.write(2, &self.test_listener_rule);
+        to.write(3, &self.role_arn);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Attachment {
     pub id: Option<String>,
     pub r#type: Option<String>,
@@ -92,4 +123,4 @@ impl wire::Shape for AwsVpcConfiguration {
     }
 }
 
-wire::values!(Attachment, Attribute, AwsVpcConfiguration);
+wire::values!(AdvancedConfiguration, Attachment, Attribute, AwsVpcConfiguration);

@@ -3,6 +3,31 @@
 use crate::schema;
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct CanaryConfiguration {
+    pub canary_percent: Option<f64>,
+    pub canary_bake_time_in_minutes: Option<i32>,
+}
+
+impl wire::Shape for CanaryConfiguration {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CANARY_CONFIGURATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.canary_percent),
+            1 => from.read(&mut self.canary_bake_time_in_minutes),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.canary_percent);
+        to.write(1, &self.canary_bake_time_in_minutes);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CapacityProviderStrategyItem {
     pub capacity_provider: String,
     pub weight: Option<i32>,
@@ -438,6 +463,34 @@ impl wire::Shape for ContainerDependency {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ContainerImage {
+    pub container_name: Option<String>,
+    pub image_digest: Option<String>,
+    pub image: Option<String>,
+}
+
+impl wire::Shape for ContainerImage {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CONTAINER_IMAGE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.container_name),
+            1 => from.read(&mut self.image_digest),
+            2 => from.read(&mut self.image),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.container_name);
+        to.write(1, &self.image_digest);
+        to.write(2, &self.image);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ContainerInstance {
     pub container_instance_arn: Option<String>,
     pub ec2_instance_id: Option<String>,
@@ -610,6 +663,56 @@ impl wire::Shape for ContainerRestartPolicy {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ContinueServiceDeploymentRequest {
+    pub service_deployment_arn: String,
+    pub hook_id: String,
+    pub action: Option<String>,
+}
+
+impl wire::Shape for ContinueServiceDeploymentRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CONTINUE_SERVICE_DEPLOYMENT_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.service_deployment_arn),
+            1 => from.read(&mut self.hook_id),
+            2 => from.read(&mut self.action),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.service_deployment_arn);
+        to.write(1, &self.hook_id);
+        to.write(2, &self.action);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ContinueServiceDeploymentResponse {
+    pub service_deployment_arn: Option<String>,
+}
+
+impl wire::Shape for ContinueServiceDeploymentResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CONTINUE_SERVICE_DEPLOYMENT_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.service_deployment_arn),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.service_deployment_arn);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreateClusterRequest {
     pub cluster_name: Option<String>,
     pub tags: Option<Vec<crate::Tag>>,
@@ -671,7 +774,158 @@ impl wire::Shape for CreateClusterResponse {
     }
 }
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateServiceRequest {
+    pub cluster: Option<String>,
+    pub service_name: String,
+    pub task_definition: Option<String>,
+    pub availability_zone_rebalancing: Option<String>,
+    pub load_balancers: Option<Vec<crate::LoadBalancer>>,
+    pub service_registries: Option<Vec<crate::ServiceRegistry>>,
+    pub desired_count: Option<i32>,
+    pub client_token: Option<String>,
+    pub launch_type: Option<String>,
+    pub capacity_provider_strategy: Option<Vec<crate::CapacityProviderStrategyItem>>,
+    pub platform_version: Option<String>,
+    pub role: Option<String>,
+    pub deployment_configuration: Option<crate::DeploymentConfiguration>,
+    pub placement_constraints: Option<Vec<crate::PlacementConstraint>>,
+    pub placement_strategy: Option<Vec<crate::PlacementStrategy>>,
+    pub network_configuration: Option<crate::NetworkConfiguration>,
+    pub health_check_grace_period_seconds: Option<i32>,
+    pub scheduling_strategy: Option<String>,
+    pub deployment_controller: Option<crate::DeploymentController>,
+    pub tags: Option<Vec<crate::Tag>>,
+    pub enable_ecs_managed_tags: Option<bool>,
+    pub propagate_tags: Option<String>,
+    pub enable_execute_command: Option<bool>,
+    pub service_connect_configuration: Option<crate::ServiceConnectConfiguration>,
+    pub volume_configurations: Option<Vec<crate::ServiceVolumeConfiguration>>,
+    pub vpc_lattice_configurations: Option<Vec<crate::VpcLatticeConfiguration>>,
+    pub gateway_connectors: Option<Vec<crate::GatewayConnector>>,
+    pub monitoring: Option<crate::MonitoringConfiguration>,
+}
+
+impl wire::Shape for CreateServiceRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CREATE_SERVICE_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cluster),
+            1 => from.read(&mut self.service_name),
+            2 => from.read(&mut self.task_definition),
+            3 => from.read(&mut self.availability_zone_rebalancing),
+            4 => from.read(&mut self.load_balancers),
+            5 => from.read(&mut self.service_registries),
+            6 => from.read(&mut self.desired_count),
+            7 => from.read(&mut self.client_token),
+            8 => from.read(&mut self.launch_type),
+            9 => from.read(&mut self.capacity_provider_strategy),
+            10 => from.read(&mut self.platform_version),
+            11 => from.read(&mut self.role),
+            12 => from.read(&mut self.deployment_configuration),
+            13 => from.read(&mut self.placement_constraints),
+            14 => from.read(&mut self.placement_strategy),
+            15 => from.read(&mut self.network_configuration),
+            16 => from.read(&mut self.health_check_grace_period_seconds),
+            17 => from.read(&mut self.scheduling_strategy),
+            18 => from.read(&mut self.deployment_controller),
+            19 => from.read(&mut self.tags),
+            20 => from.read(&mut self.enable_ecs_managed_tags),
+            21 => from.read(&mut self.propagate_tags),
+            22 => from.read(&mut self.enable_execute_command),
+            23 => from.read(&mut self.service_connect_configuration),
+            24 => from.read(&mut self.volume_configurations),
+            25 => from.read(&mut self.vpc_lattice_configurations),
+            26 => from.read(&mut self.gateway_connectors),
+            27 => from.read(&mut self.monitoring),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cluster);
+        to.write(1, &self.service_name);
+        to.write(2, &self.task_definition);
+        to.write(3, &self.availability_zone_rebalancing);
+        to.write(4, &self.load_balancers);
+        to.write(5, &self.service_registries);
+        to.write(6, &self.desired_count);
+        to.write(7, &self.client_token);
+        to.write(8, &self.launch_type);
+        to.write(9, &self.capacity_provider_strategy);
+        to.write(10, &self.platform_version);
+        to.write(11, &self.role);
+        to.write(12, &self.deployment_configuration);
+        to.write(13, &self.placement_constraints);
+        to.write(14, &self.placement_strategy);
+        to.write(15, &self.network_configuration);
+        to.write(16, &self.health_check_grace_period_seconds);
+        to.write(17, &self.scheduling_strategy);
+        to.write(18, &self.deployment_controller);
+        to.write(19, &self.tags);
+        to.write(20, &self.enable_ecs_managed_tags);
+        to.write(21, &self.propagate_tags);
+        to.write(22, &self.enable_execute_command);
+        to.write(23, &self.service_connect_configuration);
+        to.write(24, &self.volume_configurations);
+        to.write(25, &self.vpc_lattice_configurations);
+        to.write(26, &self.gateway_connectors);
+        to.write(27, &self.monitoring);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateServiceResponse {
+    pub service: Option<crate::Service>,
+}
+
+impl wire::Shape for CreateServiceResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CREATE_SERVICE_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.service),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.service);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreatedAt {
+    pub before: Option<wire::Timestamp>,
+    pub after: Option<wire::Timestamp>,
+}
+
+impl wire::Shape for CreatedAt {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::CREATED_AT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.before),
+            1 => from.read(&mut self.after),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.before);
+        to.write(1, &self.after);
+    }
+}
+
 wire::values!(
+    CanaryConfiguration,
     CapacityProviderStrategyItem,
     Cluster,
     ClusterConfiguration,
@@ -681,10 +935,16 @@ wire::values!(
     Container,
     ContainerDefinition,
     ContainerDependency,
+    ContainerImage,
     ContainerInstance,
     ContainerInstanceHealthStatus,
     ContainerOverride,
     ContainerRestartPolicy,
+    ContinueServiceDeploymentRequest,
+    ContinueServiceDeploymentResponse,
     CreateClusterRequest,
-    CreateClusterResponse
+    CreateClusterResponse,
+    CreateServiceRequest,
+    CreateServiceResponse,
+    CreatedAt
 );

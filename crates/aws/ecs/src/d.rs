@@ -141,6 +141,56 @@ impl wire::Shape for DeleteClusterResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteServiceRequest {
+    pub cluster: Option<String>,
+    pub service: String,
+    pub force: Option<bool>,
+}
+
+impl wire::Shape for DeleteServiceRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DELETE_SERVICE_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cluster),
+            1 => from.read(&mut self.service),
+            2 => from.read(&mut self.force),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cluster);
+        to.write(1, &self.service);
+        to.write(2, &self.force);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteServiceResponse {
+    pub service: Option<crate::Service>,
+}
+
+impl wire::Shape for DeleteServiceResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DELETE_SERVICE_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.service),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.service);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteTaskDefinitionsRequest {
     pub task_definitions: Vec<String>,
 }
@@ -184,6 +234,367 @@ impl wire::Shape for DeleteTaskDefinitionsResponse {
     fn write_members(&self, to: &mut wire::Sink<'_>) {
         to.write(0, &self.task_definitions);
         to.write(1, &self.failures);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Deployment {
+    pub id: Option<String>,
+    pub status: Option<String>,
+    pub task_definition: Option<String>,
+    pub desired_count: Option<i32>,
+    pub pending_count: Option<i32>,
+    pub running_count: Option<i32>,
+    pub failed_tasks: Option<i32>,
+    pub created_at: Option<wire::Timestamp>,
+    pub updated_at: Option<wire::Timestamp>,
+    pub capacity_provider_strategy: Option<Vec<crate::CapacityProviderStrategyItem>>,
+    pub launch_type: Option<String>,
+    pub platform_version: Option<String>,
+    pub platform_family: Option<String>,
+    pub network_configuration: Option<crate::NetworkConfiguration>,
+    pub rollout_state: Option<String>,
+    pub rollout_state_reason: Option<String>,
+    pub service_connect_configuration: Option<crate::ServiceConnectConfiguration>,
+    pub service_connect_resources: Option<Vec<crate::ServiceConnectServiceResource>>,
+    pub volume_configurations: Option<Vec<crate::ServiceVolumeConfiguration>>,
+    pub fargate_ephemeral_storage: Option<crate::DeploymentEphemeralStorage>,
+    pub vpc_lattice_configurations: Option<Vec<crate::VpcLatticeConfiguration>>,
+}
+
+impl wire::Shape for Deployment {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DEPLOYMENT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.id),
+            1 => from.read(&mut self.status),
+            2 => from.read(&mut self.task_definition),
+            3 => from.read(&mut self.desired_count),
+            4 => from.read(&mut self.pending_count),
+            5 => from.read(&mut self.running_count),
+            6 => from.read(&mut self.failed_tasks),
+            7 => from.read(&mut self.created_at),
+            8 => from.read(&mut self.updated_at),
+            9 => from.read(&mut self.capacity_provider_strategy),
+            10 => from.read(&mut self.launch_type),
+            11 => from.read(&mut self.platform_version),
+            12 => from.read(&mut self.platform_family),
+            13 => from.read(&mut self.network_configuration),
+            14 => from.read(&mut self.rollout_state),
+            15 => from.read(&mut self.rollout_state_reason),
+            16 => from.read(&mut self.service_connect_configuration),
+            17 => from.read(&mut self.service_connect_resources),
+            18 => from.read(&mut self.volume_configurations),
+            19 => from.read(&mut self.fargate_ephemeral_storage),
+            20 => from.read(&mut self.vpc_lattice_configurations),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.id);
+        to.write(1, &self.status);
+        to.write(2, &self.task_definition);
+        to.write(3, &self.desired_count);
+        to.write(4, &self.pending_count);
+        to.write(5, &self.running_count);
+        to.write(6, &self.failed_tasks);
+        to.write(7, &self.created_at);
+        to.write(8, &self.updated_at);
+        to.write(9, &self.capacity_provider_strategy);
+        to.write(10, &self.launch_type);
+        to.write(11, &self.platform_version);
+        to.write(12, &self.platform_family);
+        to.write(13, &self.network_configuration);
+        to.write(14, &self.rollout_state);
+        to.write(15, &self.rollout_state_reason);
+        to.write(16, &self.service_connect_configuration);
+        to.write(17, &self.service_connect_resources);
+        to.write(18, &self.volume_configurations);
+        to.write(19, &self.fargate_ephemeral_storage);
+        to.write(20, &self.vpc_lattice_configurations);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeploymentAlarms {
+    pub alarm_names: Vec<String>,
+    pub rollback: bool,
+    pub enable: bool,
+}
+
+impl wire::Shape for DeploymentAlarms {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DEPLOYMENT_ALARMS
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.alarm_names),
+            1 => from.read(&mut self.rollback),
+            2 => from.read(&mut self.enable),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.alarm_names);
+        to.write(1, &self.rollback);
+        to.write(2, &self.enable);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeploymentCircuitBreaker {
+    pub enable: bool,
+    pub rollback: bool,
+    pub reset_on_healthy_task: Option<bool>,
+    pub threshold_configuration: Option<crate::ThresholdConfiguration>,
+}
+
+impl wire::Shape for DeploymentCircuitBreaker {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DEPLOYMENT_CIRCUIT_BREAKER
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.enable),
+            1 => from.read(&mut self.rollback),
+            2 => from.read(&mut self.reset_on_healthy_task),
+            3 => from.read(&mut self.threshold_configuration),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.enable);
+        to.write(1, &self.rollback);
+        to.write(2, &self.reset_on_healthy_task);
+        to.write(3, &self.threshold_configuration);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeploymentConfiguration {
+    pub deployment_circuit_breaker: Option<crate::DeploymentCircuitBreaker>,
+    pub maximum_percent: Option<i32>,
+    pub minimum_healthy_percent: Option<i32>,
+    pub alarms: Option<crate::DeploymentAlarms>,
+    pub strategy: Option<String>,
+    pub bake_time_in_minutes: Option<i32>,
+    pub lifecycle_hooks: Option<Vec<crate::DeploymentLifecycleHook>>,
+    pub linear_configuration: Option<crate::LinearConfiguration>,
+    pub canary_configuration: Option<crate::CanaryConfiguration>,
+    pub early_success_criteria: Option<crate::DeploymentEarlySuccessCriteria>,
+}
+
+impl wire::Shape for DeploymentConfiguration {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DEPLOYMENT_CONFIGURATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.deployment_circuit_breaker),
+            1 => from.read(&mut self.maximum_percent),
+            2 => from.read(&mut self.minimum_healthy_percent),
+            3 => from.read(&mut self.alarms),
+            4 => from.read(&mut self.strategy),
+            5 => from.read(&mut self.bake_time_in_minutes),
+            6 => from.read(&mut self.lifecycle_hooks),
+            7 => from.read(&mut self.linear_configuration),
+            8 => from.read(&mut self.canary_configuration),
+            9 => from.read(&mut self.early_success_criteria),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.deployment_circuit_breaker);
+        to.write(1, &self.maximum_percent);
+        to.write(2, &self.minimum_healthy_percent);
+        to.write(3, &self.alarms);
+        to.write(4, &self.strategy);
+        to.write(5, &self.bake_time_in_minutes);
+        to.write(6, &self.lifecycle_hooks);
+        to.write(7, &self.linear_configuration);
+        to.write(8, &self.canary_configuration);
+        to.write(9, &self.early_success_criteria);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeploymentController {
+    pub r#type: String,
+}
+
+impl wire::Shape for DeploymentController {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DEPLOYMENT_CONTROLLER
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.r#type),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.r#type);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeploymentEarlySuccessCriteria {
+    pub enable: bool,
+    pub healthy_percent: Option<i32>,
+    pub source_service_revision_cleanup: Option<String>,
+}
+
+impl wire::Shape for DeploymentEarlySuccessCriteria {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DEPLOYMENT_EARLY_SUCCESS_CRITERIA
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.enable),
+            1 => from.read(&mut self.healthy_percent),
+            2 => from.read(&mut self.source_service_revision_cleanup),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.enable);
+        to.write(1, &self.healthy_percent);
+        to.write(2, &self.source_service_revision_cleanup);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeploymentEphemeralStorage {
+    pub kms_key_id: Option<String>,
+}
+
+impl wire::Shape for DeploymentEphemeralStorage {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DEPLOYMENT_EPHEMERAL_STORAGE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.kms_key_id),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.kms_key_id);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeploymentLifecycleHook {
+    pub target_type: Option<String>,
+    pub hook_target_arn: Option<String>,
+    pub role_arn: Option<String>,
+    pub lifecycle_stages: Option<Vec<String>>,
+    pub hook_details: Option<wire::Document>,
+    pub timeout_configuration: Option<crate::DeploymentLifecycleHookTimeoutConfiguration>,
+}
+
+impl wire::Shape for DeploymentLifecycleHook {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DEPLOYMENT_LIFECYCLE_HOOK
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.target_type),
+            1 => from.read(&mut self.hook_target_arn),
+            2 => from.read(&mut self.role_arn),
+            3 => from.read(&mut self.lifecycle_stages),
+            4 => from.read(&mut self.hook_details),
+            5 => from.read(&mut self.timeout_configuration),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.target_type);
+        to.write(1, &self.hook_target_arn);
+        to.write(2, &self.role_arn);
+        to.write(3, &self.lifecycle_stages);
+        to.write(4, &self.hook_details);
+        to.write(5, &self.timeout_configuration);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeploymentLifecycleHookDetail {
+    pub hook_id: Option<String>,
+    pub target_type: Option<String>,
+    pub target_arn: Option<String>,
+    pub status: Option<String>,
+    pub expires_at: Option<wire::Timestamp>,
+    pub timeout_action: Option<String>,
+}
+
+impl wire::Shape for DeploymentLifecycleHookDetail {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DEPLOYMENT_LIFECYCLE_HOOK_DETAIL
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.hook_id),
+            1 => from.read(&mut self.target_type),
+            2 => from.read(&mut self.target_arn),
+            3 => from.read(&mut self.status),
+            4 => from.read(&mut self.expires_at),
+            5 => from.read(&mut self.timeout_action),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.hook_id);
+        to.write(1, &self.target_type);
+        to.write(2, &self.target_arn);
+        to.write(3, &self.status);
+        to.write(4, &self.expires_at);
+        to.write(5, &self.timeout_action);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeploymentLifecycleHookTimeoutConfiguration {
+    pub timeout_in_minutes: Option<i32>,
+    pub action: Option<String>,
+}
+
+impl wire::Shape for DeploymentLifecycleHookTimeoutConfiguration {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DEPLOYMENT_LIFECYCLE_HOOK_TIMEOUT_CONFIGURATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.timeout_in_minutes),
+            1 => from.read(&mut self.action),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.timeout_in_minutes);
+        to.write(1, &self.action);
     }
 }
 
@@ -385,6 +796,153 @@ impl wire::Shape for DescribeContainerInstancesResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeServiceDeploymentsRequest {
+    pub service_deployment_arns: Vec<String>,
+}
+
+impl wire::Shape for DescribeServiceDeploymentsRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_SERVICE_DEPLOYMENTS_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.service_deployment_arns),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.service_deployment_arns);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeServiceDeploymentsResponse {
+    pub service_deployments: Option<Vec<crate::ServiceDeployment>>,
+    pub failures: Option<Vec<crate::Failure>>,
+}
+
+impl wire::Shape for DescribeServiceDeploymentsResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_SERVICE_DEPLOYMENTS_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.service_deployments),
+            1 => from.read(&mut self.failures),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.service_deployments);
+        to.write(1, &self.failures);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeServiceRevisionsRequest {
+    pub service_revision_arns: Vec<String>,
+}
+
+impl wire::Shape for DescribeServiceRevisionsRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_SERVICE_REVISIONS_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.service_revision_arns),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.service_revision_arns);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeServiceRevisionsResponse {
+    pub service_revisions: Option<Vec<crate::ServiceRevision>>,
+    pub failures: Option<Vec<crate::Failure>>,
+}
+
+impl wire::Shape for DescribeServiceRevisionsResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_SERVICE_REVISIONS_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.service_revisions),
+            1 => from.read(&mut self.failures),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.service_revisions);
+        to.write(1, &self.failures);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeServicesRequest {
+    pub cluster: Option<String>,
+    pub services: Vec<String>,
+    pub include: Option<Vec<String>>,
+}
+
+impl wire::Shape for DescribeServicesRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_SERVICES_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cluster),
+            1 => from.read(&mut self.services),
+            2 => from.read(&mut self.include),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cluster);
+        to.write(1, &self.services);
+        to.write(2, &self.include);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeServicesResponse {
+    pub services: Option<Vec<crate::Service>>,
+    pub failures: Option<Vec<crate::Failure>>,
+}
+
+impl wire::Shape for DescribeServicesResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::DESCRIBE_SERVICES_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.services),
+            1 => from.read(&mut self.failures),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.services);
+        to.write(1, &self.failures);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DescribeTaskDefinitionRequest {
     pub task_definition: String,
     pub include: Option<Vec<String>>,
@@ -556,8 +1114,20 @@ wire::values!(
     DeleteAttributesResponse,
     DeleteClusterRequest,
     DeleteClusterResponse,
+    DeleteServiceRequest,
+    DeleteServiceResponse,
     DeleteTaskDefinitionsRequest,
     DeleteTaskDefinitionsResponse,
+    Deployment,
+    DeploymentAlarms,
+    DeploymentCircuitBreaker,
+    DeploymentConfiguration,
+    DeploymentController,
+    DeploymentEarlySuccessCriteria,
+    DeploymentEphemeralStorage,
+    DeploymentLifecycleHook,
+    DeploymentLifecycleHookDetail,
+    DeploymentLifecycleHookTimeoutConfiguration,
     DeregisterContainerInstanceRequest,
     DeregisterContainerInstanceResponse,
     DeregisterTaskDefinitionRequest,
@@ -566,6 +1136,12 @@ wire::values!(
     DescribeClustersResponse,
     DescribeContainerInstancesRequest,
     DescribeContainerInstancesResponse,
+    DescribeServiceDeploymentsRequest,
+    DescribeServiceDeploymentsResponse,
+    DescribeServiceRevisionsRequest,
+    DescribeServiceRevisionsResponse,
+    DescribeServicesRequest,
+    DescribeServicesResponse,
     DescribeTaskDefinitionRequest,
     DescribeTaskDefinitionResponse,
     DescribeTasksRequest,

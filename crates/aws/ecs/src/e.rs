@@ -31,6 +31,43 @@ impl wire::Shape for EBSTagSpecification {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ECSManagedResources {
+    pub ingress_paths: Option<Vec<crate::ManagedIngressPath>>,
+    pub auto_scaling: Option<crate::ManagedAutoScaling>,
+    pub metric_alarms: Option<Vec<crate::ManagedMetricAlarm>>,
+    pub service_security_groups: Option<Vec<crate::ManagedSecurityGroup>>,
+    pub log_groups: Option<Vec<crate::ManagedLogGroup>>,
+    pub gateway_connections: Option<Vec<crate::GatewayConnection>>,
+}
+
+impl wire::Shape for ECSManagedResources {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::ECS_MANAGED_RESOURCES
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.ingress_paths),
+            1 => from.read(&mut self.auto_scaling),
+            2 => from.read(&mut self.metric_alarms),
+            3 => from.read(&mut self.service_security_groups),
+            4 => from.read(&mut self.log_groups),
+            5 => from.read(&mut self.gateway_connections),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.ingress_paths);
+        to.write(1, &self.auto_scaling);
+        to.write(2, &self.metric_alarms);
+        to.write(3, &self.service_security_groups);
+        to.write(4, &self.log_groups);
+        to.write(5, &self.gateway_connections);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct EFSAuthorizationConfig {
     pub access_point_id: Option<String>,
     pub iam: Option<String>,
@@ -271,6 +308,7 @@ impl wire::Shape for ExecuteCommandResponse {
 
 wire::values!(
     EBSTagSpecification,
+    ECSManagedResources,
     EFSAuthorizationConfig,
     EFSVolumeConfiguration,
     EnvironmentFile,

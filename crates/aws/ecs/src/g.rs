@@ -3,6 +3,254 @@
 use crate::schema;
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct GatewayConnection {
+    pub gateway_arn: Option<String>,
+    pub gateway_route_arn: Option<String>,
+    pub port_name: Option<String>,
+    pub service_url: Option<String>,
+    pub access_type: Option<String>,
+    pub status: Option<String>,
+    pub resources: Option<crate::GatewayConnectionResources>,
+}
+
+impl wire::Shape for GatewayConnection {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::GATEWAY_CONNECTION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.gateway_arn),
+            1 => from.read(&mut self.gateway_route_arn),
+            2 => from.read(&mut self.port_name),
+            3 => from.read(&mut self.service_url),
+            4 => from.read(&mut self.access_type),
+            5 => from.read(&mut self.status),
+            6 => from.read(&mut self.resources),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.gateway_arn);
+        to.write(1, &self.gateway_route_arn);
+        to.write(2, &self.port_name);
+        to.write(3, &self.service_url);
+        to.write(4, &self.access_type);
+        to.write(5, &self.status);
+        to.write(6, &self.resources);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GatewayConnectionAlbResources {
+    pub acm_certificate_arn: Option<String>,
+    pub load_balancer_arn: Option<String>,
+    pub load_balancer_security_group_arns: Option<Vec<String>>,
+    pub listener_arn: Option<String>,
+    pub listener_rule_arn: Option<String>,
+    pub test_listener_rule_arn: Option<String>,
+    pub target_group_arn: Option<String>,
+    pub alternate_target_group_arn: Option<String>,
+}
+
+impl wire::Shape for GatewayConnectionAlbResources {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::GATEWAY_CONNECTION_ALB_RESOURCES
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.acm_certificate_arn),
+            1 => from.read(&mut self.load_balancer_arn),
+            2 => from.read(&mut self.load_balancer_security_group_arns),
+            3 => from.read(&mut self.listener_arn),
+            4 => from.read(&mut self.listener_rule_arn),
+            5 => from.read(&mut self.test_listener_rule_arn),
+            6 => from.read(&mut self.target_group_arn),
+            7 => from.read(&mut self.alternate_target_group_arn),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.acm_certificate_arn);
+        to.write(1, &self.load_balancer_arn);
+        to.write(2, &self.load_balancer_security_group_arns);
+        to.write(3, &self.listener_arn);
+        to.write(4, &self.listener_rule_arn);
+        to.write(5, &self.test_listener_rule_arn);
+        to.write(6, &self.target_group_arn);
+        to.write(7, &self.alternate_target_group_arn);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GatewayConnectionResources {
+    pub host_shared_alb: Option<Vec<crate::GatewayConnectionAlbResources>>,
+}
+
+impl wire::Shape for GatewayConnectionResources {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::GATEWAY_CONNECTION_RESOURCES
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.host_shared_alb),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.host_shared_alb);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GatewayConnector {
+    pub port_name: String,
+    pub health_check: Option<crate::GatewayConnectorHealthCheck>,
+    pub filters: Option<crate::GatewayConnectorFilters>,
+    pub deregistration_delay: Option<crate::GatewayConnectorDeregistrationDelay>,
+}
+
+impl wire::Shape for GatewayConnector {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::GATEWAY_CONNECTOR
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.port_name),
+            1 => from.read(&mut self.health_check),
+            2 => from.read(&mut self.filters),
+            3 => from.read(&mut self.deregistration_delay),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.port_name);
+        to.write(1, &self.health_check);
+        to.write(2, &self.filters);
+        to.write(3, &self.deregistration_delay);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GatewayConnectorDeregistrationDelay {
+    pub timeout_seconds: Option<i32>,
+}
+
+impl wire::Shape for GatewayConnectorDeregistrationDelay {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::GATEWAY_CONNECTOR_DEREGISTRATION_DELAY
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.timeout_seconds),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.timeout_seconds);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GatewayConnectorFilters {
+    pub access_types: Option<Vec<String>>,
+}
+
+impl wire::Shape for GatewayConnectorFilters {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::GATEWAY_CONNECTOR_FILTERS
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.access_types),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.access_types);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GatewayConnectorHealthCheck {
+    pub health_check_protocol: Option<String>,
+    pub health_check_port: Option<i32>,
+    pub health_check_path: Option<String>,
+    pub health_check_timeout_seconds: Option<i32>,
+    pub health_check_interval_seconds: Option<i32>,
+    pub healthy_threshold_count: Option<i32>,
+    pub unhealthy_threshold_count: Option<i32>,
+    pub matcher: Option<crate::GatewayConnectorHealthCheckMatcher>,
+}
+
+impl wire::Shape for GatewayConnectorHealthCheck {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::GATEWAY_CONNECTOR_HEALTH_CHECK
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.health_check_protocol),
+            1 => from.read(&mut self.health_check_port),
+            2 => from.read(&mut self.health_check_path),
+            3 => from.read(&mut self.health_check_timeout_seconds),
+            4 => from.read(&mut self.health_check_interval_seconds),
+            5 => from.read(&mut self.healthy_threshold_count),
+            6 => from.read(&mut self.unhealthy_threshold_count),
+            7 => from.read(&mut self.matcher),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.health_check_protocol);
+        to.write(1, &self.health_check_port);
+        to.write(2, &self.health_check_path);
+        to.write(3, &self.health_check_timeout_seconds);
+        to.write(4, &self.health_check_interval_seconds);
+        to.write(5, &self.healthy_threshold_count);
+        to.write(6, &self.unhealthy_threshold_count);
+        to.write(7, &self.matcher);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GatewayConnectorHealthCheckMatcher {
+    pub http_code: Option<String>,
+    pub grpc_code: Option<String>,
+}
+
+impl wire::Shape for GatewayConnectorHealthCheckMatcher {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::GATEWAY_CONNECTOR_HEALTH_CHECK_MATCHER
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.http_code),
+            1 => from.read(&mut self.grpc_code),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.http_code);
+        to.write(1, &self.grpc_code);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct GetTaskProtectionRequest {
     pub cluster: String,
     pub tasks: Option<Vec<String>>,
@@ -86,4 +334,16 @@ impl wire::Shape for GpuDevice {
     }
 }
 
-wire::values!(GetTaskProtectionRequest, GetTaskProtectionResponse, GpuDevice);
+wire::values!(
+    GatewayConnection,
+    GatewayConnectionAlbResources,
+    GatewayConnectionResources,
+    GatewayConnector,
+    GatewayConnectorDeregistrationDelay,
+    GatewayConnectorFilters,
+    GatewayConnectorHealthCheck,
+    GatewayConnectorHealthCheckMatcher,
+    GetTaskProtectionRequest,
+    GetTaskProtectionResponse,
+    GpuDevice
+);

@@ -3,6 +3,31 @@
 use crate::schema;
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct LinearConfiguration {
+    pub step_percent: Option<f64>,
+    pub step_bake_time_in_minutes: Option<i32>,
+}
+
+impl wire::Shape for LinearConfiguration {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::LINEAR_CONFIGURATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.step_percent),
+            1 => from.read(&mut self.step_bake_time_in_minutes),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.step_percent);
+        to.write(1, &self.step_bake_time_in_minutes);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct LinuxParameters {
     pub capabilities: Option<crate::KernelCapabilities>,
     pub devices: Option<Vec<crate::Device>>,
@@ -276,6 +301,130 @@ impl wire::Shape for ListContainerInstancesResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListServiceDeploymentsRequest {
+    pub service: String,
+    pub cluster: Option<String>,
+    pub status: Option<Vec<String>>,
+    pub created_at: Option<crate::CreatedAt>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+}
+
+impl wire::Shape for ListServiceDeploymentsRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::LIST_SERVICE_DEPLOYMENTS_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.service),
+            1 => from.read(&mut self.cluster),
+            2 => from.read(&mut self.status),
+            3 => from.read(&mut self.created_at),
+            4 => from.read(&mut self.next_token),
+            5 => from.read(&mut self.max_results),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.service);
+        to.write(1, &self.cluster);
+        to.write(2, &self.status);
+        to.write(3, &self.created_at);
+        to.write(4, &self.next_token);
+        to.write(5, &self.max_results);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListServiceDeploymentsResponse {
+    pub service_deployments: Option<Vec<crate::ServiceDeploymentBrief>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for ListServiceDeploymentsResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::LIST_SERVICE_DEPLOYMENTS_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.service_deployments),
+            1 => from.read(&mut self.next_token),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.service_deployments);
+        to.write(1, &self.next_token);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListServicesRequest {
+    pub cluster: Option<String>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+    pub launch_type: Option<String>,
+    pub scheduling_strategy: Option<String>,
+    pub resource_management_type: Option<String>,
+}
+
+impl wire::Shape for ListServicesRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::LIST_SERVICES_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cluster),
+            1 => from.read(&mut self.next_token),
+            2 => from.read(&mut self.max_results),
+            3 => from.read(&mut self.launch_type),
+            4 => from.read(&mut self.scheduling_strategy),
+            5 => from.read(&mut self.resource_management_type),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cluster);
+        to.write(1, &self.next_token);
+        to.write(2, &self.max_results);
+        to.write(3, &self.launch_type);
+        to.write(4, &self.scheduling_strategy);
+        to.write(5, &self.resource_management_type);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListServicesResponse {
+    pub service_arns: Option<Vec<String>>,
+    pub next_token: Option<String>,
+}
+
+impl wire::Shape for ListServicesResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::LIST_SERVICES_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.service_arns),
+            1 => from.read(&mut self.next_token),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.service_arns);
+        to.write(1, &self.next_token);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ListTagsForResourceRequest {
     pub resource_arn: String,
 }
@@ -509,6 +658,40 @@ impl wire::Shape for ListTasksResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct LoadBalancer {
+    pub target_group_arn: Option<String>,
+    pub load_balancer_name: Option<String>,
+    pub container_name: Option<String>,
+    pub container_port: Option<i32>,
+    pub advanced_configuration: Option<crate::AdvancedConfiguration>,
+}
+
+impl wire::Shape for LoadBalancer {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::LOAD_BALANCER
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.target_group_arn),
+            1 => from.read(&mut self.load_balancer_name),
+            2 => from.read(&mut self.container_name),
+            3 => from.read(&mut self.container_port),
+            4 => from.read(&mut self.advanced_configuration),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.target_group_arn);
+        to.write(1, &self.load_balancer_name);
+        to.write(2, &self.container_name);
+        to.write(3, &self.container_port);
+        to.write(4, &self.advanced_configuration);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct LogConfiguration {
     pub log_driver: String,
     pub options: Option<std::collections::BTreeMap<String, String>>,
@@ -537,6 +720,7 @@ impl wire::Shape for LogConfiguration {
 }
 
 wire::values!(
+    LinearConfiguration,
     LinuxParameters,
     ListAccountSettingsRequest,
     ListAccountSettingsResponse,
@@ -546,6 +730,10 @@ wire::values!(
     ListClustersResponse,
     ListContainerInstancesRequest,
     ListContainerInstancesResponse,
+    ListServiceDeploymentsRequest,
+    ListServiceDeploymentsResponse,
+    ListServicesRequest,
+    ListServicesResponse,
     ListTagsForResourceRequest,
     ListTagsForResourceResponse,
     ListTaskDefinitionFamiliesRequest,
@@ -554,5 +742,6 @@ wire::values!(
     ListTaskDefinitionsResponse,
     ListTasksRequest,
     ListTasksResponse,
+    LoadBalancer,
     LogConfiguration
 );

@@ -34,6 +34,383 @@ impl wire::Shape for ManagedAgent {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedApplicationAutoScalingPolicy {
+    pub arn: Option<String>,
+    pub status: String,
+    pub status_reason: Option<String>,
+    pub updated_at: wire::Timestamp,
+    pub policy_type: String,
+    pub target_value: f64,
+    pub metric: String,
+}
+
+impl wire::Shape for ManagedApplicationAutoScalingPolicy {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::MANAGED_APPLICATION_AUTO_SCALING_POLICY
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.arn),
+            1 => from.read(&mut self.status),
+            2 => from.read(&mut self.status_reason),
+            3 => from.read(&mut self.updated_at),
+            4 => from.read(&mut self.policy_type),
+            5 => from.read(&mut self.target_value),
+            6 => from.read(&mut self.metric),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.arn);
+        to.write(1, &self.status);
+        to.write(2, &self.status_reason);
+        to.write(3, &self.updated_at);
+        to.write(4, &self.policy_type);
+        to.write(5, &self.target_value);
+        to.write(6, &self.metric);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedAutoScaling {
+    pub scalable_target: Option<crate::ManagedScalableTarget>,
+    pub application_auto_scaling_policies: Option<Vec<crate::ManagedApplicationAutoScalingPolicy>>,
+}
+
+impl wire::Shape for ManagedAutoScaling {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::MANAGED_AUTO_SCALING
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.scalable_target),
+            1 => from.read(&mut self.application_auto_scaling_policies),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.scalable_target);
+        to.write(1, &self.application_auto_scaling_policies);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedCertificate {
+    pub arn: Option<String>,
+    pub status: String,
+    pub status_reason: Option<String>,
+    pub updated_at: wire::Timestamp,
+    pub domain_name: String,
+}
+
+impl wire::Shape for ManagedCertificate {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::MANAGED_CERTIFICATE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.arn),
+            1 => from.read(&mut self.status),
+            2 => from.read(&mut self.status_reason),
+            3 => from.read(&mut self.updated_at),
+            4 => from.read(&mut self.domain_name),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.arn);
+        to.write(1, &self.status);
+        to.write(2, &self.status_reason);
+        to.write(3, &self.updated_at);
+        to.write(4, &self.domain_name);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedIngressPath {
+    pub access_type: String,
+    pub endpoint: String,
+    pub load_balancer: Option<crate::ManagedLoadBalancer>,
+    pub load_balancer_security_groups: Option<Vec<crate::ManagedSecurityGroup>>,
+    pub certificate: Option<crate::ManagedCertificate>,
+    pub listener: Option<crate::ManagedListener>,
+    pub rule: Option<crate::ManagedListenerRule>,
+    pub target_groups: Option<Vec<crate::ManagedTargetGroup>>,
+}
+
+impl wire::Shape for ManagedIngressPath {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::MANAGED_INGRESS_PATH
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.access_type),
+            1 => from.read(&mut self.endpoint),
+            2 => from.read(&mut self.load_balancer),
+            3 => from.read(&mut self.load_balancer_security_groups),
+            4 => from.read(&mut self.certificate),
+            5 => from.read(&mut self.listener),
+            6 => from.read(&mut self.rule),
+            7 => from.read(&mut self.target_groups),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.access_type);
+        to.write(1, &self.endpoint);
+        to.write(2, &self.load_balancer);
+        to.write(3, &self.load_balancer_security_groups);
+        to.write(4, &self.certificate);
+        to.write(5, &self.listener);
+        to.write(6, &self.rule);
+        to.write(7, &self.target_groups);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedListener {
+    pub arn: Option<String>,
+    pub status: String,
+    pub status_reason: Option<String>,
+    pub updated_at: wire::Timestamp,
+}
+
+impl wire::Shape for ManagedListener {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::MANAGED_LISTENER
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.arn),
+            1 => from.read(&mut self.status),
+            2 => from.read(&mut self.status_reason),
+            3 => from.read(&mut self.updated_at),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.arn);
+        to.write(1, &self.status);
+        to.write(2, &self.status_reason);
+        to.write(3, &self.updated_at);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedListenerRule {
+    pub arn: Option<String>,
+    pub status: String,
+    pub status_reason: Option<String>,
+    pub updated_at: wire::Timestamp,
+}
+
+impl wire::Shape for ManagedListenerRule {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::MANAGED_LISTENER_RULE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.arn),
+            1 => from.read(&mut self.status),
+            2 => from.read(&mut self.status_reason),
+            3 => from.read(&mut self.updated_at),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.arn);
+        to.write(1, &self.status);
+        to.write(2, &self.status_reason);
+        to.write(3, &self.updated_at);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedLoadBalancer {
+    pub arn: Option<String>,
+    pub status: String,
+    pub status_reason: Option<String>,
+    pub updated_at: wire::Timestamp,
+    pub scheme: String,
+    pub subnet_ids: Option<Vec<String>>,
+    pub security_group_ids: Option<Vec<String>>,
+}
+
+impl wire::Shape for ManagedLoadBalancer {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::MANAGED_LOAD_BALANCER
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.arn),
+            1 => from.read(&mut self.status),
+            2 => from.read(&mut self.status_reason),
+            3 => from.read(&mut self.updated_at),
+            4 => from.read(&mut self.scheme),
+            5 => from.read(&mut self.subnet_ids),
+            6 => from.read(&mut self.security_group_ids),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.arn);
+        to.write(1, &self.status);
+        to.write(2, &self.status_reason);
+        to.write(3, &self.updated_at);
+        to.write(4, &self.scheme);
+        to.write(5, &self.subnet_ids);
+        to.write(6, &self.security_group_ids);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedLogGroup {
+    pub arn: Option<String>,
+    pub status: String,
+    pub status_reason: Option<String>,
+    pub updated_at: wire::Timestamp,
+    pub log_group_name: String,
+}
+
+impl wire::Shape for ManagedLogGroup {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::MANAGED_LOG_GROUP
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.arn),
+            1 => from.read(&mut self.status),
+            2 => from.read(&mut self.status_reason),
+            3 => from.read(&mut self.updated_at),
+            4 => from.read(&mut self.log_group_name),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.arn);
+        to.write(1, &self.status);
+        to.write(2, &self.status_reason);
+        to.write(3, &self.updated_at);
+        to.write(4, &self.log_group_name);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedMetricAlarm {
+    pub arn: Option<String>,
+    pub status: String,
+    pub status_reason: Option<String>,
+    pub updated_at: wire::Timestamp,
+}
+
+impl wire::Shape for ManagedMetricAlarm {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::MANAGED_METRIC_ALARM
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.arn),
+            1 => from.read(&mut self.status),
+            2 => from.read(&mut self.status_reason),
+            3 => from.read(&mut self.updated_at),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.arn);
+        to.write(1, &self.status);
+        to.write(2, &self.status_reason);
+        to.write(3, &self.updated_at);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedScalableTarget {
+    pub arn: Option<String>,
+    pub status: String,
+    pub status_reason: Option<String>,
+    pub updated_at: wire::Timestamp,
+    pub min_capacity: i32,
+    pub max_capacity: i32,
+}
+
+impl wire::Shape for ManagedScalableTarget {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::MANAGED_SCALABLE_TARGET
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.arn),
+            1 => from.read(&mut self.status),
+            2 => from.read(&mut self.status_reason),
+            3 => from.read(&mut self.updated_at),
+            4 => from.read(&mut self.min_capacity),
+            5 => from.read(&mut self.max_capacity),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.arn);
+        to.write(1, &self.status);
+        to.write(2, &self.status_reason);
+        to.write(3, &self.updated_at);
+        to.write(4, &self.min_capacity);
+        to.write(5, &self.max_capacity);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedSecurityGroup {
+    pub arn: Option<String>,
+    pub status: String,
+    pub status_reason: Option<String>,
+    pub updated_at: wire::Timestamp,
+}
+
+impl wire::Shape for ManagedSecurityGroup {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::MANAGED_SECURITY_GROUP
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.arn),
+            1 => from.read(&mut self.status),
+            2 => from.read(&mut self.status_reason),
+            3 => from.read(&mut self.updated_at),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.arn);
+        to.write(1, &self.status);
+        to.write(2, &self.status_reason);
+        to.write(3, &self.updated_at);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ManagedStorageConfiguration {
     pub kms_key_id: Option<String>,
     pub fargate_ephemeral_storage_kms_key_id: Option<String>,
@@ -55,6 +432,93 @@ impl wire::Shape for ManagedStorageConfiguration {
     fn write_members(&self, to: &mut wire::Sink<'_>) {
         to.write(0, &self.kms_key_id);
         to.write(1, &self.fargate_ephemeral_storage_kms_key_id);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ManagedTargetGroup {
+    pub arn: Option<String>,
+    pub status: String,
+    pub status_reason: Option<String>,
+    pub updated_at: wire::Timestamp,
+    pub health_check_path: String,
+    pub health_check_port: i32,
+    pub port: i32,
+}
+
+impl wire::Shape for ManagedTargetGroup {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::MANAGED_TARGET_GROUP
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.arn),
+            1 => from.read(&mut self.status),
+            2 => from.read(&mut self.status_reason),
+            3 => from.read(&mut self.updated_at),
+            4 => from.read(&mut self.health_check_path),
+            5 => from.read(&mut self.health_check_port),
+            6 => from.read(&mut self.port),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.arn);
+        to.write(1, &self.status);
+        to.write(2, &self.status_reason);
+        to.write(3, &self.updated_at);
+        to.write(4, &self.health_check_path);
+        to.write(5, &self.health_check_port);
+        to.write(6, &self.port);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MetricConfiguration {
+    pub metric_names: Vec<String>,
+    pub resolution_seconds: i32,
+}
+
+impl wire::Shape for MetricConfiguration {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::METRIC_CONFIGURATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.metric_names),
+            1 => from.read(&mut self.resolution_seconds),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.metric_names);
+        to.write(1, &self.resolution_seconds);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MonitoringConfiguration {
+    pub metric_configurations: Option<Vec<crate::MetricConfiguration>>,
+}
+
+impl wire::Shape for MonitoringConfiguration {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::MONITORING_CONFIGURATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.metric_configurations),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.metric_configurations);
     }
 }
 
@@ -86,4 +550,22 @@ impl wire::Shape for MountPoint {
     }
 }
 
-wire::values!(ManagedAgent, ManagedStorageConfiguration, MountPoint);
+wire::values!(
+    ManagedAgent,
+    ManagedApplicationAutoScalingPolicy,
+    ManagedAutoScaling,
+    ManagedCertificate,
+    ManagedIngressPath,
+    ManagedListener,
+    ManagedListenerRule,
+    ManagedLoadBalancer,
+    ManagedLogGroup,
+    ManagedMetricAlarm,
+    ManagedScalableTarget,
+    ManagedSecurityGroup,
+    ManagedStorageConfiguration,
+    ManagedTargetGroup,
+    MetricConfiguration,
+    MonitoringConfiguration,
+    MountPoint
+);

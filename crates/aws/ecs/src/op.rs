@@ -3,6 +3,32 @@
 use wire::{Operation, OperationDefinition};
 
 #[derive(Debug, Clone, Copy)]
+pub struct ContinueServiceDeployment;
+
+impl Operation for ContinueServiceDeployment {
+    type Input = crate::ContinueServiceDeploymentRequest;
+    type Output = crate::ContinueServiceDeploymentResponse;
+    const DEFINITION: &'static OperationDefinition = &CONTINUE_SERVICE_DEPLOYMENT;
+}
+
+pub(crate) static CONTINUE_SERVICE_DEPLOYMENT: OperationDefinition = OperationDefinition {
+    name: "ContinueServiceDeployment",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::CONTINUE_SERVICE_DEPLOYMENT_REQUEST,
+    output: &crate::schema::CONTINUE_SERVICE_DEPLOYMENT_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "InvalidParameterException",
+        "ServerException",
+        "ServiceDeploymentNotFoundException",
+        "UnsupportedFeatureException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
 pub struct CreateCluster;
 
 impl Operation for CreateCluster {
@@ -24,6 +50,35 @@ pub(crate) static CREATE_CLUSTER: OperationDefinition = OperationDefinition {
         "InvalidParameterException",
         "NamespaceNotFoundException",
         "ServerException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct CreateService;
+
+impl Operation for CreateService {
+    type Input = crate::CreateServiceRequest;
+    type Output = crate::CreateServiceResponse;
+    const DEFINITION: &'static OperationDefinition = &CREATE_SERVICE;
+}
+
+pub(crate) static CREATE_SERVICE: OperationDefinition = OperationDefinition {
+    name: "CreateService",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::CREATE_SERVICE_REQUEST,
+    output: &crate::schema::CREATE_SERVICE_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "InvalidParameterException",
+        "NamespaceNotFoundException",
+        "PlatformTaskDefinitionIncompatibilityException",
+        "PlatformUnknownException",
+        "ServerException",
+        "UnsupportedFeatureException",
     ],
 };
 
@@ -99,6 +154,32 @@ pub(crate) static DELETE_CLUSTER: OperationDefinition = OperationDefinition {
         "InvalidParameterException",
         "ServerException",
         "UpdateInProgressException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteService;
+
+impl Operation for DeleteService {
+    type Input = crate::DeleteServiceRequest;
+    type Output = crate::DeleteServiceResponse;
+    const DEFINITION: &'static OperationDefinition = &DELETE_SERVICE;
+}
+
+pub(crate) static DELETE_SERVICE: OperationDefinition = OperationDefinition {
+    name: "DeleteService",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DELETE_SERVICE_REQUEST,
+    output: &crate::schema::DELETE_SERVICE_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "InvalidParameterException",
+        "ServerException",
+        "ServiceNotFoundException",
     ],
 };
 
@@ -199,6 +280,85 @@ pub(crate) static DESCRIBE_CONTAINER_INSTANCES: OperationDefinition = OperationD
     http_uri: "/",
     input: &crate::schema::DESCRIBE_CONTAINER_INSTANCES_REQUEST,
     output: &crate::schema::DESCRIBE_CONTAINER_INSTANCES_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "InvalidParameterException",
+        "ServerException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct DescribeServiceDeployments;
+
+impl Operation for DescribeServiceDeployments {
+    type Input = crate::DescribeServiceDeploymentsRequest;
+    type Output = crate::DescribeServiceDeploymentsResponse;
+    const DEFINITION: &'static OperationDefinition = &DESCRIBE_SERVICE_DEPLOYMENTS;
+}
+
+pub(crate) static DESCRIBE_SERVICE_DEPLOYMENTS: OperationDefinition = OperationDefinition {
+    name: "DescribeServiceDeployments",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DESCRIBE_SERVICE_DEPLOYMENTS_REQUEST,
+    output: &crate::schema::DESCRIBE_SERVICE_DEPLOYMENTS_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "InvalidParameterException",
+        "ServerException",
+        "ServiceNotFoundException",
+        "UnsupportedFeatureException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct DescribeServiceRevisions;
+
+impl Operation for DescribeServiceRevisions {
+    type Input = crate::DescribeServiceRevisionsRequest;
+    type Output = crate::DescribeServiceRevisionsResponse;
+    const DEFINITION: &'static OperationDefinition = &DESCRIBE_SERVICE_REVISIONS;
+}
+
+pub(crate) static DESCRIBE_SERVICE_REVISIONS: OperationDefinition = OperationDefinition {
+    name: "DescribeServiceRevisions",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DESCRIBE_SERVICE_REVISIONS_REQUEST,
+    output: &crate::schema::DESCRIBE_SERVICE_REVISIONS_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "InvalidParameterException",
+        "ServerException",
+        "ServiceNotFoundException",
+        "UnsupportedFeatureException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct DescribeServices;
+
+impl Operation for DescribeServices {
+    type Input = crate::DescribeServicesRequest;
+    type Output = crate::DescribeServicesResponse;
+    const DEFINITION: &'static OperationDefinition = &DESCRIBE_SERVICES;
+}
+
+pub(crate) static DESCRIBE_SERVICES: OperationDefinition = OperationDefinition {
+    name: "DescribeServices",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::DESCRIBE_SERVICES_REQUEST,
+    output: &crate::schema::DESCRIBE_SERVICES_RESPONSE,
     result_wrapper: "",
     errors: &[
         "AccessDeniedException",
@@ -384,6 +544,58 @@ pub(crate) static LIST_CONTAINER_INSTANCES: OperationDefinition = OperationDefin
     http_uri: "/",
     input: &crate::schema::LIST_CONTAINER_INSTANCES_REQUEST,
     output: &crate::schema::LIST_CONTAINER_INSTANCES_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "InvalidParameterException",
+        "ServerException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListServiceDeployments;
+
+impl Operation for ListServiceDeployments {
+    type Input = crate::ListServiceDeploymentsRequest;
+    type Output = crate::ListServiceDeploymentsResponse;
+    const DEFINITION: &'static OperationDefinition = &LIST_SERVICE_DEPLOYMENTS;
+}
+
+pub(crate) static LIST_SERVICE_DEPLOYMENTS: OperationDefinition = OperationDefinition {
+    name: "ListServiceDeployments",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::LIST_SERVICE_DEPLOYMENTS_REQUEST,
+    output: &crate::schema::LIST_SERVICE_DEPLOYMENTS_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "InvalidParameterException",
+        "ServerException",
+        "ServiceNotFoundException",
+        "UnsupportedFeatureException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct ListServices;
+
+impl Operation for ListServices {
+    type Input = crate::ListServicesRequest;
+    type Output = crate::ListServicesResponse;
+    const DEFINITION: &'static OperationDefinition = &LIST_SERVICES;
+}
+
+pub(crate) static LIST_SERVICES: OperationDefinition = OperationDefinition {
+    name: "ListServices",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::LIST_SERVICES_REQUEST,
+    output: &crate::schema::LIST_SERVICES_RESPONSE,
     result_wrapper: "",
     errors: &[
         "AccessDeniedException",
@@ -656,6 +868,33 @@ pub(crate) static START_TASK: OperationDefinition = OperationDefinition {
 };
 
 #[derive(Debug, Clone, Copy)]
+pub struct StopServiceDeployment;
+
+impl Operation for StopServiceDeployment {
+    type Input = crate::StopServiceDeploymentRequest;
+    type Output = crate::StopServiceDeploymentResponse;
+    const DEFINITION: &'static OperationDefinition = &STOP_SERVICE_DEPLOYMENT;
+}
+
+pub(crate) static STOP_SERVICE_DEPLOYMENT: OperationDefinition = OperationDefinition {
+    name: "StopServiceDeployment",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::STOP_SERVICE_DEPLOYMENT_REQUEST,
+    output: &crate::schema::STOP_SERVICE_DEPLOYMENT_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "ConflictException",
+        "InvalidParameterException",
+        "ServerException",
+        "ServiceDeploymentNotFoundException",
+        "UnsupportedFeatureException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
 pub struct StopTask;
 
 impl Operation for StopTask {
@@ -807,6 +1046,37 @@ pub(crate) static UPDATE_CONTAINER_INSTANCES_STATE: OperationDefinition = Operat
         "ClusterNotFoundException",
         "InvalidParameterException",
         "ServerException",
+    ],
+};
+
+#[derive(Debug, Clone, Copy)]
+pub struct UpdateService;
+
+impl Operation for UpdateService {
+    type Input = crate::UpdateServiceRequest;
+    type Output = crate::UpdateServiceResponse;
+    const DEFINITION: &'static OperationDefinition = &UPDATE_SERVICE;
+}
+
+pub(crate) static UPDATE_SERVICE: OperationDefinition = OperationDefinition {
+    name: "UpdateService",
+    http_method: "POST",
+    http_uri: "/",
+    input: &crate::schema::UPDATE_SERVICE_REQUEST,
+    output: &crate::schema::UPDATE_SERVICE_RESPONSE,
+    result_wrapper: "",
+    errors: &[
+        "AccessDeniedException",
+        "ClientException",
+        "ClusterNotFoundException",
+        "InvalidParameterException",
+        "NamespaceNotFoundException",
+        "PlatformTaskDefinitionIncompatibilityException",
+        "PlatformUnknownException",
+        "ServerException",
+        "ServiceNotActiveException",
+        "ServiceNotFoundException",
+        "UnsupportedFeatureException",
     ],
 };
 

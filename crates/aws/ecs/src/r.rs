@@ -194,6 +194,31 @@ impl wire::Shape for RepositoryCredentials {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ResolvedConfiguration {
+    pub load_balancers: Option<Vec<crate::ServiceRevisionLoadBalancer>>,
+    pub vpc_lattice_configurations: Option<Vec<crate::ServiceRevisionVpcLatticeConfiguration>>,
+}
+
+impl wire::Shape for ResolvedConfiguration {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::RESOLVED_CONFIGURATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.load_balancers),
+            1 => from.read(&mut self.vpc_lattice_configurations),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.load_balancers);
+        to.write(1, &self.vpc_lattice_configurations);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Resource {
     pub name: Option<String>,
     pub r#type: Option<String>,
@@ -255,6 +280,34 @@ impl wire::Shape for ResourceRequirement {
         to.write(0, &self.value);
         to.write(1, &self.r#type);
         to.write(2, &self.sharing_strategy);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rollback {
+    pub reason: Option<String>,
+    pub started_at: Option<wire::Timestamp>,
+    pub service_revision_arn: Option<String>,
+}
+
+impl wire::Shape for Rollback {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::ROLLBACK
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.reason),
+            1 => from.read(&mut self.started_at),
+            2 => from.read(&mut self.service_revision_arn),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.reason);
+        to.write(1, &self.started_at);
+        to.write(2, &self.service_revision_arn);
     }
 }
 
@@ -384,15 +437,40 @@ impl wire::Shape for RuntimePlatform {
     }
 }
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RuntimePlatformOverride {
+    pub cpu_architecture: Option<String>,
+}
+
+impl wire::Shape for RuntimePlatformOverride {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::RUNTIME_PLATFORM_OVERRIDE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cpu_architecture),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cpu_architecture);
+    }
+}
+
 wire::values!(
     RegisterContainerInstanceRequest,
     RegisterContainerInstanceResponse,
     RegisterTaskDefinitionRequest,
     RegisterTaskDefinitionResponse,
     RepositoryCredentials,
+    ResolvedConfiguration,
     Resource,
     ResourceRequirement,
+    Rollback,
     RunTaskRequest,
     RunTaskResponse,
-    RuntimePlatform
+    RuntimePlatform,
+    RuntimePlatformOverride
 );

@@ -34,6 +34,31 @@ impl wire::Shape for S3FilesVolumeConfiguration {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct Scale {
+    pub value: Option<f64>,
+    pub unit: Option<String>,
+}
+
+impl wire::Shape for Scale {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SCALE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.value),
+            1 => from.read(&mut self.unit),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.value);
+        to.write(1, &self.unit);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Secret {
     pub name: String,
     pub value_from: String,
@@ -55,6 +80,962 @@ impl wire::Shape for Secret {
     fn write_members(&self, to: &mut wire::Sink<'_>) {
         to.write(0, &self.name);
         to.write(1, &self.value_from);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Service {
+    pub service_arn: Option<String>,
+    pub service_name: Option<String>,
+    pub cluster_arn: Option<String>,
+    pub load_balancers: Option<Vec<crate::LoadBalancer>>,
+    pub service_registries: Option<Vec<crate::ServiceRegistry>>,
+    pub status: Option<String>,
+    pub desired_count: Option<i32>,
+    pub running_count: Option<i32>,
+    pub pending_count: Option<i32>,
+    pub launch_type: Option<String>,
+    pub capacity_provider_strategy: Option<Vec<crate::CapacityProviderStrategyItem>>,
+    pub platform_version: Option<String>,
+    pub platform_family: Option<String>,
+    pub task_definition: Option<String>,
+    pub deployment_configuration: Option<crate::DeploymentConfiguration>,
+    pub task_sets: Option<Vec<crate::TaskSet>>,
+    pub deployments: Option<Vec<crate::Deployment>>,
+    pub role_arn: Option<String>,
+    pub events: Option<Vec<crate::ServiceEvent>>,
+    pub created_at: Option<wire::Timestamp>,
+    pub current_service_deployment: Option<String>,
+    pub current_service_revisions: Option<Vec<crate::ServiceCurrentRevisionSummary>>,
+    pub placement_constraints: Option<Vec<crate::PlacementConstraint>>,
+    pub placement_strategy: Option<Vec<crate::PlacementStrategy>>,
+    pub network_configuration: Option<crate::NetworkConfiguration>,
+    pub health_check_grace_period_seconds: Option<i32>,
+    pub scheduling_strategy: Option<String>,
+    pub deployment_controller: Option<crate::DeploymentController>,
+    pub tags: Option<Vec<crate::Tag>>,
+    pub created_by: Option<String>,
+    pub enable_ecs_managed_tags: Option<bool>,
+    pub propagate_tags: Option<String>,
+    pub enable_execute_command: Option<bool>,
+    pub availability_zone_rebalancing: Option<String>,
+    pub resource_management_type: Option<String>,
+}
+
+impl wire::Shape for Service {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.service_arn),
+            1 => from.read(&mut self.service_name),
+            2 => from.read(&mut self.cluster_arn),
+            3 => from.read(&mut self.load_balancers),
+            4 => from.read(&mut self.service_registries),
+            5 => from.read(&mut self.status),
+            6 => from.read(&mut self.desired_count),
+            7 => from.read(&mut self.running_count),
+            8 => from.read(&mut self.pending_count),
+            9 => from.read(&mut self.launch_type),
+            10 => from.read(&mut self.capacity_provider_strategy),
+            11 => from.read(&mut self.platform_version),
+            12 => from.read(&mut self.platform_family),
+            13 => from.read(&mut self.task_definition),
+            14 => from.read(&mut self.deployment_configuration),
+            15 => from.read(&mut self.task_sets),
+            16 => from.read(&mut self.deployments),
+            17 => from.read(&mut self.role_arn),
+            18 => from.read(&mut self.events),
+            19 => from.read(&mut self.created_at),
+            20 => from.read(&mut self.current_service_deployment),
+            21 => from.read(&mut self.current_service_revisions),
+            22 => from.read(&mut self.placement_constraints),
+            23 => from.read(&mut self.placement_strategy),
+            24 => from.read(&mut self.network_configuration),
+            25 => from.read(&mut self.health_check_grace_period_seconds),
+            26 => from.read(&mut self.scheduling_strategy),
+            27 => from.read(&mut self.deployment_controller),
+            28 => from.read(&mut self.tags),
+            29 => from.read(&mut self.created_by),
+            30 => from.read(&mut self.enable_ecs_managed_tags),
+            31 => from.read(&mut self.propagate_tags),
+            32 => from.read(&mut self.enable_execute_command),
+            33 => from.read(&mut self.availability_zone_rebalancing),
+            34 => from.read(&mut self.resource_management_type),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.service_arn);
+        to.write(1, &self.service_name);
+        to.write(2, &self.cluster_arn);
+        to.write(3, &self.load_balancers);
+        to.write(4, &self.service_registries);
+        to.write(5, &self.status);
+        to.write(6, &self.desired_count);
+        to.write(7, &self.running_count);
+        to.write(8, &self.pending_count);
+        to.write(9, &self.launch_type);
+        to.write(10, &self.capacity_provider_strategy);
+        to.write(11, &self.platform_version);
+        to.write(12, &self.platform_family);
+        to.write(13, &self.task_definition);
+        to.write(14, &self.deployment_configuration);
+        to.write(15, &self.task_sets);
+        to.write(16, &self.deployments);
+        to.write(17, &self.role_arn);
+        to.write(18, &self.events);
+        to.write(19, &self.created_at);
+        to.write(20, &self.current_service_deployment);
+        to.write(21, &self.current_service_revisions);
+        to.write(22, &self.placement_constraints);
+        to.write(23, &self.placement_strategy);
+        to.write(24, &self.network_configuration);
+        to.write(25, &self.health_check_grace_period_seconds);
+        to.write(26, &self.scheduling_strategy);
+        to.write(27, &self.deployment_controller);
+        to.write(28, &self.tags);
+        to.write(29, &self.created_by);
+        to.write(30, &self.enable_ecs_managed_tags);
+        to.write(31, &self.propagate_tags);
+        to.write(32, &self.enable_execute_command);
+        to.write(33, &self.availability_zone_rebalancing);
+        to.write(34, &self.resource_management_type);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceConnectAccessLogConfiguration {
+    pub format: String,
+    pub include_query_parameters: Option<String>,
+}
+
+impl wire::Shape for ServiceConnectAccessLogConfiguration {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_CONNECT_ACCESS_LOG_CONFIGURATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.format),
+            1 => from.read(&mut self.include_query_parameters),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.format);
+        to.write(1, &self.include_query_parameters);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceConnectClientAlias {
+    pub port: i32,
+    pub dns_name: Option<String>,
+    pub test_traffic_rules: Option<crate::ServiceConnectTestTrafficRules>,
+}
+
+impl wire::Shape for ServiceConnectClientAlias {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_CONNECT_CLIENT_ALIAS
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.port),
+            1 => from.read(&mut self.dns_name),
+            2 => from.read(&mut self.test_traffic_rules),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.port);
+        to.write(1, &self.dns_name);
+        to.write(2, &self.test_traffic_rules);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceConnectConfiguration {
+    pub enabled: bool,
+    pub namespace: Option<String>,
+    pub services: Option<Vec<crate::ServiceConnectService>>,
+    pub log_configuration: Option<crate::LogConfiguration>,
+    pub access_log_configuration: Option<crate::ServiceConnectAccessLogConfiguration>,
+    pub container_configurations: Option<Vec<crate::ServiceConnectContainerConfiguration>>,
+}
+
+impl wire::Shape for ServiceConnectConfiguration {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_CONNECT_CONFIGURATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.enabled),
+            1 => from.read(&mut self.namespace),
+            2 => from.read(&mut self.services),
+            3 => from.read(&mut self.log_configuration),
+            4 => from.read(&mut self.access_log_configuration),
+            5 => from.read(&mut self.container_configurations),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.enabled);
+        to.write(1, &self.namespace);
+        to.write(2, &self.services);
+        to.write(3, &self.log_configuration);
+        to.write(4, &self.access_log_configuration);
+        to.write(5, &self.container_configurations);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceConnectContainerConfiguration {
+    pub log_level: Option<String>,
+}
+
+impl wire::Shape for ServiceConnectContainerConfiguration {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_CONNECT_CONTAINER_CONFIGURATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.log_level),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.log_level);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceConnectService {
+    pub port_name: String,
+    pub discovery_name: Option<String>,
+    pub client_aliases: Option<Vec<crate::ServiceConnectClientAlias>>,
+    pub ingress_port_override: Option<i32>,
+    pub timeout: Option<crate::TimeoutConfiguration>,
+    pub tls: Option<crate::ServiceConnectTlsConfiguration>,
+}
+
+impl wire::Shape for ServiceConnectService {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_CONNECT_SERVICE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.port_name),
+            1 => from.read(&mut self.discovery_name),
+            2 => from.read(&mut self.client_aliases),
+            3 => from.read(&mut self.ingress_port_override),
+            4 => from.read(&mut self.timeout),
+            5 => from.read(&mut self.tls),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.port_name);
+        to.write(1, &self.discovery_name);
+        to.write(2, &self.client_aliases);
+        to.write(3, &self.ingress_port_override);
+        to.write(4, &self.timeout);
+        to.write(5, &self.tls);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceConnectServiceResource {
+    pub discovery_name: Option<String>,
+    pub discovery_arn: Option<String>,
+}
+
+impl wire::Shape for ServiceConnectServiceResource {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_CONNECT_SERVICE_RESOURCE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.discovery_name),
+            1 => from.read(&mut self.discovery_arn),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.discovery_name);
+        to.write(1, &self.discovery_arn);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceConnectTestTrafficHeaderMatchRules {
+    pub exact: String,
+}
+
+impl wire::Shape for ServiceConnectTestTrafficHeaderMatchRules {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_CONNECT_TEST_TRAFFIC_HEADER_MATCH_RULES
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.exact),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.exact);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceConnectTestTrafficHeaderRules {
+    pub name: String,
+    pub value: Option<crate::ServiceConnectTestTrafficHeaderMatchRules>,
+}
+
+impl wire::Shape for ServiceConnectTestTrafficHeaderRules {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_CONNECT_TEST_TRAFFIC_HEADER_RULES
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.name),
+            1 => from.read(&mut self.value),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.name);
+        to.write(1, &self.value);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceConnectTestTrafficRules {
+    pub header: crate::ServiceConnectTestTrafficHeaderRules,
+}
+
+impl wire::Shape for ServiceConnectTestTrafficRules {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_CONNECT_TEST_TRAFFIC_RULES
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.header),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.header);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceConnectTlsCertificateAuthority {
+    pub aws_pca_authority_arn: Option<String>,
+}
+
+impl wire::Shape for ServiceConnectTlsCertificateAuthority {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_CONNECT_TLS_CERTIFICATE_AUTHORITY
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.aws_pca_authority_arn),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.aws_pca_authority_arn);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceConnectTlsConfiguration {
+    pub issuer_certificate_authority: crate::ServiceConnectTlsCertificateAuthority,
+    pub kms_key: Option<String>,
+    pub role_arn: Option<String>,
+}
+
+impl wire::Shape for ServiceConnectTlsConfiguration {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_CONNECT_TLS_CONFIGURATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.issuer_certificate_authority),
+            1 => from.read(&mut self.kms_key),
+            2 => from.read(&mut self.role_arn),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.issuer_certificate_authority);
+        to.write(1, &self.kms_key);
+        to.write(2, &self.role_arn);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceCurrentRevisionSummary {
+    pub arn: Option<String>,
+    pub requested_task_count: Option<i32>,
+    pub running_task_count: Option<i32>,
+    pub pending_task_count: Option<i32>,
+}
+
+impl wire::Shape for ServiceCurrentRevisionSummary {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_CURRENT_REVISION_SUMMARY
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.arn),
+            1 => from.read(&mut self.requested_task_count),
+            2 => from.read(&mut self.running_task_count),
+            3 => from.read(&mut self.pending_task_count),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.arn);
+        to.write(1, &self.requested_task_count);
+        to.write(2, &self.running_task_count);
+        to.write(3, &self.pending_task_count);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceDeployment {
+    pub service_deployment_arn: Option<String>,
+    pub service_arn: Option<String>,
+    pub cluster_arn: Option<String>,
+    pub created_at: Option<wire::Timestamp>,
+    pub started_at: Option<wire::Timestamp>,
+    pub finished_at: Option<wire::Timestamp>,
+    pub stopped_at: Option<wire::Timestamp>,
+    pub updated_at: Option<wire::Timestamp>,
+    pub source_service_revisions: Option<Vec<crate::ServiceRevisionSummary>>,
+    pub target_service_revision: Option<crate::ServiceRevisionSummary>,
+    pub status: Option<String>,
+    pub status_reason: Option<String>,
+    pub lifecycle_stage: Option<String>,
+    pub lifecycle_hook_details: Option<Vec<crate::DeploymentLifecycleHookDetail>>,
+    pub deployment_configuration: Option<crate::DeploymentConfiguration>,
+    pub rollback: Option<crate::Rollback>,
+    pub deployment_circuit_breaker: Option<crate::ServiceDeploymentCircuitBreaker>,
+    pub alarms: Option<crate::ServiceDeploymentAlarms>,
+}
+
+impl wire::Shape for ServiceDeployment {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_DEPLOYMENT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.service_deployment_arn),
+            1 => from.read(&mut self.service_arn),
+            2 => from.read(&mut self.cluster_arn),
+            3 => from.read(&mut self.created_at),
+            4 => from.read(&mut self.started_at),
+            5 => from.read(&mut self.finished_at),
+            6 => from.read(&mut self.stopped_at),
+            7 => from.read(&mut self.updated_at),
+            8 => from.read(&mut self.source_service_revisions),
+            9 => from.read(&mut self.target_service_revision),
+            10 => from.read(&mut self.status),
+            11 => from.read(&mut self.status_reason),
+            12 => from.read(&mut self.lifecycle_stage),
+            13 => from.read(&mut self.lifecycle_hook_details),
+            14 => from.read(&mut self.deployment_configuration),
+            15 => from.read(&mut self.rollback),
+            16 => from.read(&mut self.deployment_circuit_breaker),
+            17 => from.read(&mut self.alarms),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.service_deployment_arn);
+        to.write(1, &self.service_arn);
+        to.write(2, &self.cluster_arn);
+        to.write(3, &self.created_at);
+        to.write(4, &self.started_at);
+        to.write(5, &self.finished_at);
+        to.write(6, &self.stopped_at);
+        to.write(7, &self.updated_at);
+        to.write(8, &self.source_service_revisions);
+        to.write(9, &self.target_service_revision);
+        to.write(10, &self.status);
+        to.write(11, &self.status_reason);
+        to.write(12, &self.lifecycle_stage);
+        to.write(13, &self.lifecycle_hook_details);
+        to.write(14, &self.deployment_configuration);
+        to.write(15, &self.rollback);
+        to.write(16, &self.deployment_circuit_breaker);
+        to.write(17, &self.alarms);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceDeploymentAlarms {
+    pub status: Option<String>,
+    pub alarm_names: Option<Vec<String>>,
+    pub triggered_alarm_names: Option<Vec<String>>,
+}
+
+impl wire::Shape for ServiceDeploymentAlarms {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_DEPLOYMENT_ALARMS
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.status),
+            1 => from.read(&mut self.alarm_names),
+            2 => from.read(&mut self.triggered_alarm_names),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.status);
+        to.write(1, &self.alarm_names);
+        to.write(2, &self.triggered_alarm_names);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceDeploymentBrief {
+    pub service_deployment_arn: Option<String>,
+    pub service_arn: Option<String>,
+    pub cluster_arn: Option<String>,
+    pub started_at: Option<wire::Timestamp>,
+    pub created_at: Option<wire::Timestamp>,
+    pub finished_at: Option<wire::Timestamp>,
+    pub target_service_revision_arn: Option<String>,
+    pub status: Option<String>,
+    pub status_reason: Option<String>,
+}
+
+impl wire::Shape for ServiceDeploymentBrief {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_DEPLOYMENT_BRIEF
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.service_deployment_arn),
+            1 => from.read(&mut self.service_arn),
+            2 => from.read(&mut self.cluster_arn),
+            3 => from.read(&mut self.started_at),
+            4 => from.read(&mut self.created_at),
+            5 => from.read(&mut self.finished_at),
+            6 => from.read(&mut self.target_service_revision_arn),
+            7 => from.read(&mut self.status),
+            8 => from.read(&mut self.status_reason),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.service_deployment_arn);
+        to.write(1, &self.service_arn);
+        to.write(2, &self.cluster_arn);
+        to.write(3, &self.started_at);
+        to.write(4, &self.created_at);
+        to.write(5, &self.finished_at);
+        to.write(6, &self.target_service_revision_arn);
+        to.write(7, &self.status);
+        to.write(8, &self.status_reason);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceDeploymentCircuitBreaker {
+    pub status: Option<String>,
+    pub failure_count: Option<i32>,
+    pub threshold: Option<i32>,
+}
+
+impl wire::Shape for ServiceDeploymentCircuitBreaker {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_DEPLOYMENT_CIRCUIT_BREAKER
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.status),
+            1 => from.read(&mut self.failure_count),
+            2 => from.read(&mut self.threshold),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.status);
+        to.write(1, &self.failure_count);
+        to.write(2, &self.threshold);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceEvent {
+    pub id: Option<String>,
+    pub created_at: Option<wire::Timestamp>,
+    pub message: Option<String>,
+}
+
+impl wire::Shape for ServiceEvent {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_EVENT
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.id),
+            1 => from.read(&mut self.created_at),
+            2 => from.read(&mut self.message),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.id);
+        to.write(1, &self.created_at);
+        to.write(2, &self.message);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceManagedEBSVolumeConfiguration {
+    pub encrypted: Option<bool>,
+    pub kms_key_id: Option<String>,
+    pub volume_type: Option<String>,
+    pub size_in_gi_b: Option<i32>,
+    pub snapshot_id: Option<String>,
+    pub volume_initialization_rate: Option<i32>,
+    pub iops: Option<i32>,
+    pub throughput: Option<i32>,
+    pub tag_specifications: Option<Vec<crate::EBSTagSpecification>>,
+    pub role_arn: String,
+    pub filesystem_type: Option<String>,
+}
+
+impl wire::Shape for ServiceManagedEBSVolumeConfiguration {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_MANAGED_EBS_VOLUME_CONFIGURATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.encrypted),
+            1 => from.read(&mut self.kms_key_id),
+            2 => from.read(&mut self.volume_type),
+            3 => from.read(&mut self.size_in_gi_b),
+            4 => from.read(&mut self.snapshot_id),
+            5 => from.read(&mut self.volume_initialization_rate),
+            6 => from.read(&mut self.iops),
+            7 => from.read(&mut self.throughput),
+            8 => from.read(&mut self.tag_specifications),
+            9 => from.read(&mut self.role_arn),
+            10 => from.read(&mut self.filesystem_type),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.encrypted);
+        to.write(1, &self.kms_key_id);
+        to.write(2, &self.volume_type);
+        to.write(3, &self.size_in_gi_b);
+        to.write(4, &self.snapshot_id);
+        to.write(5, &self.volume_initialization_rate);
+        to.write(6, &self.iops);
+        to.write(7, &self.throughput);
+        to.write(8, &self.tag_specifications);
+        to.write(9, &self.role_arn);
+        to.write(10, &self.filesystem_type);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceRegistry {
+    pub registry_arn: Option<String>,
+    pub port: Option<i32>,
+    pub container_name: Option<String>,
+    pub container_port: Option<i32>,
+}
+
+impl wire::Shape for ServiceRegistry {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_REGISTRY
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.registry_arn),
+            1 => from.read(&mut self.port),
+            2 => from.read(&mut self.container_name),
+            3 => from.read(&mut self.container_port),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.registry_arn);
+        to.write(1, &self.port);
+        to.write(2, &self.container_name);
+        to.write(3, &self.container_port);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceRevision {
+    pub service_revision_arn: Option<String>,
+    pub service_arn: Option<String>,
+    pub cluster_arn: Option<String>,
+    pub task_definition: Option<String>,
+    pub capacity_provider_strategy: Option<Vec<crate::CapacityProviderStrategyItem>>,
+    pub launch_type: Option<String>,
+    pub platform_version: Option<String>,
+    pub platform_family: Option<String>,
+    pub load_balancers: Option<Vec<crate::LoadBalancer>>,
+    pub service_registries: Option<Vec<crate::ServiceRegistry>>,
+    pub network_configuration: Option<crate::NetworkConfiguration>,
+    pub container_images: Option<Vec<crate::ContainerImage>>,
+    pub guard_duty_enabled: Option<bool>,
+    pub service_connect_configuration: Option<crate::ServiceConnectConfiguration>,
+    pub volume_configurations: Option<Vec<crate::ServiceVolumeConfiguration>>,
+    pub fargate_ephemeral_storage: Option<crate::DeploymentEphemeralStorage>,
+    pub created_at: Option<wire::Timestamp>,
+    pub vpc_lattice_configurations: Option<Vec<crate::VpcLatticeConfiguration>>,
+    pub resolved_configuration: Option<crate::ResolvedConfiguration>,
+    pub ecs_managed_resources: Option<crate::ECSManagedResources>,
+    pub overrides: Option<crate::ServiceRevisionOverrides>,
+    pub gateway_connectors: Option<Vec<crate::GatewayConnector>>,
+    pub monitoring: Option<crate::MonitoringConfiguration>,
+}
+
+impl wire::Shape for ServiceRevision {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_REVISION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.service_revision_arn),
+            1 => from.read(&mut self.service_arn),
+            2 => from.read(&mut self.cluster_arn),
+            3 => from.read(&mut self.task_definition),
+            4 => from.read(&mut self.capacity_provider_strategy),
+            5 => from.read(&mut self.launch_type),
+            6 => from.read(&mut self.platform_version),
+            7 => from.read(&mut self.platform_family),
+            8 => from.read(&mut self.load_balancers),
+            9 => from.read(&mut self.service_registries),
+            10 => from.read(&mut self.network_configuration),
+            11 => from.read(&mut self.container_images),
+            12 => from.read(&mut self.guard_duty_enabled),
+            13 => from.read(&mut self.service_connect_configuration),
+            14 => from.read(&mut self.volume_configurations),
+            15 => from.read(&mut self.fargate_ephemeral_storage),
+            16 => from.read(&mut self.created_at),
+            17 => from.read(&mut self.vpc_lattice_configurations),
+            18 => from.read(&mut self.resolved_configuration),
+            19 => from.read(&mut self.ecs_managed_resources),
+            20 => from.read(&mut self.overrides),
+            21 => from.read(&mut self.gateway_connectors),
+            22 => from.read(&mut self.monitoring),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.service_revision_arn);
+        to.write(1, &self.service_arn);
+        to.write(2, &self.cluster_arn);
+        to.write(3, &self.task_definition);
+        to.write(4, &self.capacity_provider_strategy);
+        to.write(5, &self.launch_type);
+        to.write(6, &self.platform_version);
+        to.write(7, &self.platform_family);
+        to.write(8, &self.load_balancers);
+        to.write(9, &self.service_registries);
+        to.write(10, &self.network_configuration);
+        to.write(11, &self.container_images);
+        to.write(12, &self.guard_duty_enabled);
+        to.write(13, &self.service_connect_configuration);
+        to.write(14, &self.volume_configurations);
+        to.write(15, &self.fargate_ephemeral_storage);
+        to.write(16, &self.created_at);
+        to.write(17, &self.vpc_lattice_configurations);
+        to.write(18, &self.resolved_configuration);
+        to.write(19, &self.ecs_managed_resources);
+        to.write(20, &self.overrides);
+        to.write(21, &self.gateway_connectors);
+        to.write(22, &self.monitoring);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceRevisionLoadBalancer {
+    pub target_group_arn: Option<String>,
+    pub production_listener_rule: Option<String>,
+}
+
+impl wire::Shape for ServiceRevisionLoadBalancer {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_REVISION_LOAD_BALANCER
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.target_group_arn),
+            1 => from.read(&mut self.production_listener_rule),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.target_group_arn);
+        to.write(1, &self.production_listener_rule);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceRevisionOverrides {
+    pub runtime_platform: Option<crate::RuntimePlatformOverride>,
+}
+
+impl wire::Shape for ServiceRevisionOverrides {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_REVISION_OVERRIDES
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.runtime_platform),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.runtime_platform);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceRevisionSummary {
+    pub arn: Option<String>,
+    pub requested_task_count: Option<i32>,
+    pub running_task_count: Option<i32>,
+    pub pending_task_count: Option<i32>,
+    pub requested_test_traffic_weight: Option<f64>,
+    pub requested_production_traffic_weight: Option<f64>,
+}
+
+impl wire::Shape for ServiceRevisionSummary {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_REVISION_SUMMARY
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.arn),
+            1 => from.read(&mut self.requested_task_count),
+            2 => from.read(&mut self.running_task_count),
+            3 => from.read(&mut self.pending_task_count),
+            4 => from.read(&mut self.requested_test_traffic_weight),
+            5 => from.read(&mut self.requested_production_traffic_weight),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.arn);
+        to.write(1, &self.requested_task_count);
+        to.write(2, &self.running_task_count);
+        to.write(3, &self.pending_task_count);
+        to.write(4, &self.requested_test_traffic_weight);
+        to.write(5, &self.requested_production_traffic_weight);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceRevisionVpcLatticeConfiguration {
+    pub target_group_arn: Option<String>,
+    pub production_listener_rule: Option<String>,
+}
+
+impl wire::Shape for ServiceRevisionVpcLatticeConfiguration {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_REVISION_VPC_LATTICE_CONFIGURATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.target_group_arn),
+            1 => from.read(&mut self.production_listener_rule),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.target_group_arn);
+        to.write(1, &self.production_listener_rule);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServiceVolumeConfiguration {
+    pub name: String,
+    pub managed_ebs_volume: Option<crate::ServiceManagedEBSVolumeConfiguration>,
+}
+
+impl wire::Shape for ServiceVolumeConfiguration {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::SERVICE_VOLUME_CONFIGURATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.name),
+            1 => from.read(&mut self.managed_ebs_volume),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.name);
+        to.write(1, &self.managed_ebs_volume);
     }
 }
 
@@ -223,6 +1204,53 @@ impl wire::Shape for StartTaskResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct StopServiceDeploymentRequest {
+    pub service_deployment_arn: String,
+    pub stop_type: Option<String>,
+}
+
+impl wire::Shape for StopServiceDeploymentRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::STOP_SERVICE_DEPLOYMENT_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.service_deployment_arn),
+            1 => from.read(&mut self.stop_type),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.service_deployment_arn);
+        to.write(1, &self.stop_type);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StopServiceDeploymentResponse {
+    pub service_deployment_arn: Option<String>,
+}
+
+impl wire::Shape for StopServiceDeploymentResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::STOP_SERVICE_DEPLOYMENT_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.service_deployment_arn),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.service_deployment_arn);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct StopTaskRequest {
     pub cluster: Option<String>,
     pub task: String,
@@ -299,12 +1327,41 @@ impl wire::Shape for SystemControl {
 
 wire::values!(
     S3FilesVolumeConfiguration,
+    Scale,
     Secret,
+    Service,
+    ServiceConnectAccessLogConfiguration,
+    ServiceConnectClientAlias,
+    ServiceConnectConfiguration,
+    ServiceConnectContainerConfiguration,
+    ServiceConnectService,
+    ServiceConnectServiceResource,
+    ServiceConnectTestTrafficHeaderMatchRules,
+    ServiceConnectTestTrafficHeaderRules,
+    ServiceConnectTestTrafficRules,
+    ServiceConnectTlsCertificateAuthority,
+    ServiceConnectTlsConfiguration,
+    ServiceCurrentRevisionSummary,
+    ServiceDeployment,
+    ServiceDeploymentAlarms,
+    ServiceDeploymentBrief,
+    ServiceDeploymentCircuitBreaker,
+    ServiceEvent,
+    ServiceManagedEBSVolumeConfiguration,
+    ServiceRegistry,
+    ServiceRevision,
+    ServiceRevisionLoadBalancer,
+    ServiceRevisionOverrides,
+    ServiceRevisionSummary,
+    ServiceRevisionVpcLatticeConfiguration,
+    ServiceVolumeConfiguration,
     Session,
     Setting,
     SharingStrategy,
     StartTaskRequest,
     StartTaskResponse,
+    StopServiceDeploymentRequest,
+    StopServiceDeploymentResponse,
     StopTaskRequest,
     StopTaskResponse,
     SystemControl

@@ -3,6 +3,21 @@
 use wire::schema::plain;
 use wire::{Kind, Member, Pattern, Schema};
 
+pub static ACCESS_TYPE: Schema = Schema::new("AccessType", Kind::String).values(&["PUBLIC", "PRIVATE"]);
+
+pub static ACCESS_TYPE_LIST: Schema =
+    Schema::new("AccessTypeList", Kind::List(&Member::new("member", &ACCESS_TYPE))).min(0).max(2);
+
+pub static ADVANCED_CONFIGURATION: Schema = Schema::new(
+    "AdvancedConfiguration",
+    Kind::Structure(&[
+        Member::new("alternateTargetGroupArn", &plain::STRING),
+        Member::new("productionListenerRule", &plain::STRING),
+        Member::new("testListenerRule", &plain::STRING),
+        Member::new("roleArn", &plain::STRING),
+    ]),
+);
+
 pub static APPLICATION_PROTOCOL: Schema =
     Schema::new("ApplicationProtocol", Kind::String).values(&["http", "http2", "grpc"]);
 
@@ -36,6 +51,9 @@ pub static ATTRIBUTE: Schema = Schema::new(
 
 pub static ATTRIBUTES: Schema = Schema::new("Attributes", Kind::List(&Member::new("member", &ATTRIBUTE)));
 
+pub static AVAILABILITY_ZONE_REBALANCING: Schema =
+    Schema::new("AvailabilityZoneRebalancing", Kind::String).values(&["ENABLED", "DISABLED"]);
+
 pub static AWS_VPC_CONFIGURATION: Schema = Schema::new(
     "AwsVpcConfiguration",
     Kind::Structure(&[
@@ -47,6 +65,14 @@ pub static AWS_VPC_CONFIGURATION: Schema = Schema::new(
 
 pub static CPU_ARCHITECTURE: Schema =
     Schema::new("CPUArchitecture", Kind::String).values(&["X86_64", "ARM64"]);
+
+pub static CANARY_CONFIGURATION: Schema = Schema::new(
+    "CanaryConfiguration",
+    Kind::Structure(&[
+        Member::new("canaryPercent", &plain::DOUBLE),
+        Member::new("canaryBakeTimeInMinutes", &plain::INTEGER),
+    ]),
+);
 
 pub static CAPACITY_PROVIDER_STRATEGY: Schema = Schema::new(
     "CapacityProviderStrategy",
@@ -228,6 +254,18 @@ pub static CONTAINER_DEPENDENCY: Schema = Schema::new(
     ]),
 );
 
+pub static CONTAINER_IMAGE: Schema = Schema::new(
+    "ContainerImage",
+    Kind::Structure(&[
+        Member::new("containerName", &plain::STRING),
+        Member::new("imageDigest", &plain::STRING),
+        Member::new("image", &plain::STRING),
+    ]),
+);
+
+pub static CONTAINER_IMAGES: Schema =
+    Schema::new("ContainerImages", Kind::List(&Member::new("member", &CONTAINER_IMAGE)));
+
 pub static CONTAINER_INSTANCE: Schema = Schema::new(
     "ContainerInstance",
     Kind::Structure(&[
@@ -301,6 +339,20 @@ pub static CONTAINER_RESTART_POLICY: Schema = Schema::new(
 
 pub static CONTAINERS: Schema = Schema::new("Containers", Kind::List(&Member::new("member", &CONTAINER)));
 
+pub static CONTINUE_SERVICE_DEPLOYMENT_REQUEST: Schema = Schema::new(
+    "ContinueServiceDeploymentRequest",
+    Kind::Structure(&[
+        Member::new("serviceDeploymentArn", &plain::STRING).required(),
+        Member::new("hookId", &plain::STRING).required(),
+        Member::new("action", &DEPLOYMENT_LIFECYCLE_HOOK_ACTION),
+    ]),
+);
+
+pub static CONTINUE_SERVICE_DEPLOYMENT_RESPONSE: Schema = Schema::new(
+    "ContinueServiceDeploymentResponse",
+    Kind::Structure(&[Member::new("serviceDeploymentArn", &plain::STRING)]),
+);
+
 pub static CREATE_CLUSTER_REQUEST: Schema = Schema::new(
     "CreateClusterRequest",
     Kind::Structure(&[
@@ -316,6 +368,48 @@ pub static CREATE_CLUSTER_REQUEST: Schema = Schema::new(
 
 pub static CREATE_CLUSTER_RESPONSE: Schema =
     Schema::new("CreateClusterResponse", Kind::Structure(&[Member::new("cluster", &CLUSTER)]));
+
+pub static CREATE_SERVICE_REQUEST: Schema = Schema::new(
+    "CreateServiceRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &plain::STRING),
+        Member::new("serviceName", &plain::STRING).required(),
+        Member::new("taskDefinition", &plain::STRING),
+        Member::new("availabilityZoneRebalancing", &AVAILABILITY_ZONE_REBALANCING),
+        Member::new("loadBalancers", &LOAD_BALANCERS),
+        Member::new("serviceRegistries", &SERVICE_REGISTRIES),
+        Member::new("desiredCount", &plain::INTEGER),
+        Member::new("clientToken", &plain::STRING),
+        Member::new("launchType", &LAUNCH_TYPE),
+        Member::new("capacityProviderStrategy", &CAPACITY_PROVIDER_STRATEGY),
+        Member::new("platformVersion", &plain::STRING),
+        Member::new("role", &plain::STRING),
+        Member::new("deploymentConfiguration", &DEPLOYMENT_CONFIGURATION),
+        Member::new("placementConstraints", &PLACEMENT_CONSTRAINTS),
+        Member::new("placementStrategy", &PLACEMENT_STRATEGIES),
+        Member::new("networkConfiguration", &NETWORK_CONFIGURATION),
+        Member::new("healthCheckGracePeriodSeconds", &plain::INTEGER),
+        Member::new("schedulingStrategy", &SCHEDULING_STRATEGY),
+        Member::new("deploymentController", &DEPLOYMENT_CONTROLLER),
+        Member::new("tags", &TAGS),
+        Member::new("enableECSManagedTags", &plain::BOOLEAN),
+        Member::new("propagateTags", &PROPAGATE_TAGS),
+        Member::new("enableExecuteCommand", &plain::BOOLEAN),
+        Member::new("serviceConnectConfiguration", &SERVICE_CONNECT_CONFIGURATION),
+        Member::new("volumeConfigurations", &SERVICE_VOLUME_CONFIGURATIONS),
+        Member::new("vpcLatticeConfigurations", &VPC_LATTICE_CONFIGURATIONS),
+        Member::new("gatewayConnectors", &GATEWAY_CONNECTOR_LIST),
+        Member::new("monitoring", &MONITORING_CONFIGURATION),
+    ]),
+);
+
+pub static CREATE_SERVICE_RESPONSE: Schema =
+    Schema::new("CreateServiceResponse", Kind::Structure(&[Member::new("service", &SERVICE)]));
+
+pub static CREATED_AT: Schema = Schema::new(
+    "CreatedAt",
+    Kind::Structure(&[Member::new("before", &plain::TIMESTAMP), Member::new("after", &plain::TIMESTAMP)]),
+);
 
 pub static DELETE_ACCOUNT_SETTING_REQUEST: Schema = Schema::new(
     "DeleteAccountSettingRequest",
@@ -347,6 +441,18 @@ pub static DELETE_CLUSTER_REQUEST: Schema = Schema::new(
 pub static DELETE_CLUSTER_RESPONSE: Schema =
     Schema::new("DeleteClusterResponse", Kind::Structure(&[Member::new("cluster", &CLUSTER)]));
 
+pub static DELETE_SERVICE_REQUEST: Schema = Schema::new(
+    "DeleteServiceRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &plain::STRING),
+        Member::new("service", &plain::STRING).required(),
+        Member::new("force", &plain::BOOLEAN),
+    ]),
+);
+
+pub static DELETE_SERVICE_RESPONSE: Schema =
+    Schema::new("DeleteServiceResponse", Kind::Structure(&[Member::new("service", &SERVICE)]));
+
 pub static DELETE_TASK_DEFINITIONS_REQUEST: Schema = Schema::new(
     "DeleteTaskDefinitionsRequest",
     Kind::Structure(&[Member::new("taskDefinitions", &STRING_LIST).required()]),
@@ -359,6 +465,161 @@ pub static DELETE_TASK_DEFINITIONS_RESPONSE: Schema = Schema::new(
         Member::new("failures", &FAILURES),
     ]),
 );
+
+pub static DEPLOYMENT: Schema = Schema::new(
+    "Deployment",
+    Kind::Structure(&[
+        Member::new("id", &plain::STRING),
+        Member::new("status", &plain::STRING),
+        Member::new("taskDefinition", &plain::STRING),
+        Member::new("desiredCount", &plain::INTEGER),
+        Member::new("pendingCount", &plain::INTEGER),
+        Member::new("runningCount", &plain::INTEGER),
+        Member::new("failedTasks", &plain::INTEGER),
+        Member::new("createdAt", &plain::TIMESTAMP),
+        Member::new("updatedAt", &plain::TIMESTAMP),
+        Member::new("capacityProviderStrategy", &CAPACITY_PROVIDER_STRATEGY),
+        Member::new("launchType", &LAUNCH_TYPE),
+        Member::new("platformVersion", &plain::STRING),
+        Member::new("platformFamily", &plain::STRING),
+        Member::new("networkConfiguration", &NETWORK_CONFIGURATION),
+        Member::new("rolloutState", &plain::STRING),
+        Member::new("rolloutStateReason", &plain::STRING),
+        Member::new("serviceConnectConfiguration", &SERVICE_CONNECT_CONFIGURATION),
+        Member::new("serviceConnectResources", &SERVICE_CONNECT_SERVICE_RESOURCE_LIST),
+        Member::new("volumeConfigurations", &SERVICE_VOLUME_CONFIGURATIONS),
+        Member::new("fargateEphemeralStorage", &DEPLOYMENT_EPHEMERAL_STORAGE),
+        Member::new("vpcLatticeConfigurations", &VPC_LATTICE_CONFIGURATIONS),
+    ]),
+);
+
+pub static DEPLOYMENT_ALARMS: Schema = Schema::new(
+    "DeploymentAlarms",
+    Kind::Structure(&[
+        Member::new("alarmNames", &STRING_LIST).required(),
+        Member::new("rollback", &plain::BOOLEAN).required(),
+        Member::new("enable", &plain::BOOLEAN).required(),
+    ]),
+);
+
+pub static DEPLOYMENT_CIRCUIT_BREAKER: Schema = Schema::new(
+    "DeploymentCircuitBreaker",
+    Kind::Structure(&[
+        Member::new("enable", &plain::BOOLEAN).required(),
+        Member::new("rollback", &plain::BOOLEAN).required(),
+        Member::new("resetOnHealthyTask", &plain::BOOLEAN),
+        Member::new("thresholdConfiguration", &THRESHOLD_CONFIGURATION),
+    ]),
+);
+
+pub static DEPLOYMENT_CONFIGURATION: Schema = Schema::new(
+    "DeploymentConfiguration",
+    Kind::Structure(&[
+        Member::new("deploymentCircuitBreaker", &DEPLOYMENT_CIRCUIT_BREAKER),
+        Member::new("maximumPercent", &plain::INTEGER),
+        Member::new("minimumHealthyPercent", &plain::INTEGER),
+        Member::new("alarms", &DEPLOYMENT_ALARMS),
+        Member::new("strategy", &DEPLOYMENT_STRATEGY),
+        Member::new("bakeTimeInMinutes", &plain::INTEGER),
+        Member::new("lifecycleHooks", &DEPLOYMENT_LIFECYCLE_HOOK_LIST),
+        Member::new("linearConfiguration", &LINEAR_CONFIGURATION),
+        Member::new("canaryConfiguration", &CANARY_CONFIGURATION),
+        Member::new("earlySuccessCriteria", &DEPLOYMENT_EARLY_SUCCESS_CRITERIA),
+    ]),
+);
+
+pub static DEPLOYMENT_CONTROLLER: Schema = Schema::new(
+    "DeploymentController",
+    Kind::Structure(&[Member::new("type", &DEPLOYMENT_CONTROLLER_TYPE).required()]),
+);
+
+pub static DEPLOYMENT_CONTROLLER_TYPE: Schema =
+    Schema::new("DeploymentControllerType", Kind::String).values(&["ECS", "CODE_DEPLOY", "EXTERNAL"]);
+
+pub static DEPLOYMENT_EARLY_SUCCESS_CRITERIA: Schema = Schema::new(
+    "DeploymentEarlySuccessCriteria",
+    Kind::Structure(&[
+        Member::new("enable", &plain::BOOLEAN).required(),
+        Member::new("healthyPercent", &HEALTHY_PERCENT_INTEGER),
+        Member::new("sourceServiceRevisionCleanup", &SERVICE_REVISION_CLEANUP),
+    ]),
+);
+
+pub static DEPLOYMENT_EPHEMERAL_STORAGE: Schema =
+    Schema::new("DeploymentEphemeralStorage", Kind::Structure(&[Member::new("kmsKeyId", &plain::STRING)]));
+
+pub static DEPLOYMENT_LIFECYCLE_HOOK: Schema = Schema::new(
+    "DeploymentLifecycleHook",
+    Kind::Structure(&[
+        Member::new("targetType", &DEPLOYMENT_LIFECYCLE_HOOK_TARGET_TYPE),
+        Member::new("hookTargetArn", &plain::STRING),
+        Member::new("roleArn", &plain::STRING),
+        Member::new("lifecycleStages", &DEPLOYMENT_LIFECYCLE_HOOK_STAGE_LIST),
+        Member::new("hookDetails", &plain::DOCUMENT),
+        Member::new("timeoutConfiguration", &DEPLOYMENT_LIFECYCLE_HOOK_TIMEOUT_CONFIGURATION),
+    ]),
+);
+
+pub static DEPLOYMENT_LIFECYCLE_HOOK_ACTION: Schema =
+    Schema::new("DeploymentLifecycleHookAction", Kind::String).values(&["ROLLBACK", "CONTINUE"]);
+
+pub static DEPLOYMENT_LIFECYCLE_HOOK_DETAIL: Schema = Schema::new(
+    "DeploymentLifecycleHookDetail",
+    Kind::Structure(&[
+        Member::new("hookId", &plain::STRING),
+        Member::new("targetType", &DEPLOYMENT_LIFECYCLE_HOOK_TARGET_TYPE),
+        Member::new("targetArn", &plain::STRING),
+        Member::new("status", &plain::STRING),
+        Member::new("expiresAt", &plain::TIMESTAMP),
+        Member::new("timeoutAction", &DEPLOYMENT_LIFECYCLE_HOOK_ACTION),
+    ]),
+);
+
+pub static DEPLOYMENT_LIFECYCLE_HOOK_DETAIL_LIST: Schema = Schema::new(
+    "DeploymentLifecycleHookDetailList",
+    Kind::List(&Member::new("member", &DEPLOYMENT_LIFECYCLE_HOOK_DETAIL)),
+);
+
+pub static DEPLOYMENT_LIFECYCLE_HOOK_DURATION: Schema =
+    Schema::new("DeploymentLifecycleHookDuration", Kind::Integer).min(1).max(20160);
+
+pub static DEPLOYMENT_LIFECYCLE_HOOK_LIST: Schema = Schema::new(
+    "DeploymentLifecycleHookList",
+    Kind::List(&Member::new("member", &DEPLOYMENT_LIFECYCLE_HOOK)),
+);
+
+pub static DEPLOYMENT_LIFECYCLE_HOOK_STAGE: Schema =
+    Schema::new("DeploymentLifecycleHookStage", Kind::String).values(&[
+        "RECONCILE_SERVICE",
+        "PRE_SCALE_UP",
+        "POST_SCALE_UP",
+        "TEST_TRAFFIC_SHIFT",
+        "POST_TEST_TRAFFIC_SHIFT",
+        "PRE_PRODUCTION_TRAFFIC_SHIFT",
+        "PRODUCTION_TRAFFIC_SHIFT",
+        "POST_PRODUCTION_TRAFFIC_SHIFT",
+    ]);
+
+pub static DEPLOYMENT_LIFECYCLE_HOOK_STAGE_LIST: Schema = Schema::new(
+    "DeploymentLifecycleHookStageList",
+    Kind::List(&Member::new("member", &DEPLOYMENT_LIFECYCLE_HOOK_STAGE)),
+);
+
+pub static DEPLOYMENT_LIFECYCLE_HOOK_TARGET_TYPE: Schema =
+    Schema::new("DeploymentLifecycleHookTargetType", Kind::String).values(&["AWS_LAMBDA", "PAUSE"]);
+
+pub static DEPLOYMENT_LIFECYCLE_HOOK_TIMEOUT_CONFIGURATION: Schema = Schema::new(
+    "DeploymentLifecycleHookTimeoutConfiguration",
+    Kind::Structure(&[
+        Member::new("timeoutInMinutes", &DEPLOYMENT_LIFECYCLE_HOOK_DURATION),
+        Member::new("action", &DEPLOYMENT_LIFECYCLE_HOOK_ACTION),
+    ]),
+);
+
+pub static DEPLOYMENT_STRATEGY: Schema =
+    Schema::new("DeploymentStrategy", Kind::String).values(&["ROLLING", "BLUE_GREEN", "LINEAR", "CANARY"]);
+
+pub static DEPLOYMENTS: Schema = Schema::new("Deployments", Kind::List(&Member::new("member", &DEPLOYMENT)));
 
 pub static DEREGISTER_CONTAINER_INSTANCE_REQUEST: Schema = Schema::new(
     "DeregisterContainerInstanceRequest",
@@ -409,6 +670,46 @@ pub static DESCRIBE_CONTAINER_INSTANCES_RESPONSE: Schema = Schema::new(
         Member::new("containerInstances", &CONTAINER_INSTANCES),
         Member::new("failures", &FAILURES),
     ]),
+);
+
+pub static DESCRIBE_SERVICE_DEPLOYMENTS_REQUEST: Schema = Schema::new(
+    "DescribeServiceDeploymentsRequest",
+    Kind::Structure(&[Member::new("serviceDeploymentArns", &STRING_LIST).required()]),
+);
+
+pub static DESCRIBE_SERVICE_DEPLOYMENTS_RESPONSE: Schema = Schema::new(
+    "DescribeServiceDeploymentsResponse",
+    Kind::Structure(&[
+        Member::new("serviceDeployments", &SERVICE_DEPLOYMENTS),
+        Member::new("failures", &FAILURES),
+    ]),
+);
+
+pub static DESCRIBE_SERVICE_REVISIONS_REQUEST: Schema = Schema::new(
+    "DescribeServiceRevisionsRequest",
+    Kind::Structure(&[Member::new("serviceRevisionArns", &STRING_LIST).required()]),
+);
+
+pub static DESCRIBE_SERVICE_REVISIONS_RESPONSE: Schema = Schema::new(
+    "DescribeServiceRevisionsResponse",
+    Kind::Structure(&[
+        Member::new("serviceRevisions", &SERVICE_REVISIONS),
+        Member::new("failures", &FAILURES),
+    ]),
+);
+
+pub static DESCRIBE_SERVICES_REQUEST: Schema = Schema::new(
+    "DescribeServicesRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &plain::STRING),
+        Member::new("services", &STRING_LIST).required(),
+        Member::new("include", &SERVICE_FIELD_LIST),
+    ]),
+);
+
+pub static DESCRIBE_SERVICES_RESPONSE: Schema = Schema::new(
+    "DescribeServicesResponse",
+    Kind::Structure(&[Member::new("services", &SERVICES), Member::new("failures", &FAILURES)]),
 );
 
 pub static DESCRIBE_TASK_DEFINITION_REQUEST: Schema = Schema::new(
@@ -474,6 +775,8 @@ pub static DOCKER_VOLUME_CONFIGURATION: Schema = Schema::new(
     ]),
 );
 
+pub static DURATION: Schema = Schema::new("Duration", Kind::Integer).min(0).max(2147483647);
+
 pub static EBS_RESOURCE_TYPE: Schema = Schema::new("EBSResourceType", Kind::String).values(&["volume"]);
 
 pub static EBS_TAG_SPECIFICATION: Schema = Schema::new(
@@ -487,6 +790,18 @@ pub static EBS_TAG_SPECIFICATION: Schema = Schema::new(
 
 pub static EBS_TAG_SPECIFICATIONS: Schema =
     Schema::new("EBSTagSpecifications", Kind::List(&Member::new("member", &EBS_TAG_SPECIFICATION)));
+
+pub static ECS_MANAGED_RESOURCES: Schema = Schema::new(
+    "ECSManagedResources",
+    Kind::Structure(&[
+        Member::new("ingressPaths", &MANAGED_INGRESS_PATHS),
+        Member::new("autoScaling", &MANAGED_AUTO_SCALING),
+        Member::new("metricAlarms", &MANAGED_METRIC_ALARMS),
+        Member::new("serviceSecurityGroups", &MANAGED_SECURITY_GROUPS),
+        Member::new("logGroups", &MANAGED_LOG_GROUPS),
+        Member::new("gatewayConnections", &GATEWAY_CONNECTION_LIST),
+    ]),
+);
 
 pub static EFS_AUTHORIZATION_CONFIG: Schema = Schema::new(
     "EFSAuthorizationConfig",
@@ -622,6 +937,95 @@ pub static FIRELENS_CONFIGURATION_OPTIONS_MAP: Schema = Schema::new(
 pub static FIRELENS_CONFIGURATION_TYPE: Schema =
     Schema::new("FirelensConfigurationType", Kind::String).values(&["fluentd", "fluentbit"]);
 
+pub static GATEWAY_CONNECTION: Schema = Schema::new(
+    "GatewayConnection",
+    Kind::Structure(&[
+        Member::new("gatewayArn", &plain::STRING),
+        Member::new("gatewayRouteArn", &plain::STRING),
+        Member::new("portName", &plain::STRING),
+        Member::new("serviceUrl", &plain::STRING),
+        Member::new("accessType", &ACCESS_TYPE),
+        Member::new("status", &plain::STRING),
+        Member::new("resources", &GATEWAY_CONNECTION_RESOURCES),
+    ]),
+);
+
+pub static GATEWAY_CONNECTION_ALB_RESOURCES: Schema = Schema::new(
+    "GatewayConnectionAlbResources",
+    Kind::Structure(&[
+        Member::new("acmCertificateArn", &plain::STRING),
+        Member::new("loadBalancerArn", &plain::STRING),
+        Member::new("loadBalancerSecurityGroupArns", &STRING_LIST),
+        Member::new("listenerArn", &plain::STRING),
+        Member::new("listenerRuleArn", &plain::STRING),
+        Member::new("testListenerRuleArn", &plain::STRING),
+        Member::new("targetGroupArn", &plain::STRING),
+        Member::new("alternateTargetGroupArn", &plain::STRING),
+    ]),
+);
+
+pub static GATEWAY_CONNECTION_ALB_RESOURCES_LIST: Schema = Schema::new(
+    "GatewayConnectionAlbResourcesList",
+    Kind::List(&Member::new("member", &GATEWAY_CONNECTION_ALB_RESOURCES)),
+);
+
+pub static GATEWAY_CONNECTION_LIST: Schema =
+    Schema::new("GatewayConnectionList", Kind::List(&Member::new("member", &GATEWAY_CONNECTION)));
+
+pub static GATEWAY_CONNECTION_RESOURCES: Schema = Schema::new(
+    "GatewayConnectionResources",
+    Kind::Union(&[Member::new("hostSharedAlb", &GATEWAY_CONNECTION_ALB_RESOURCES_LIST)]),
+);
+
+pub static GATEWAY_CONNECTOR: Schema = Schema::new(
+    "GatewayConnector",
+    Kind::Structure(&[
+        Member::new("portName", &plain::STRING).required(),
+        Member::new("healthCheck", &GATEWAY_CONNECTOR_HEALTH_CHECK),
+        Member::new("filters", &GATEWAY_CONNECTOR_FILTERS),
+        Member::new("deregistrationDelay", &GATEWAY_CONNECTOR_DEREGISTRATION_DELAY),
+    ]),
+);
+
+pub static GATEWAY_CONNECTOR_DEREGISTRATION_DELAY: Schema = Schema::new(
+    "GatewayConnectorDeregistrationDelay",
+    Kind::Structure(&[Member::new(
+        "timeoutSeconds",
+        &GATEWAY_CONNECTOR_DEREGISTRATION_DELAY_TIMEOUT_SECONDS_INTEGER,
+    )]),
+);
+
+pub static GATEWAY_CONNECTOR_DEREGISTRATION_DELAY_TIMEOUT_SECONDS_INTEGER: Schema =
+    Schema::new("GatewayConnectorDeregistrationDelayTimeoutSecondsInteger", Kind::Integer).min(0).max(3600);
+
+pub static GATEWAY_CONNECTOR_FILTERS: Schema =
+    Schema::new("GatewayConnectorFilters", Kind::Structure(&[Member::new("accessTypes", &ACCESS_TYPE_LIST)]));
+
+pub static GATEWAY_CONNECTOR_HEALTH_CHECK: Schema = Schema::new(
+    "GatewayConnectorHealthCheck",
+    Kind::Structure(&[
+        Member::new("healthCheckProtocol", &GATEWAY_CONNECTOR_HEALTH_CHECK_PROTOCOL),
+        Member::new("healthCheckPort", &plain::INTEGER),
+        Member::new("healthCheckPath", &plain::STRING),
+        Member::new("healthCheckTimeoutSeconds", &plain::INTEGER),
+        Member::new("healthCheckIntervalSeconds", &plain::INTEGER),
+        Member::new("healthyThresholdCount", &plain::INTEGER),
+        Member::new("unhealthyThresholdCount", &plain::INTEGER),
+        Member::new("matcher", &GATEWAY_CONNECTOR_HEALTH_CHECK_MATCHER),
+    ]),
+);
+
+pub static GATEWAY_CONNECTOR_HEALTH_CHECK_MATCHER: Schema = Schema::new(
+    "GatewayConnectorHealthCheckMatcher",
+    Kind::Structure(&[Member::new("httpCode", &plain::STRING), Member::new("grpcCode", &plain::STRING)]),
+);
+
+pub static GATEWAY_CONNECTOR_HEALTH_CHECK_PROTOCOL: Schema =
+    Schema::new("GatewayConnectorHealthCheckProtocol", Kind::String).values(&["HTTP", "HTTPS"]);
+
+pub static GATEWAY_CONNECTOR_LIST: Schema =
+    Schema::new("GatewayConnectorList", Kind::List(&Member::new("member", &GATEWAY_CONNECTOR))).min(0).max(1);
+
 pub static GET_TASK_PROTECTION_REQUEST: Schema = Schema::new(
     "GetTaskProtectionRequest",
     Kind::Structure(&[Member::new("cluster", &plain::STRING).required(), Member::new("tasks", &STRING_LIST)]),
@@ -657,6 +1061,9 @@ pub static HEALTH_CHECK: Schema = Schema::new(
         Member::new("startPeriod", &plain::INTEGER),
     ]),
 );
+
+pub static HEALTHY_PERCENT_INTEGER: Schema =
+    Schema::new("HealthyPercentInteger", Kind::Integer).min(0).max(100);
 
 pub static HOST_ENTRY: Schema = Schema::new(
     "HostEntry",
@@ -732,6 +1139,14 @@ pub static KEY_VALUE_PAIR: Schema = Schema::new(
 
 pub static LAUNCH_TYPE: Schema =
     Schema::new("LaunchType", Kind::String).values(&["EC2", "FARGATE", "EXTERNAL", "MANAGED_INSTANCES"]);
+
+pub static LINEAR_CONFIGURATION: Schema = Schema::new(
+    "LinearConfiguration",
+    Kind::Structure(&[
+        Member::new("stepPercent", &plain::DOUBLE),
+        Member::new("stepBakeTimeInMinutes", &plain::INTEGER),
+    ]),
+);
 
 pub static LINUX_PARAMETERS: Schema = Schema::new(
     "LinuxParameters",
@@ -809,6 +1224,43 @@ pub static LIST_CONTAINER_INSTANCES_RESPONSE: Schema = Schema::new(
     ]),
 );
 
+pub static LIST_SERVICE_DEPLOYMENTS_REQUEST: Schema = Schema::new(
+    "ListServiceDeploymentsRequest",
+    Kind::Structure(&[
+        Member::new("service", &plain::STRING).required(),
+        Member::new("cluster", &plain::STRING),
+        Member::new("status", &SERVICE_DEPLOYMENT_STATUS_LIST),
+        Member::new("createdAt", &CREATED_AT),
+        Member::new("nextToken", &plain::STRING),
+        Member::new("maxResults", &plain::INTEGER),
+    ]),
+);
+
+pub static LIST_SERVICE_DEPLOYMENTS_RESPONSE: Schema = Schema::new(
+    "ListServiceDeploymentsResponse",
+    Kind::Structure(&[
+        Member::new("serviceDeployments", &SERVICE_DEPLOYMENTS_BRIEF),
+        Member::new("nextToken", &plain::STRING),
+    ]),
+);
+
+pub static LIST_SERVICES_REQUEST: Schema = Schema::new(
+    "ListServicesRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &plain::STRING),
+        Member::new("nextToken", &plain::STRING),
+        Member::new("maxResults", &plain::INTEGER),
+        Member::new("launchType", &LAUNCH_TYPE),
+        Member::new("schedulingStrategy", &SCHEDULING_STRATEGY),
+        Member::new("resourceManagementType", &RESOURCE_MANAGEMENT_TYPE),
+    ]),
+);
+
+pub static LIST_SERVICES_RESPONSE: Schema = Schema::new(
+    "ListServicesResponse",
+    Kind::Structure(&[Member::new("serviceArns", &STRING_LIST), Member::new("nextToken", &plain::STRING)]),
+);
+
 pub static LIST_TAGS_FOR_RESOURCE_REQUEST: Schema = Schema::new(
     "ListTagsForResourceRequest",
     Kind::Structure(&[Member::new("resourceArn", &plain::STRING).required()]),
@@ -872,6 +1324,20 @@ pub static LIST_TASKS_RESPONSE: Schema = Schema::new(
     Kind::Structure(&[Member::new("taskArns", &STRING_LIST), Member::new("nextToken", &plain::STRING)]),
 );
 
+pub static LOAD_BALANCER: Schema = Schema::new(
+    "LoadBalancer",
+    Kind::Structure(&[
+        Member::new("targetGroupArn", &plain::STRING),
+        Member::new("loadBalancerName", &plain::STRING),
+        Member::new("containerName", &plain::STRING),
+        Member::new("containerPort", &plain::INTEGER),
+        Member::new("advancedConfiguration", &ADVANCED_CONFIGURATION),
+    ]),
+);
+
+pub static LOAD_BALANCERS: Schema =
+    Schema::new("LoadBalancers", Kind::List(&Member::new("member", &LOAD_BALANCER)));
+
 pub static LOG_CONFIGURATION: Schema = Schema::new(
     "LogConfiguration",
     Kind::Structure(&[
@@ -911,12 +1377,193 @@ pub static MANAGED_AGENT: Schema = Schema::new(
 pub static MANAGED_AGENTS: Schema =
     Schema::new("ManagedAgents", Kind::List(&Member::new("member", &MANAGED_AGENT)));
 
+pub static MANAGED_APPLICATION_AUTO_SCALING_POLICIES: Schema = Schema::new(
+    "ManagedApplicationAutoScalingPolicies",
+    Kind::List(&Member::new("member", &MANAGED_APPLICATION_AUTO_SCALING_POLICY)),
+);
+
+pub static MANAGED_APPLICATION_AUTO_SCALING_POLICY: Schema = Schema::new(
+    "ManagedApplicationAutoScalingPolicy",
+    Kind::Structure(&[
+        Member::new("arn", &plain::STRING),
+        Member::new("status", &plain::STRING).required(),
+        Member::new("statusReason", &plain::STRING),
+        Member::new("updatedAt", &plain::TIMESTAMP).required(),
+        Member::new("policyType", &plain::STRING).required(),
+        Member::new("targetValue", &plain::DOUBLE).required(),
+        Member::new("metric", &plain::STRING).required(),
+    ]),
+);
+
+pub static MANAGED_AUTO_SCALING: Schema = Schema::new(
+    "ManagedAutoScaling",
+    Kind::Structure(&[
+        Member::new("scalableTarget", &MANAGED_SCALABLE_TARGET),
+        Member::new("applicationAutoScalingPolicies", &MANAGED_APPLICATION_AUTO_SCALING_POLICIES),
+    ]),
+);
+
+pub static MANAGED_CERTIFICATE: Schema = Schema::new(
+    "ManagedCertificate",
+    Kind::Structure(&[
+        Member::new("arn", &plain::STRING),
+        Member::new("status", &plain::STRING).required(),
+        Member::new("statusReason", &plain::STRING),
+        Member::new("updatedAt", &plain::TIMESTAMP).required(),
+        Member::new("domainName", &plain::STRING).required(),
+    ]),
+);
+
+pub static MANAGED_INGRESS_PATH: Schema = Schema::new(
+    "ManagedIngressPath",
+    Kind::Structure(&[
+        Member::new("accessType", &ACCESS_TYPE).required(),
+        Member::new("endpoint", &plain::STRING).required(),
+        Member::new("loadBalancer", &MANAGED_LOAD_BALANCER),
+        Member::new("loadBalancerSecurityGroups", &MANAGED_SECURITY_GROUPS),
+        Member::new("certificate", &MANAGED_CERTIFICATE),
+        Member::new("listener", &MANAGED_LISTENER),
+        Member::new("rule", &MANAGED_LISTENER_RULE),
+        Member::new("targetGroups", &MANAGED_TARGET_GROUPS),
+    ]),
+);
+
+pub static MANAGED_INGRESS_PATHS: Schema =
+    Schema::new("ManagedIngressPaths", Kind::List(&Member::new("member", &MANAGED_INGRESS_PATH)));
+
+pub static MANAGED_LISTENER: Schema = Schema::new(
+    "ManagedListener",
+    Kind::Structure(&[
+        Member::new("arn", &plain::STRING),
+        Member::new("status", &plain::STRING).required(),
+        Member::new("statusReason", &plain::STRING),
+        Member::new("updatedAt", &plain::TIMESTAMP).required(),
+    ]),
+);
+
+pub static MANAGED_LISTENER_RULE: Schema = Schema::new(
+    "ManagedListenerRule",
+    Kind::Structure(&[
+        Member::new("arn", &plain::STRING),
+        Member::new("status", &plain::STRING).required(),
+        Member::new("statusReason", &plain::STRING),
+        Member::new("updatedAt", &plain::TIMESTAMP).required(),
+    ]),
+);
+
+pub static MANAGED_LOAD_BALANCER: Schema = Schema::new(
+    "ManagedLoadBalancer",
+    Kind::Structure(&[
+        Member::new("arn", &plain::STRING),
+        Member::new("status", &plain::STRING).required(),
+        Member::new("statusReason", &plain::STRING),
+        Member::new("updatedAt", &plain::TIMESTAMP).required(),
+        Member::new("scheme", &plain::STRING).required(),
+        Member::new("subnetIds", &STRING_LIST),
+        Member::new("securityGroupIds", &STRING_LIST),
+    ]),
+);
+
+pub static MANAGED_LOG_GROUP: Schema = Schema::new(
+    "ManagedLogGroup",
+    Kind::Structure(&[
+        Member::new("arn", &plain::STRING),
+        Member::new("status", &plain::STRING).required(),
+        Member::new("statusReason", &plain::STRING),
+        Member::new("updatedAt", &plain::TIMESTAMP).required(),
+        Member::new("logGroupName", &plain::STRING).required(),
+    ]),
+);
+
+pub static MANAGED_LOG_GROUPS: Schema =
+    Schema::new("ManagedLogGroups", Kind::List(&Member::new("member", &MANAGED_LOG_GROUP)));
+
+pub static MANAGED_METRIC_ALARM: Schema = Schema::new(
+    "ManagedMetricAlarm",
+    Kind::Structure(&[
+        Member::new("arn", &plain::STRING),
+        Member::new("status", &plain::STRING).required(),
+        Member::new("statusReason", &plain::STRING),
+        Member::new("updatedAt", &plain::TIMESTAMP).required(),
+    ]),
+);
+
+pub static MANAGED_METRIC_ALARMS: Schema =
+    Schema::new("ManagedMetricAlarms", Kind::List(&Member::new("member", &MANAGED_METRIC_ALARM)));
+
+pub static MANAGED_SCALABLE_TARGET: Schema = Schema::new(
+    "ManagedScalableTarget",
+    Kind::Structure(&[
+        Member::new("arn", &plain::STRING),
+        Member::new("status", &plain::STRING).required(),
+        Member::new("statusReason", &plain::STRING),
+        Member::new("updatedAt", &plain::TIMESTAMP).required(),
+        Member::new("minCapacity", &plain::INTEGER).required(),
+        Member::new("maxCapacity", &plain::INTEGER).required(),
+    ]),
+);
+
+pub static MANAGED_SECURITY_GROUP: Schema = Schema::new(
+    "ManagedSecurityGroup",
+    Kind::Structure(&[
+        Member::new("arn", &plain::STRING),
+        Member::new("status", &plain::STRING).required(),
+        Member::new("statusReason", &plain::STRING),
+        Member::new("updatedAt", &plain::TIMESTAMP).required(),
+    ]),
+);
+
+pub static MANAGED_SECURITY_GROUPS: Schema =
+    Schema::new("ManagedSecurityGroups", Kind::List(&Member::new("member", &MANAGED_SECURITY_GROUP)));
+
 pub static MANAGED_STORAGE_CONFIGURATION: Schema = Schema::new(
     "ManagedStorageConfiguration",
     Kind::Structure(&[
         Member::new("kmsKeyId", &plain::STRING),
         Member::new("fargateEphemeralStorageKmsKeyId", &plain::STRING),
     ]),
+);
+
+pub static MANAGED_TARGET_GROUP: Schema = Schema::new(
+    "ManagedTargetGroup",
+    Kind::Structure(&[
+        Member::new("arn", &plain::STRING),
+        Member::new("status", &plain::STRING).required(),
+        Member::new("statusReason", &plain::STRING),
+        Member::new("updatedAt", &plain::TIMESTAMP).required(),
+        Member::new("healthCheckPath", &plain::STRING).required(),
+        Member::new("healthCheckPort", &plain::INTEGER).required(),
+        Member::new("port", &plain::INTEGER).required(),
+    ]),
+);
+
+pub static MANAGED_TARGET_GROUPS: Schema =
+    Schema::new("ManagedTargetGroups", Kind::List(&Member::new("member", &MANAGED_TARGET_GROUP)));
+
+pub static METRIC_CONFIGURATION: Schema = Schema::new(
+    "MetricConfiguration",
+    Kind::Structure(&[
+        Member::new("metricNames", &METRIC_NAMES_LIST).required(),
+        Member::new("resolutionSeconds", &METRIC_RESOLUTION_SECONDS).required(),
+    ]),
+);
+
+pub static METRIC_CONFIGURATION_LIST: Schema =
+    Schema::new("MetricConfigurationList", Kind::List(&Member::new("member", &METRIC_CONFIGURATION)))
+        .min(0)
+        .max(5);
+
+pub static METRIC_NAME: Schema = Schema::new("MetricName", Kind::String).min(1).max(255);
+
+pub static METRIC_NAMES_LIST: Schema =
+    Schema::new("MetricNamesList", Kind::List(&Member::new("member", &METRIC_NAME))).min(1).max(5);
+
+pub static METRIC_RESOLUTION_SECONDS: Schema =
+    Schema::new("MetricResolutionSeconds", Kind::Integer).min(20).max(60);
+
+pub static MONITORING_CONFIGURATION: Schema = Schema::new(
+    "MonitoringConfiguration",
+    Kind::Structure(&[Member::new("metricConfigurations", &METRIC_CONFIGURATION_LIST)]),
 );
 
 pub static MOUNT_POINT: Schema = Schema::new(
@@ -1052,6 +1699,8 @@ pub static PORT_MAPPING: Schema = Schema::new(
 pub static PORT_MAPPING_LIST: Schema =
     Schema::new("PortMappingList", Kind::List(&Member::new("member", &PORT_MAPPING)));
 
+pub static PORT_NUMBER: Schema = Schema::new("PortNumber", Kind::Integer).min(0).max(65535);
+
 pub static PROPAGATE_TAGS: Schema =
     Schema::new("PropagateTags", Kind::String).values(&["TASK_DEFINITION", "SERVICE", "NONE"]);
 
@@ -1174,6 +1823,14 @@ pub static REPOSITORY_CREDENTIALS: Schema = Schema::new(
 pub static REQUIRES_ATTRIBUTES: Schema =
     Schema::new("RequiresAttributes", Kind::List(&Member::new("member", &ATTRIBUTE)));
 
+pub static RESOLVED_CONFIGURATION: Schema = Schema::new(
+    "ResolvedConfiguration",
+    Kind::Structure(&[
+        Member::new("loadBalancers", &SERVICE_REVISION_LOAD_BALANCERS),
+        Member::new("vpcLatticeConfigurations", &SERVICE_REVISION_VPC_LATTICE_CONFIGURATIONS),
+    ]),
+);
+
 pub static RESOURCE: Schema = Schema::new(
     "Resource",
     Kind::Structure(&[
@@ -1185,6 +1842,9 @@ pub static RESOURCE: Schema = Schema::new(
         Member::new("stringSetValue", &STRING_LIST),
     ]),
 );
+
+pub static RESOURCE_MANAGEMENT_TYPE: Schema =
+    Schema::new("ResourceManagementType", Kind::String).values(&["CUSTOMER", "ECS"]);
 
 pub static RESOURCE_REQUIREMENT: Schema = Schema::new(
     "ResourceRequirement",
@@ -1202,6 +1862,15 @@ pub static RESOURCE_TYPE: Schema =
     Schema::new("ResourceType", Kind::String).values(&["GPU", "InferenceAccelerator", "NeuronDevice"]);
 
 pub static RESOURCES: Schema = Schema::new("Resources", Kind::List(&Member::new("member", &RESOURCE)));
+
+pub static ROLLBACK: Schema = Schema::new(
+    "Rollback",
+    Kind::Structure(&[
+        Member::new("reason", &plain::STRING),
+        Member::new("startedAt", &plain::TIMESTAMP),
+        Member::new("serviceRevisionArn", &plain::STRING),
+    ]),
+);
 
 pub static RUN_TASK_REQUEST: Schema = Schema::new(
     "RunTaskRequest",
@@ -1241,6 +1910,11 @@ pub static RUNTIME_PLATFORM: Schema = Schema::new(
     ]),
 );
 
+pub static RUNTIME_PLATFORM_OVERRIDE: Schema = Schema::new(
+    "RuntimePlatformOverride",
+    Kind::Structure(&[Member::new("cpuArchitecture", &plain::STRING)]),
+);
+
 pub static S3_FILES_VOLUME_CONFIGURATION: Schema = Schema::new(
     "S3FilesVolumeConfiguration",
     Kind::Structure(&[
@@ -1250,6 +1924,14 @@ pub static S3_FILES_VOLUME_CONFIGURATION: Schema = Schema::new(
         Member::new("accessPointArn", &plain::STRING),
     ]),
 );
+
+pub static SCALE: Schema = Schema::new(
+    "Scale",
+    Kind::Structure(&[Member::new("value", &plain::DOUBLE), Member::new("unit", &plain::STRING)]),
+);
+
+pub static SCHEDULING_STRATEGY: Schema =
+    Schema::new("SchedulingStrategy", Kind::String).values(&["REPLICA", "DAEMON"]);
 
 pub static SCOPE: Schema = Schema::new("Scope", Kind::String).values(&["task", "shared"]);
 
@@ -1262,6 +1944,401 @@ pub static SECRET: Schema = Schema::new(
 );
 
 pub static SECRET_LIST: Schema = Schema::new("SecretList", Kind::List(&Member::new("member", &SECRET)));
+
+pub static SERVICE: Schema = Schema::new(
+    "Service",
+    Kind::Structure(&[
+        Member::new("serviceArn", &plain::STRING),
+        Member::new("serviceName", &plain::STRING),
+        Member::new("clusterArn", &plain::STRING),
+        Member::new("loadBalancers", &LOAD_BALANCERS),
+        Member::new("serviceRegistries", &SERVICE_REGISTRIES),
+        Member::new("status", &plain::STRING),
+        Member::new("desiredCount", &plain::INTEGER),
+        Member::new("runningCount", &plain::INTEGER),
+        Member::new("pendingCount", &plain::INTEGER),
+        Member::new("launchType", &LAUNCH_TYPE),
+        Member::new("capacityProviderStrategy", &CAPACITY_PROVIDER_STRATEGY),
+        Member::new("platformVersion", &plain::STRING),
+        Member::new("platformFamily", &plain::STRING),
+        Member::new("taskDefinition", &plain::STRING),
+        Member::new("deploymentConfiguration", &DEPLOYMENT_CONFIGURATION),
+        Member::new("taskSets", &TASK_SETS),
+        Member::new("deployments", &DEPLOYMENTS),
+        Member::new("roleArn", &plain::STRING),
+        Member::new("events", &SERVICE_EVENTS),
+        Member::new("createdAt", &plain::TIMESTAMP),
+        Member::new("currentServiceDeployment", &plain::STRING),
+        Member::new("currentServiceRevisions", &SERVICE_CURRENT_REVISION_SUMMARY_LIST),
+        Member::new("placementConstraints", &PLACEMENT_CONSTRAINTS),
+        Member::new("placementStrategy", &PLACEMENT_STRATEGIES),
+        Member::new("networkConfiguration", &NETWORK_CONFIGURATION),
+        Member::new("healthCheckGracePeriodSeconds", &plain::INTEGER),
+        Member::new("schedulingStrategy", &SCHEDULING_STRATEGY),
+        Member::new("deploymentController", &DEPLOYMENT_CONTROLLER),
+        Member::new("tags", &TAGS),
+        Member::new("createdBy", &plain::STRING),
+        Member::new("enableECSManagedTags", &plain::BOOLEAN),
+        Member::new("propagateTags", &PROPAGATE_TAGS),
+        Member::new("enableExecuteCommand", &plain::BOOLEAN),
+        Member::new("availabilityZoneRebalancing", &AVAILABILITY_ZONE_REBALANCING),
+        Member::new("resourceManagementType", &RESOURCE_MANAGEMENT_TYPE),
+    ]),
+);
+
+pub static SERVICE_CONNECT_ACCESS_LOG_CONFIGURATION: Schema = Schema::new(
+    "ServiceConnectAccessLogConfiguration",
+    Kind::Structure(&[
+        Member::new("format", &SERVICE_CONNECT_ACCESS_LOGGING_FORMAT).required(),
+        Member::new("includeQueryParameters", &SERVICE_CONNECT_INCLUDE_QUERY_PARAMETERS),
+    ]),
+);
+
+pub static SERVICE_CONNECT_ACCESS_LOGGING_FORMAT: Schema =
+    Schema::new("ServiceConnectAccessLoggingFormat", Kind::String).values(&["TEXT", "JSON"]);
+
+pub static SERVICE_CONNECT_CLIENT_ALIAS: Schema = Schema::new(
+    "ServiceConnectClientAlias",
+    Kind::Structure(&[
+        Member::new("port", &PORT_NUMBER).required(),
+        Member::new("dnsName", &plain::STRING),
+        Member::new("testTrafficRules", &SERVICE_CONNECT_TEST_TRAFFIC_RULES),
+    ]),
+);
+
+pub static SERVICE_CONNECT_CLIENT_ALIAS_LIST: Schema = Schema::new(
+    "ServiceConnectClientAliasList",
+    Kind::List(&Member::new("member", &SERVICE_CONNECT_CLIENT_ALIAS)),
+);
+
+pub static SERVICE_CONNECT_CONFIGURATION: Schema = Schema::new(
+    "ServiceConnectConfiguration",
+    Kind::Structure(&[
+        Member::new("enabled", &plain::BOOLEAN).required(),
+        Member::new("namespace", &plain::STRING),
+        Member::new("services", &SERVICE_CONNECT_SERVICE_LIST),
+        Member::new("logConfiguration", &LOG_CONFIGURATION),
+        Member::new("accessLogConfiguration", &SERVICE_CONNECT_ACCESS_LOG_CONFIGURATION),
+        Member::new("containerConfigurations", &SERVICE_CONNECT_CONTAINER_CONFIGURATIONS),
+    ]),
+);
+
+pub static SERVICE_CONNECT_CONTAINER_CONFIGURATION: Schema = Schema::new(
+    "ServiceConnectContainerConfiguration",
+    Kind::Union(&[Member::new("logLevel", &SERVICE_CONNECT_CONTAINER_LOG_LEVEL)]),
+);
+
+pub static SERVICE_CONNECT_CONTAINER_CONFIGURATIONS: Schema = Schema::new(
+    "ServiceConnectContainerConfigurations",
+    Kind::List(&Member::new("member", &SERVICE_CONNECT_CONTAINER_CONFIGURATION)),
+)
+.min(0)
+.max(10);
+
+pub static SERVICE_CONNECT_CONTAINER_LOG_LEVEL: Schema =
+    Schema::new("ServiceConnectContainerLogLevel", Kind::String).values(&["debug", "info"]);
+
+pub static SERVICE_CONNECT_INCLUDE_QUERY_PARAMETERS: Schema =
+    Schema::new("ServiceConnectIncludeQueryParameters", Kind::String).values(&["DISABLED", "ENABLED"]);
+
+pub static SERVICE_CONNECT_SERVICE: Schema = Schema::new(
+    "ServiceConnectService",
+    Kind::Structure(&[
+        Member::new("portName", &plain::STRING).required(),
+        Member::new("discoveryName", &plain::STRING),
+        Member::new("clientAliases", &SERVICE_CONNECT_CLIENT_ALIAS_LIST),
+        Member::new("ingressPortOverride", &PORT_NUMBER),
+        Member::new("timeout", &TIMEOUT_CONFIGURATION),
+        Member::new("tls", &SERVICE_CONNECT_TLS_CONFIGURATION),
+    ]),
+);
+
+pub static SERVICE_CONNECT_SERVICE_LIST: Schema =
+    Schema::new("ServiceConnectServiceList", Kind::List(&Member::new("member", &SERVICE_CONNECT_SERVICE)));
+
+pub static SERVICE_CONNECT_SERVICE_RESOURCE: Schema = Schema::new(
+    "ServiceConnectServiceResource",
+    Kind::Structure(&[
+        Member::new("discoveryName", &plain::STRING),
+        Member::new("discoveryArn", &plain::STRING),
+    ]),
+);
+
+pub static SERVICE_CONNECT_SERVICE_RESOURCE_LIST: Schema = Schema::new(
+    "ServiceConnectServiceResourceList",
+    Kind::List(&Member::new("member", &SERVICE_CONNECT_SERVICE_RESOURCE)),
+);
+
+pub static SERVICE_CONNECT_TEST_TRAFFIC_HEADER_MATCH_RULES: Schema = Schema::new(
+    "ServiceConnectTestTrafficHeaderMatchRules",
+    Kind::Structure(&[Member::new("exact", &plain::STRING).required()]),
+);
+
+pub static SERVICE_CONNECT_TEST_TRAFFIC_HEADER_RULES: Schema = Schema::new(
+    "ServiceConnectTestTrafficHeaderRules",
+    Kind::Structure(&[
+        Member::new("name", &plain::STRING).required(),
+        Member::new("value", &SERVICE_CONNECT_TEST_TRAFFIC_HEADER_MATCH_RULES),
+    ]),
+);
+
+pub static SERVICE_CONNECT_TEST_TRAFFIC_RULES: Schema = Schema::new(
+    "ServiceConnectTestTrafficRules",
+    Kind::Structure(&[Member::new("header", &SERVICE_CONNECT_TEST_TRAFFIC_HEADER_RULES).required()]),
+);
+
+pub static SERVICE_CONNECT_TLS_CERTIFICATE_AUTHORITY: Schema = Schema::new(
+    "ServiceConnectTlsCertificateAuthority",
+    Kind::Structure(&[Member::new("awsPcaAuthorityArn", &plain::STRING)]),
+);
+
+pub static SERVICE_CONNECT_TLS_CONFIGURATION: Schema = Schema::new(
+    "ServiceConnectTlsConfiguration",
+    Kind::Structure(&[
+        Member::new("issuerCertificateAuthority", &SERVICE_CONNECT_TLS_CERTIFICATE_AUTHORITY).required(),
+        Member::new("kmsKey", &plain::STRING),
+        Member::new("roleArn", &plain::STRING),
+    ]),
+);
+
+pub static SERVICE_CURRENT_REVISION_SUMMARY: Schema = Schema::new(
+    "ServiceCurrentRevisionSummary",
+    Kind::Structure(&[
+        Member::new("arn", &plain::STRING),
+        Member::new("requestedTaskCount", &plain::INTEGER),
+        Member::new("runningTaskCount", &plain::INTEGER),
+        Member::new("pendingTaskCount", &plain::INTEGER),
+    ]),
+);
+
+pub static SERVICE_CURRENT_REVISION_SUMMARY_LIST: Schema = Schema::new(
+    "ServiceCurrentRevisionSummaryList",
+    Kind::List(&Member::new("member", &SERVICE_CURRENT_REVISION_SUMMARY)),
+);
+
+pub static SERVICE_DEPLOYMENT: Schema = Schema::new(
+    "ServiceDeployment",
+    Kind::Structure(&[
+        Member::new("serviceDeploymentArn", &plain::STRING),
+        Member::new("serviceArn", &plain::STRING),
+        Member::new("clusterArn", &plain::STRING),
+        Member::new("createdAt", &plain::TIMESTAMP),
+        Member::new("startedAt", &plain::TIMESTAMP),
+        Member::new("finishedAt", &plain::TIMESTAMP),
+        Member::new("stoppedAt", &plain::TIMESTAMP),
+        Member::new("updatedAt", &plain::TIMESTAMP),
+        Member::new("sourceServiceRevisions", &SERVICE_REVISIONS_SUMMARY_LIST),
+        Member::new("targetServiceRevision", &SERVICE_REVISION_SUMMARY),
+        Member::new("status", &SERVICE_DEPLOYMENT_STATUS),
+        Member::new("statusReason", &plain::STRING),
+        Member::new("lifecycleStage", &plain::STRING),
+        Member::new("lifecycleHookDetails", &DEPLOYMENT_LIFECYCLE_HOOK_DETAIL_LIST),
+        Member::new("deploymentConfiguration", &DEPLOYMENT_CONFIGURATION),
+        Member::new("rollback", &ROLLBACK),
+        Member::new("deploymentCircuitBreaker", &SERVICE_DEPLOYMENT_CIRCUIT_BREAKER),
+        Member::new("alarms", &SERVICE_DEPLOYMENT_ALARMS),
+    ]),
+);
+
+pub static SERVICE_DEPLOYMENT_ALARMS: Schema = Schema::new(
+    "ServiceDeploymentAlarms",
+    Kind::Structure(&[
+        Member::new("status", &plain::STRING),
+        Member::new("alarmNames", &STRING_LIST),
+        Member::new("triggeredAlarmNames", &STRING_LIST),
+    ]),
+);
+
+pub static SERVICE_DEPLOYMENT_BRIEF: Schema = Schema::new(
+    "ServiceDeploymentBrief",
+    Kind::Structure(&[
+        Member::new("serviceDeploymentArn", &plain::STRING),
+        Member::new("serviceArn", &plain::STRING),
+        Member::new("clusterArn", &plain::STRING),
+        Member::new("startedAt", &plain::TIMESTAMP),
+        Member::new("createdAt", &plain::TIMESTAMP),
+        Member::new("finishedAt", &plain::TIMESTAMP),
+        Member::new("targetServiceRevisionArn", &plain::STRING),
+        Member::new("status", &SERVICE_DEPLOYMENT_STATUS),
+        Member::new("statusReason", &plain::STRING),
+    ]),
+);
+
+pub static SERVICE_DEPLOYMENT_CIRCUIT_BREAKER: Schema = Schema::new(
+    "ServiceDeploymentCircuitBreaker",
+    Kind::Structure(&[
+        Member::new("status", &plain::STRING),
+        Member::new("failureCount", &plain::INTEGER),
+        Member::new("threshold", &plain::INTEGER),
+    ]),
+);
+
+pub static SERVICE_DEPLOYMENT_STATUS: Schema =
+    Schema::new("ServiceDeploymentStatus", Kind::String).values(&[
+        "PENDING",
+        "SUCCESSFUL",
+        "STOPPED",
+        "STOP_REQUESTED",
+        "IN_PROGRESS",
+        "ROLLBACK_REQUESTED",
+        "ROLLBACK_IN_PROGRESS",
+        "ROLLBACK_SUCCESSFUL",
+        "ROLLBACK_FAILED",
+    ]);
+
+pub static SERVICE_DEPLOYMENT_STATUS_LIST: Schema = Schema::new(
+    "ServiceDeploymentStatusList",
+    Kind::List(&Member::new("member", &SERVICE_DEPLOYMENT_STATUS)),
+);
+
+pub static SERVICE_DEPLOYMENTS: Schema =
+    Schema::new("ServiceDeployments", Kind::List(&Member::new("member", &SERVICE_DEPLOYMENT)));
+
+pub static SERVICE_DEPLOYMENTS_BRIEF: Schema =
+    Schema::new("ServiceDeploymentsBrief", Kind::List(&Member::new("member", &SERVICE_DEPLOYMENT_BRIEF)));
+
+pub static SERVICE_EVENT: Schema = Schema::new(
+    "ServiceEvent",
+    Kind::Structure(&[
+        Member::new("id", &plain::STRING),
+        Member::new("createdAt", &plain::TIMESTAMP),
+        Member::new("message", &plain::STRING),
+    ]),
+);
+
+pub static SERVICE_EVENTS: Schema =
+    Schema::new("ServiceEvents", Kind::List(&Member::new("member", &SERVICE_EVENT)));
+
+pub static SERVICE_FIELD: Schema = Schema::new("ServiceField", Kind::String).values(&["TAGS"]);
+
+pub static SERVICE_FIELD_LIST: Schema =
+    Schema::new("ServiceFieldList", Kind::List(&Member::new("member", &SERVICE_FIELD)));
+
+pub static SERVICE_MANAGED_EBS_VOLUME_CONFIGURATION: Schema = Schema::new(
+    "ServiceManagedEBSVolumeConfiguration",
+    Kind::Structure(&[
+        Member::new("encrypted", &plain::BOOLEAN),
+        Member::new("kmsKeyId", &plain::STRING),
+        Member::new("volumeType", &plain::STRING),
+        Member::new("sizeInGiB", &plain::INTEGER),
+        Member::new("snapshotId", &plain::STRING),
+        Member::new("volumeInitializationRate", &plain::INTEGER),
+        Member::new("iops", &plain::INTEGER),
+        Member::new("throughput", &plain::INTEGER),
+        Member::new("tagSpecifications", &EBS_TAG_SPECIFICATIONS),
+        Member::new("roleArn", &plain::STRING).required(),
+        Member::new("filesystemType", &TASK_FILESYSTEM_TYPE),
+    ]),
+);
+
+pub static SERVICE_REGISTRIES: Schema =
+    Schema::new("ServiceRegistries", Kind::List(&Member::new("member", &SERVICE_REGISTRY)));
+
+pub static SERVICE_REGISTRY: Schema = Schema::new(
+    "ServiceRegistry",
+    Kind::Structure(&[
+        Member::new("registryArn", &plain::STRING),
+        Member::new("port", &plain::INTEGER),
+        Member::new("containerName", &plain::STRING),
+        Member::new("containerPort", &plain::INTEGER),
+    ]),
+);
+
+pub static SERVICE_REVISION: Schema = Schema::new(
+    "ServiceRevision",
+    Kind::Structure(&[
+        Member::new("serviceRevisionArn", &plain::STRING),
+        Member::new("serviceArn", &plain::STRING),
+        Member::new("clusterArn", &plain::STRING),
+        Member::new("taskDefinition", &plain::STRING),
+        Member::new("capacityProviderStrategy", &CAPACITY_PROVIDER_STRATEGY),
+        Member::new("launchType", &LAUNCH_TYPE),
+        Member::new("platformVersion", &plain::STRING),
+        Member::new("platformFamily", &plain::STRING),
+        Member::new("loadBalancers", &LOAD_BALANCERS),
+        Member::new("serviceRegistries", &SERVICE_REGISTRIES),
+        Member::new("networkConfiguration", &NETWORK_CONFIGURATION),
+        Member::new("containerImages", &CONTAINER_IMAGES),
+        Member::new("guardDutyEnabled", &plain::BOOLEAN),
+        Member::new("serviceConnectConfiguration", &SERVICE_CONNECT_CONFIGURATION),
+        Member::new("volumeConfigurations", &SERVICE_VOLUME_CONFIGURATIONS),
+        Member::new("fargateEphemeralStorage", &DEPLOYMENT_EPHEMERAL_STORAGE),
+        Member::new("createdAt", &plain::TIMESTAMP),
+        Member::new("vpcLatticeConfigurations", &VPC_LATTICE_CONFIGURATIONS),
+        Member::new("resolvedConfiguration", &RESOLVED_CONFIGURATION),
+        Member::new("ecsManagedResources", &ECS_MANAGED_RESOURCES),
+        Member::new("overrides", &SERVICE_REVISION_OVERRIDES),
+        Member::new("gatewayConnectors", &GATEWAY_CONNECTOR_LIST),
+        Member::new("monitoring", &MONITORING_CONFIGURATION),
+    ]),
+);
+
+pub static SERVICE_REVISION_CLEANUP: Schema =
+    Schema::new("ServiceRevisionCleanup", Kind::String).values(&["BLOCKING", "DEFERRED"]);
+
+pub static SERVICE_REVISION_LOAD_BALANCER: Schema = Schema::new(
+    "ServiceRevisionLoadBalancer",
+    Kind::Structure(&[
+        Member::new("targetGroupArn", &plain::STRING),
+        Member::new("productionListenerRule", &plain::STRING),
+    ]),
+);
+
+pub static SERVICE_REVISION_LOAD_BALANCERS: Schema = Schema::new(
+    "ServiceRevisionLoadBalancers",
+    Kind::List(&Member::new("member", &SERVICE_REVISION_LOAD_BALANCER)),
+);
+
+pub static SERVICE_REVISION_OVERRIDES: Schema = Schema::new(
+    "ServiceRevisionOverrides",
+    Kind::Structure(&[Member::new("runtimePlatform", &RUNTIME_PLATFORM_OVERRIDE)]),
+);
+
+pub static SERVICE_REVISION_SUMMARY: Schema = Schema::new(
+    "ServiceRevisionSummary",
+    Kind::Structure(&[
+        Member::new("arn", &plain::STRING),
+        Member::new("requestedTaskCount", &plain::INTEGER),
+        Member::new("runningTaskCount", &plain::INTEGER),
+        Member::new("pendingTaskCount", &plain::INTEGER),
+        Member::new("requestedTestTrafficWeight", &plain::DOUBLE),
+        Member::new("requestedProductionTrafficWeight", &plain::DOUBLE),
+    ]),
+);
+
+pub static SERVICE_REVISION_VPC_LATTICE_CONFIGURATION: Schema = Schema::new(
+    "ServiceRevisionVpcLatticeConfiguration",
+    Kind::Structure(&[
+        Member::new("targetGroupArn", &plain::STRING),
+        Member::new("productionListenerRule", &plain::STRING),
+    ]),
+);
+
+pub static SERVICE_REVISION_VPC_LATTICE_CONFIGURATIONS: Schema = Schema::new(
+    "ServiceRevisionVpcLatticeConfigurations",
+    Kind::List(&Member::new("member", &SERVICE_REVISION_VPC_LATTICE_CONFIGURATION)),
+);
+
+pub static SERVICE_REVISIONS: Schema =
+    Schema::new("ServiceRevisions", Kind::List(&Member::new("member", &SERVICE_REVISION)));
+
+pub static SERVICE_REVISIONS_SUMMARY_LIST: Schema =
+    Schema::new("ServiceRevisionsSummaryList", Kind::List(&Member::new("member", &SERVICE_REVISION_SUMMARY)));
+
+pub static SERVICE_VOLUME_CONFIGURATION: Schema = Schema::new(
+    "ServiceVolumeConfiguration",
+    Kind::Structure(&[
+        Member::new("name", &plain::STRING).required(),
+        Member::new("managedEBSVolume", &SERVICE_MANAGED_EBS_VOLUME_CONFIGURATION),
+    ]),
+);
+
+pub static SERVICE_VOLUME_CONFIGURATIONS: Schema = Schema::new(
+    "ServiceVolumeConfigurations",
+    Kind::List(&Member::new("member", &SERVICE_VOLUME_CONFIGURATION)),
+);
+
+pub static SERVICES: Schema = Schema::new("Services", Kind::List(&Member::new("member", &SERVICE)));
 
 pub static SESSION: Schema = Schema::new(
     "Session",
@@ -1329,6 +2406,22 @@ pub static START_TASK_RESPONSE: Schema = Schema::new(
 
 pub static STATISTICS: Schema =
     Schema::new("Statistics", Kind::List(&Member::new("member", &KEY_VALUE_PAIR)));
+
+pub static STOP_SERVICE_DEPLOYMENT_REQUEST: Schema = Schema::new(
+    "StopServiceDeploymentRequest",
+    Kind::Structure(&[
+        Member::new("serviceDeploymentArn", &plain::STRING).required(),
+        Member::new("stopType", &STOP_SERVICE_DEPLOYMENT_STOP_TYPE),
+    ]),
+);
+
+pub static STOP_SERVICE_DEPLOYMENT_RESPONSE: Schema = Schema::new(
+    "StopServiceDeploymentResponse",
+    Kind::Structure(&[Member::new("serviceDeploymentArn", &plain::STRING)]),
+);
+
+pub static STOP_SERVICE_DEPLOYMENT_STOP_TYPE: Schema =
+    Schema::new("StopServiceDeploymentStopType", Kind::String).values(&["ABORT", "ROLLBACK"]);
 
 pub static STOP_TASK_REQUEST: Schema = Schema::new(
     "StopTaskRequest",
@@ -1537,6 +2630,39 @@ pub static TASK_OVERRIDE: Schema = Schema::new(
     ]),
 );
 
+pub static TASK_SET: Schema = Schema::new(
+    "TaskSet",
+    Kind::Structure(&[
+        Member::new("id", &plain::STRING),
+        Member::new("taskSetArn", &plain::STRING),
+        Member::new("serviceArn", &plain::STRING),
+        Member::new("clusterArn", &plain::STRING),
+        Member::new("startedBy", &plain::STRING),
+        Member::new("externalId", &plain::STRING),
+        Member::new("status", &plain::STRING),
+        Member::new("taskDefinition", &plain::STRING),
+        Member::new("computedDesiredCount", &plain::INTEGER),
+        Member::new("pendingCount", &plain::INTEGER),
+        Member::new("runningCount", &plain::INTEGER),
+        Member::new("createdAt", &plain::TIMESTAMP),
+        Member::new("updatedAt", &plain::TIMESTAMP),
+        Member::new("launchType", &LAUNCH_TYPE),
+        Member::new("capacityProviderStrategy", &CAPACITY_PROVIDER_STRATEGY),
+        Member::new("platformVersion", &plain::STRING),
+        Member::new("platformFamily", &plain::STRING),
+        Member::new("networkConfiguration", &NETWORK_CONFIGURATION),
+        Member::new("loadBalancers", &LOAD_BALANCERS),
+        Member::new("serviceRegistries", &SERVICE_REGISTRIES),
+        Member::new("scale", &SCALE),
+        Member::new("stabilityStatus", &plain::STRING),
+        Member::new("stabilityStatusAt", &plain::TIMESTAMP),
+        Member::new("tags", &TAGS),
+        Member::new("fargateEphemeralStorage", &DEPLOYMENT_EPHEMERAL_STORAGE),
+    ]),
+);
+
+pub static TASK_SETS: Schema = Schema::new("TaskSets", Kind::List(&Member::new("member", &TASK_SET)));
+
 pub static TASK_VOLUME_CONFIGURATION: Schema = Schema::new(
     "TaskVolumeConfiguration",
     Kind::Structure(&[
@@ -1549,6 +2675,25 @@ pub static TASK_VOLUME_CONFIGURATIONS: Schema =
     Schema::new("TaskVolumeConfigurations", Kind::List(&Member::new("member", &TASK_VOLUME_CONFIGURATION)));
 
 pub static TASKS: Schema = Schema::new("Tasks", Kind::List(&Member::new("member", &TASK)));
+
+pub static THRESHOLD_CONFIGURATION: Schema = Schema::new(
+    "ThresholdConfiguration",
+    Kind::Structure(&[
+        Member::new("type", &THRESHOLD_TYPE).required(),
+        Member::new("value", &plain::INTEGER).required(),
+    ]),
+);
+
+pub static THRESHOLD_TYPE: Schema =
+    Schema::new("ThresholdType", Kind::String).values(&["COUNT", "BOUNDED_PERCENT", "UNBOUNDED_PERCENT"]);
+
+pub static TIMEOUT_CONFIGURATION: Schema = Schema::new(
+    "TimeoutConfiguration",
+    Kind::Structure(&[
+        Member::new("idleTimeoutSeconds", &DURATION),
+        Member::new("perRequestTimeoutSeconds", &DURATION),
+    ]),
+);
 
 pub static TMPFS: Schema = Schema::new(
     "Tmpfs",
@@ -1660,6 +2805,39 @@ pub static UPDATE_CONTAINER_INSTANCES_STATE_RESPONSE: Schema = Schema::new(
     ]),
 );
 
+pub static UPDATE_SERVICE_REQUEST: Schema = Schema::new(
+    "UpdateServiceRequest",
+    Kind::Structure(&[
+        Member::new("cluster", &plain::STRING),
+        Member::new("service", &plain::STRING).required(),
+        Member::new("desiredCount", &plain::INTEGER),
+        Member::new("taskDefinition", &plain::STRING),
+        Member::new("capacityProviderStrategy", &CAPACITY_PROVIDER_STRATEGY),
+        Member::new("deploymentConfiguration", &DEPLOYMENT_CONFIGURATION),
+        Member::new("availabilityZoneRebalancing", &AVAILABILITY_ZONE_REBALANCING),
+        Member::new("networkConfiguration", &NETWORK_CONFIGURATION),
+        Member::new("placementConstraints", &PLACEMENT_CONSTRAINTS),
+        Member::new("placementStrategy", &PLACEMENT_STRATEGIES),
+        Member::new("platformVersion", &plain::STRING),
+        Member::new("forceNewDeployment", &plain::BOOLEAN),
+        Member::new("healthCheckGracePeriodSeconds", &plain::INTEGER),
+        Member::new("deploymentController", &DEPLOYMENT_CONTROLLER),
+        Member::new("enableExecuteCommand", &plain::BOOLEAN),
+        Member::new("enableECSManagedTags", &plain::BOOLEAN),
+        Member::new("loadBalancers", &LOAD_BALANCERS),
+        Member::new("propagateTags", &PROPAGATE_TAGS),
+        Member::new("serviceRegistries", &SERVICE_REGISTRIES),
+        Member::new("serviceConnectConfiguration", &SERVICE_CONNECT_CONFIGURATION),
+        Member::new("volumeConfigurations", &SERVICE_VOLUME_CONFIGURATIONS),
+        Member::new("vpcLatticeConfigurations", &VPC_LATTICE_CONFIGURATIONS),
+        Member::new("gatewayConnectors", &GATEWAY_CONNECTOR_LIST),
+        Member::new("monitoring", &MONITORING_CONFIGURATION),
+    ]),
+);
+
+pub static UPDATE_SERVICE_RESPONSE: Schema =
+    Schema::new("UpdateServiceResponse", Kind::Structure(&[Member::new("service", &SERVICE)]));
+
 pub static UPDATE_TASK_PROTECTION_REQUEST: Schema = Schema::new(
     "UpdateTaskProtectionRequest",
     Kind::Structure(&[
@@ -1715,5 +2893,27 @@ pub static VOLUME_FROM_LIST: Schema =
     Schema::new("VolumeFromList", Kind::List(&Member::new("member", &VOLUME_FROM)));
 
 pub static VOLUME_LIST: Schema = Schema::new("VolumeList", Kind::List(&Member::new("member", &VOLUME)));
+
+pub static VPC_LATTICE_ADVANCED_CONFIGURATION: Schema = Schema::new(
+    "VpcLatticeAdvancedConfiguration",
+    Kind::Structure(&[
+        Member::new("alternateTargetGroupArn", &plain::STRING),
+        Member::new("productionListenerRule", &plain::STRING),
+        Member::new("testListenerRule", &plain::STRING),
+    ]),
+);
+
+pub static VPC_LATTICE_CONFIGURATION: Schema = Schema::new(
+    "VpcLatticeConfiguration",
+    Kind::Structure(&[
+        Member::new("roleArn", &plain::STRING).required(),
+        Member::new("targetGroupArn", &plain::STRING).required(),
+        Member::new("portName", &plain::STRING).required(),
+        Member::new("advancedConfiguration", &VPC_LATTICE_ADVANCED_CONFIGURATION),
+    ]),
+);
+
+pub static VPC_LATTICE_CONFIGURATIONS: Schema =
+    Schema::new("VpcLatticeConfigurations", Kind::List(&Member::new("member", &VPC_LATTICE_CONFIGURATION)));
 
 static PATTERN_1: Pattern = Pattern::new("([\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*)");

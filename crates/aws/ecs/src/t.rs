@@ -468,6 +468,100 @@ impl wire::Shape for TaskOverride {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct TaskSet {
+    pub id: Option<String>,
+    pub task_set_arn: Option<String>,
+    pub service_arn: Option<String>,
+    pub cluster_arn: Option<String>,
+    pub started_by: Option<String>,
+    pub external_id: Option<String>,
+    pub status: Option<String>,
+    pub task_definition: Option<String>,
+    pub computed_desired_count: Option<i32>,
+    pub pending_count: Option<i32>,
+    pub running_count: Option<i32>,
+    pub created_at: Option<wire::Timestamp>,
+    pub updated_at: Option<wire::Timestamp>,
+    pub launch_type: Option<String>,
+    pub capacity_provider_strategy: Option<Vec<crate::CapacityProviderStrategyItem>>,
+    pub platform_version: Option<String>,
+    pub platform_family: Option<String>,
+    pub network_configuration: Option<crate::NetworkConfiguration>,
+    pub load_balancers: Option<Vec<crate::LoadBalancer>>,
+    pub service_registries: Option<Vec<crate::ServiceRegistry>>,
+    pub scale: Option<crate::Scale>,
+    pub stability_status: Option<String>,
+    pub stability_status_at: Option<wire::Timestamp>,
+    pub tags: Option<Vec<crate::Tag>>,
+    pub fargate_ephemeral_storage: Option<crate::DeploymentEphemeralStorage>,
+}
+
+impl wire::Shape for TaskSet {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::TASK_SET
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.id),
+            1 => from.read(&mut self.task_set_arn),
+            2 => from.read(&mut self.service_arn),
+            3 => from.read(&mut self.cluster_arn),
+            4 => from.read(&mut self.started_by),
+            5 => from.read(&mut self.external_id),
+            6 => from.read(&mut self.status),
+            7 => from.read(&mut self.task_definition),
+            8 => from.read(&mut self.computed_desired_count),
+            9 => from.read(&mut self.pending_count),
+            10 => from.read(&mut self.running_count),
+            11 => from.read(&mut self.created_at),
+            12 => from.read(&mut self.updated_at),
+            13 => from.read(&mut self.launch_type),
+            14 => from.read(&mut self.capacity_provider_strategy),
+            15 => from.read(&mut self.platform_version),
+            16 => from.read(&mut self.platform_family),
+            17 => from.read(&mut self.network_configuration),
+            18 => from.read(&mut self.load_balancers),
+            19 => from.read(&mut self.service_registries),
+            20 => from.read(&mut self.scale),
+            21 => from.read(&mut self.stability_status),
+            22 => from.read(&mut self.stability_status_at),
+            23 => from.read(&mut self.tags),
+            24 => from.read(&mut self.fargate_ephemeral_storage),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.id);
+        to.write(1, &self.task_set_arn);
+        to.write(2, &self.service_arn);
+        to.write(3, &self.cluster_arn);
+        to.write(4, &self.started_by);
+        to.write(5, &self.external_id);
+        to.write(6, &self.status);
+        to.write(7, &self.task_definition);
+        to.write(8, &self.computed_desired_count);
+        to.write(9, &self.pending_count);
+        to.write(10, &self.running_count);
+        to.write(11, &self.created_at);
+        to.write(12, &self.updated_at);
+        to.write(13, &self.launch_type);
+        to.write(14, &self.capacity_provider_strategy);
+        to.write(15, &self.platform_version);
+        to.write(16, &self.platform_family);
+        to.write(17, &self.network_configuration);
+        to.write(18, &self.load_balancers);
+        to.write(19, &self.service_registries);
+        to.write(20, &self.scale);
+        to.write(21, &self.stability_status);
+        to.write(22, &self.stability_status_at);
+        to.write(23, &self.tags);
+        to.write(24, &self.fargate_ephemeral_storage);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskVolumeConfiguration {
     pub name: String,
     pub managed_ebs_volume: Option<crate::TaskManagedEBSVolumeConfiguration>,
@@ -489,6 +583,56 @@ impl wire::Shape for TaskVolumeConfiguration {
     fn write_members(&self, to: &mut wire::Sink<'_>) {
         to.write(0, &self.name);
         to.write(1, &self.managed_ebs_volume);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ThresholdConfiguration {
+    pub r#type: String,
+    pub value: i32,
+}
+
+impl wire::Shape for ThresholdConfiguration {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::THRESHOLD_CONFIGURATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.r#type),
+            1 => from.read(&mut self.value),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.r#type);
+        to.write(1, &self.value);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TimeoutConfiguration {
+    pub idle_timeout_seconds: Option<i32>,
+    pub per_request_timeout_seconds: Option<i32>,
+}
+
+impl wire::Shape for TimeoutConfiguration {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::TIMEOUT_CONFIGURATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.idle_timeout_seconds),
+            1 => from.read(&mut self.per_request_timeout_seconds),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.idle_timeout_seconds);
+        to.write(1, &self.per_request_timeout_seconds);
     }
 }
 
@@ -581,7 +725,10 @@ wire::values!(
     TaskManagedEBSVolumeConfiguration,
     TaskManagedEBSVolumeTerminationPolicy,
     TaskOverride,
+    TaskSet,
     TaskVolumeConfiguration,
+    ThresholdConfiguration,
+    TimeoutConfiguration,
     Tmpfs,
     TrustedExecutionConfiguration,
     TrustedExecutionSummary

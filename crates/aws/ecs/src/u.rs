@@ -224,6 +224,119 @@ impl wire::Shape for UpdateContainerInstancesStateResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateServiceRequest {
+    pub cluster: Option<String>,
+    pub service: String,
+    pub desired_count: Option<i32>,
+    pub task_definition: Option<String>,
+    pub capacity_provider_strategy: Option<Vec<crate::CapacityProviderStrategyItem>>,
+    pub deployment_configuration: Option<crate::DeploymentConfiguration>,
+    pub availability_zone_rebalancing: Option<String>,
+    pub network_configuration: Option<crate::NetworkConfiguration>,
+    pub placement_constraints: Option<Vec<crate::PlacementConstraint>>,
+    pub placement_strategy: Option<Vec<crate::PlacementStrategy>>,
+    pub platform_version: Option<String>,
+    pub force_new_deployment: Option<bool>,
+    pub health_check_grace_period_seconds: Option<i32>,
+    pub deployment_controller: Option<crate::DeploymentController>,
+    pub enable_execute_command: Option<bool>,
+    pub enable_ecs_managed_tags: Option<bool>,
+    pub load_balancers: Option<Vec<crate::LoadBalancer>>,
+    pub propagate_tags: Option<String>,
+    pub service_registries: Option<Vec<crate::ServiceRegistry>>,
+    pub service_connect_configuration: Option<crate::ServiceConnectConfiguration>,
+    pub volume_configurations: Option<Vec<crate::ServiceVolumeConfiguration>>,
+    pub vpc_lattice_configurations: Option<Vec<crate::VpcLatticeConfiguration>>,
+    pub gateway_connectors: Option<Vec<crate::GatewayConnector>>,
+    pub monitoring: Option<crate::MonitoringConfiguration>,
+}
+
+impl wire::Shape for UpdateServiceRequest {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::UPDATE_SERVICE_REQUEST
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.cluster),
+            1 => from.read(&mut self.service),
+            2 => from.read(&mut self.desired_count),
+            3 => from.read(&mut self.task_definition),
+            4 => from.read(&mut self.capacity_provider_strategy),
+            5 => from.read(&mut self.deployment_configuration),
+            6 => from.read(&mut self.availability_zone_rebalancing),
+            7 => from.read(&mut self.network_configuration),
+            8 => from.read(&mut self.placement_constraints),
+            9 => from.read(&mut self.placement_strategy),
+            10 => from.read(&mut self.platform_version),
+            11 => from.read(&mut self.force_new_deployment),
+            12 => from.read(&mut self.health_check_grace_period_seconds),
+            13 => from.read(&mut self.deployment_controller),
+            14 => from.read(&mut self.enable_execute_command),
+            15 => from.read(&mut self.enable_ecs_managed_tags),
+            16 => from.read(&mut self.load_balancers),
+            17 => from.read(&mut self.propagate_tags),
+            18 => from.read(&mut self.service_registries),
+            19 => from.read(&mut self.service_connect_configuration),
+            20 => from.read(&mut self.volume_configurations),
+            21 => from.read(&mut self.vpc_lattice_configurations),
+            22 => from.read(&mut self.gateway_connectors),
+            23 => from.read(&mut self.monitoring),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.cluster);
+        to.write(1, &self.service);
+        to.write(2, &self.desired_count);
+        to.write(3, &self.task_definition);
+        to.write(4, &self.capacity_provider_strategy);
+        to.write(5, &self.deployment_configuration);
+        to.write(6, &self.availability_zone_rebalancing);
+        to.write(7, &self.network_configuration);
+        to.write(8, &self.placement_constraints);
+        to.write(9, &self.placement_strategy);
+        to.write(10, &self.platform_version);
+        to.write(11, &self.force_new_deployment);
+        to.write(12, &self.health_check_grace_period_seconds);
+        to.write(13, &self.deployment_controller);
+        to.write(14, &self.enable_execute_command);
+        to.write(15, &self.enable_ecs_managed_tags);
+        to.write(16, &self.load_balancers);
+        to.write(17, &self.propagate_tags);
+        to.write(18, &self.service_registries);
+        to.write(19, &self.service_connect_configuration);
+        to.write(20, &self.volume_configurations);
+        to.write(21, &self.vpc_lattice_configurations);
+        to.write(22, &self.gateway_connectors);
+        to.write(23, &self.monitoring);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateServiceResponse {
+    pub service: Option<crate::Service>,
+}
+
+impl wire::Shape for UpdateServiceResponse {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::UPDATE_SERVICE_RESPONSE
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.service),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.service);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct UpdateTaskProtectionRequest {
     pub cluster: String,
     pub tasks: Vec<String>,
@@ -289,6 +402,8 @@ wire::values!(
     UpdateClusterSettingsResponse,
     UpdateContainerInstancesStateRequest,
     UpdateContainerInstancesStateResponse,
+    UpdateServiceRequest,
+    UpdateServiceResponse,
     UpdateTaskProtectionRequest,
     UpdateTaskProtectionResponse
 );

@@ -95,4 +95,63 @@ impl wire::Shape for VolumeFrom {
     }
 }
 
-wire::values!(VersionInfo, Volume, VolumeFrom);
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VpcLatticeAdvancedConfiguration {
+    pub alternate_target_group_arn: Option<String>,
+    pub production_listener_rule: Option<String>,
+    pub test_listener_rule: Option<String>,
+}
+
+impl wire::Shape for VpcLatticeAdvancedConfiguration {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::VPC_LATTICE_ADVANCED_CONFIGURATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.alternate_target_group_arn),
+            1 => from.read(&mut self.production_listener_rule),
+            2 => from.read(&mut self.test_listener_rule),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.alternate_target_group_arn);
+        to.write(1, &self.production_listener_rule);
+        to.write(2, &self.test_listener_rule);
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VpcLatticeConfiguration {
+    pub role_arn: String,
+    pub target_group_arn: String,
+    pub port_name: String,
+    pub advanced_configuration: Option<crate::VpcLatticeAdvancedConfiguration>,
+}
+
+impl wire::Shape for VpcLatticeConfiguration {
+    fn schema(&self) -> &'static wire::Schema {
+        &schema::VPC_LATTICE_CONFIGURATION
+    }
+
+    fn read_member(&mut self, index: usize, from: &mut wire::Source<'_>) -> Result<(), wire::ReadError> {
+        match index {
+            0 => from.read(&mut self.role_arn),
+            1 => from.read(&mut self.target_group_arn),
+            2 => from.read(&mut self.port_name),
+            3 => from.read(&mut self.advanced_configuration),
+            _ => from.skip(),
+        }
+    }
+
+    fn write_members(&self, to: &mut wire::Sink<'_>) {
+        to.write(0, &self.role_arn);
+        to.write(1, &self.target_group_arn);
+        to.write(2, &self.port_name);
+        to.write(3, &self.advanced_configuration);
+    }
+}
+
+wire::values!(VersionInfo, Volume, VolumeFrom, VpcLatticeAdvancedConfiguration, VpcLatticeConfiguration);

@@ -6,6 +6,7 @@
 //! Invariant: what a definition asks for is acted upon, or the run is refused by its name.
 
 mod api;
+mod balancing;
 mod behaviour;
 mod controllers;
 mod convert;
@@ -22,6 +23,7 @@ use base::Fault;
 use service::{Acts, Operation, Service};
 
 pub use api::exec::Config;
+pub use balancing::Balancing;
 pub use controllers::{Clusters, Definitions, Instances, Protections, Sessions, Tasks, Tokens};
 
 /// The service with its operations, record kinds, and what it does with a host's reports.
@@ -36,7 +38,8 @@ pub fn service(config: &Config) -> Service {
 }
 
 /// Adds every loop of the service.
-pub fn controllers(to: control::Controllers) -> control::Controllers {
+pub fn controllers(to: control::Controllers, balancing: Balancing) -> control::Controllers {
+    let _ = balancing;
     let to = to.with(Tasks).with(Tokens).with(Definitions).with(Clusters);
     to.with(Instances).with(Sessions).with(Protections)
 }

@@ -28,7 +28,8 @@ use service::Service;
 pub use certificates::users_of_certificate;
 pub use controllers::{Draining, Provisioning, Simulated};
 pub use faults::refuse;
-pub use observe::{is_healthy, take_in, touched_by_health};
+pub use api::target::published as target_standing;
+pub use observe::{is_healthy, take_in, touched_by_health, touched_target};
 pub use table::{balancers, table, touched};
 
 /// In whose name interfaces are made: the service-linked role's service.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base::{AccountId, Fault, Region};
-use core_routing::{HealthReport, State};
+use core_routing::{HealthReport, State, TargetName};
 use service::{Caller, Platform, Tx};
 use store::{Change, Record, Snapshot};
 
@@ -41,6 +41,19 @@ pub fn is_healthy(records: &Snapshot, group: &str, target: &core_routing::Target
 pub fn touched_by_health(records: &Snapshot, change: &Change) -> Vec<Arc<str>> {
     let Some(seen) = either::<Health>(change) else { return Vec::new() };
     users(records, &seen.group).iter().map(|at| Arc::from(at.arn().to_string())).collect()
+}
+
+/// The target of which a change says something.
+pub fn touched_target(change: &Change) -> Option<TargetName> {
+    let name = |group: &GroupId, id: &Arc<str>, port| TargetName {
+        group: Arc::from(group.arn().as_str()),
+        id: Arc::clone(id),
+        port,
+    };
+    if let Some(seen) = either::<Health>(change) {
+        return Some(name(&seen.group, &seen.id, seen.port));
+    }
+    either::<Target>(change).map(|target| name(&target.group, &target.id, target.port))
 }
 
 fn take(tx: &mut Tx<'_>, report: HealthReport) {

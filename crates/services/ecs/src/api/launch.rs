@@ -35,6 +35,8 @@ pub struct Run {
     pub needs: Needs,
     pub overrides: TaskOverride,
     pub group: String,
+    /// The service that it is for.
+    pub service: Option<String>,
     pub started_by: Option<String>,
     pub tags: Tags,
     pub count: usize,
@@ -120,7 +122,7 @@ pub fn start_one(
     let record = record(tx, run, &at, &carrier, shown, &choice);
     let definition = &run.definition;
     let assignment = assign::assign(&at, &definition.family, definition.revision, &run.spec, choice);
-    let status = TaskStatus { at: at.clone(), state: State::Provisioning, version: 1 };
+    let status = TaskStatus { at: at.clone(), state: State::Provisioning, version: 1, service: run.service.clone() };
     let shape = convert::task(&record, &status, None, true);
     tx.put(TaskAssignment { at, assignment });
     tx.put(status);
@@ -181,6 +183,7 @@ fn record(
         created_at: tx.now,
         host: carrier.host.clone(),
         goal: Goal::Running,
+        service: run.service.clone(),
     }
 }
 

@@ -11,9 +11,9 @@ use crate::state::task::{Task, TaskId, TaskObserved};
 pub fn observe(tx: &mut Tx<'_>, observed: &Observed) -> Result<(), Fault> {
     let Some(at) = TaskId::of_arn(&observed.task) else { return Ok(()) };
     let key = at.key();
-    let is_ours = tx.get::<Task>(&key).is_some_and(|record| record.host == observed.host);
+    let Some(task) = tx.get::<Task>(&key) else { return Ok(()) };
     let known = tx.get::<TaskObserved>(&key);
-    if !is_ours || known.is_some_and(|known| known.sequence >= observed.sequence) {
+    if task.host != observed.host || known.is_some_and(|known| known.sequence >= observed.sequence) {
         return Ok(());
     }
     let received_at = tx.now;
@@ -23,6 +23,7 @@ pub fn observe(tx: &mut Tx<'_>, observed: &Observed) -> Result<(), Fault> {
         sequence: observed.sequence,
         received_at,
         observation: observed.observation.clone(),
+        service: task.service.clone(),
     });
     Ok(())
 }

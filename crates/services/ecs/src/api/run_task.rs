@@ -177,6 +177,7 @@ pub fn checked(tx: &mut Tx<'_>, request: aws::RunTaskRequest) -> Result<Run, Fau
         spec,
         overrides: changes,
         group,
+        service: None,
         started_by,
         tags,
         count,

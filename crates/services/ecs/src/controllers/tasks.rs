@@ -59,7 +59,7 @@ impl Controller for Tasks {
                 }
                 // The write touches the task again: its orders follow from the new state.
                 let (at, version) = (task.at.clone(), status.version + 1);
-                plan.writes.push(Write::put(TaskStatus { at, state, version }));
+                plan.writes.push(Write::put(TaskStatus { at, state, version, service: task.service.clone() }));
             }
             None => match status.state.stopped_at() {
                 Some(stopped_at) => retire(&mut plan, &task, seen.as_deref(), stopped_at, world.now),

@@ -17,6 +17,17 @@
 //!   by-host             host
 //! ecs/setting           account / region / principal / name
 //! ecs/session           id                                          until it is taken up
+//! ecs/service           account / region / cluster / name           wanted             (callers)
+//!   by-token            account / region / token
+//! ecs/service-status    account / region / cluster / name           how it stands      (controller)
+//! ecs/service-revision  account / region / cluster / name / id      what tasks start from
+//!   by-group            target group
+//! ecs/service-deployment  account / region / cluster / name / id
+//!   under-way           account / region / cluster / name
+//! ecs/service-event     account / region / cluster / name / number  the last hundred
+//! ecs/service-member    account / region / cluster / name / task    until its end is accounted for
+//! ecs/task-targets      account / region / cluster / id             where a task is registered
+//!   by-target           target group / target / port
 //! ```
 //!
 //! Invariant: `ecs/task`, `-assignment` and `-status` of a task come and go together.
@@ -24,10 +35,15 @@
 pub mod cluster;
 pub mod container;
 pub mod definition;
+pub mod deployment;
+pub mod event;
 pub mod instance;
 pub mod kept;
+pub mod member;
 pub mod overrides;
 pub mod protection;
+pub mod revision;
+pub mod service;
 pub mod session;
 pub mod setting;
 pub mod task;
@@ -51,4 +67,11 @@ pub fn kinds(kinds: Kinds) -> Kinds {
         .with::<session::Session>()
         .with::<protection::TaskProtection>()
         .with::<setting::Setting>()
+        .with::<service::Service>()
+        .with::<service::ServiceStatus>()
+        .with::<revision::Revision>()
+        .with::<deployment::Deployment>()
+        .with::<event::Event>()
+        .with::<member::Member>()
+        .with::<member::TaskTargets>()
 }

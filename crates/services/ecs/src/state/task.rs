@@ -90,6 +90,9 @@ pub struct Task {
     pub created_at: Timestamp,
     pub host: HostId,
     pub goal: Goal,
+    /// Name of the service that started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
 }
 
 /// The network interface that was made for a task.
@@ -130,6 +133,9 @@ pub struct TaskStatus {
     pub state: core_lifecycle::Task,
     /// Grows with every change, as the API's `version`.
     pub version: u64,
+    /// The task's, so that who watches statuses knows whom they concern.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
 }
 
 /// What its host saw of a task last.
@@ -140,6 +146,9 @@ pub struct TaskObserved {
     pub sequence: u64,
     pub received_at: Timestamp,
     pub observation: Observation,
+    /// The task's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
 }
 
 /// What the host was told to run. Never changes.

@@ -11,7 +11,7 @@ mod group;
 mod listener;
 mod rule;
 mod tag;
-mod target;
+pub mod target;
 
 use aws_elbv2::op;
 use service::{Acts, Operation};

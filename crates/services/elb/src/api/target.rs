@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_elbv2 as aws;
 use base::Fault;
 use core_addresses::Cidr;
-use core_routing::{Anomaly, GroupKind};
+use core_routing::{Anomaly, GroupKind, TargetName, TargetStanding};
 use service::{Tx, View};
 use store::Snapshot;
 
@@ -268,6 +268,18 @@ impl Use {
         }
         let seen = seen_of(records, target);
         health::seen(seen.as_ref().map(|seen| (seen.state, seen.reason.as_ref())))
+    }
+}
+
+/// What is published of a target.
+pub fn published(records: &Snapshot, name: &TargetName) -> TargetStanding {
+    let Some(group) = GroupId::of_arn(&name.group) else { return TargetStanding { state: None, text: None } };
+    match records.get::<Target>(&group.target(&name.id, name.port)) {
+        None => TargetStanding { state: None, text: None },
+        Some(target) => {
+            let Standing { state, text, .. } = Use::of(records, &group).standing(records, &target);
+            TargetStanding { state: Some(state), text }
+        }
     }
 }
 

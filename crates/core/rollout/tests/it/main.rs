@@ -1,0 +1,3 @@
+//! Decisions by table.
+
+mod breaker;

@@ -1,0 +1,162 @@
+//! Service deployments: one change of a service on its way, or behind it.
+
+use std::collections::BTreeMap;
+
+use base::Timestamp;
+use core_rollout::shift::{Stage, Weights};
+use serde::{Deserialize, Serialize};
+use store::{Entries, Key, Record};
+
+use super::service::{DeploymentSettings, ServiceId};
+
+/// One deployment. Callers make it and ask (`asked`); the controller `services` writes the rest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Deployment {
+    pub at: ServiceId,
+    /// Twenty-one letters and digits: the last part of its ARN.
+    pub id: String,
+    /// The revision that it brings.
+    pub target: String,
+    /// The revisions that had tasks when it began, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
+    /// The settings under which it began.
+    pub settings: DeploymentSettings,
+    pub created_at: Timestamp,
+    pub state: DeploymentState,
+    pub updated_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What a caller asks of it.
+    #[serde(default)]
+    pub asked: Asked,
+    /// Tasks of its target that failed: all, and those that the circuit breaker counts.
+    #[serde(default)]
+    pub failed: u32,
+    #[serde(default)]
+    pub counted: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker_tripped_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Rollback>,
+    /// Of strategies that shift traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift: Option<Shift>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeploymentState {
+    Pending,
+    InProgress,
+    StopRequested,
+    Stopped,
+    RollbackRequested,
+    RollbackInProgress,
+    RollbackSuccessful,
+    RollbackFailed,
+    Successful,
+}
+
+impl DeploymentState {
+    pub fn is_over(self) -> bool {
+        match self {
+            DeploymentState::Pending
+            | DeploymentState::InProgress
+            | DeploymentState::StopRequested
+            | DeploymentState::RollbackRequested
+            | DeploymentState::RollbackInProgress => false,
+            DeploymentState::Stopped
+            | DeploymentState::RollbackSuccessful
+            | DeploymentState::RollbackFailed
+            | DeploymentState::Successful => true,
+        }
+    }
+}
+
+/// Written by callers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Asked {
+    /// StopServiceDeployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<StopType>,
+    /// ContinueServiceDeployment: hook → whether it goes on (or, else, is rolled back).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hooks: BTreeMap<String, bool>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StopType {
+    Abort,
+    Rollback,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollback {
+    pub reason: String,
+    pub started_at: Timestamp,
+    /// `None`: there is no revision to go back to.
+    pub revision: Option<String>,
+}
+
+/// How far a deployment that shifts traffic has come.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Shift {
+    pub stage: Stage,
+    /// When the stage, or its present step, began.
+    pub since: Timestamp,
+    pub weights: Weights,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookRun>,
+    /// Indexes of the service's balancers whose two groups have changed their places: the target's
+    /// tasks are in the alternate group.
+    #[serde(default)]
+    pub is_swapped: bool,
+}
+
+/// One run of a PAUSE hook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookRun {
+    pub id: String,
+    pub stage: Stage,
+    pub expires_at: Option<Timestamp>,
+    pub continues: bool,
+    pub state: HookState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HookState {
+    Awaiting,
+    Succeeded,
+    Failed,
+    TimedOut,
+}
+
+impl Deployment {
+    pub fn key_of(at: &ServiceId, id: &str) -> Key {
+        at.under(id)
+    }
+
+    pub fn arn(&self) -> base::Arn {
+        self.at.arn_of("service-deployment", Some(&self.id))
+    }
+}
+
+impl Record for Deployment {
+    const KIND: &'static str = "ecs/service-deployment";
+    fn key(&self) -> Key {
+        Deployment::key_of(&self.at, &self.id)
+    }
+    fn index(&self, entries: &mut Entries) {
+        if !self.state.is_over() {
+            let ServiceId { account, region, cluster, name } = &self.at;
+            entries.add(UNDER_WAY, &[account.as_str(), region.as_str(), cluster, name]);
+        }
+    }
+}
+
+/// The index of deployments that are not over, by service: at most one.
+pub const UNDER_WAY: &str = "under-way";
