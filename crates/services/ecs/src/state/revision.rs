@@ -16,6 +16,8 @@ pub struct Revision {
     pub at: ServiceId,
     /// Nineteen digits: the last part of its ARN, and of `ecs-svc/…`.
     pub id: String,
+    /// The id of the deployment that brought it.
+    pub deployment: String,
     pub family: String,
     pub revision: u32,
     pub launch_type: LaunchType,

@@ -31,6 +31,12 @@ kept! {
     NetworkConfiguration {
         awsvpc_configuration: Option<AwsVpcConfiguration>,
     }
+    /// Kept where they are switched off; nothing looks at them.
+    DeploymentAlarms {
+        alarm_names: Vec<String>,
+        rollback: bool,
+        enable: bool,
+    }
 }
 
 /// Where a service is found.
@@ -93,6 +99,8 @@ pub struct Service {
     /// The revision that its tasks should be of: the target of its newest deployment. Callers move
     /// it forward; the controller moves it back where a deployment is rolled back.
     pub revision: String,
+    /// The id of its newest deployment.
+    pub newest_deployment: String,
     pub deployment: DeploymentSettings,
     pub grace_seconds: u32,
     #[serde(default)]
@@ -111,6 +119,9 @@ pub struct Service {
     pub deleted_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_token: Option<String>,
+    /// A digest of the request that made it: the same token with another request is a conflict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
 }
 
 /// `deploymentConfiguration`, as the API has it.
@@ -128,6 +139,8 @@ pub struct DeploymentSettings {
     /// Early success: the share of healthy tasks at which a deployment counts as done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early: Option<EarlySuccess>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarms: Option<DeploymentAlarms>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
