@@ -34,3 +34,39 @@ impl Threshold {
         }
     }
 }
+
+/// Failures of a deployment's tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Count {
+    /// All of them.
+    pub failed: u32,
+    /// Those that the breaker looks at.
+    pub counted: u32,
+}
+
+/// What a task of the deployment's revision has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// It was healthy for the first time.
+    Healthy,
+    /// It ended before it was ever healthy, or was stopped for being unhealthy.
+    Failed,
+}
+
+impl Count {
+    /// `resets`: AWS's `resetOnHealthyTask`, true where nothing is said.
+    #[must_use]
+    pub fn after(self, event: Event, resets: bool) -> Count {
+        match event {
+            Event::Failed => {
+                Count { failed: self.failed.saturating_add(1), counted: self.counted.saturating_add(1) }
+            }
+            Event::Healthy if resets => Count { counted: 0, ..self },
+            Event::Healthy => self,
+        }
+    }
+
+    pub fn is_tripped(self, threshold: Threshold, desired: u32) -> bool {
+        self.counted >= threshold.failures(desired)
+    }
+}

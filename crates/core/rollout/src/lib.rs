@@ -1,7 +1,8 @@
 //! Deployments: which tasks of a service start and stop now, and when traffic moves.
 //!
 //! [`rolling`] replaces tasks within a minimum and a maximum, [`shift`] moves traffic between two
-//! whole sets of them, [`breaker`] gives a deployment up, [`throttle`] slows starts that fail.
+//! whole sets of them, [`completion`] says when a rolling deployment is done, [`breaker`] when it is
+//! given up, [`throttle`] slows starts that fail.
 //!
 //! Invariants: never under the minimum of healthy tasks by our own choice, never over the maximum of
 //! running and pending ones; equal histories, equal decisions. `now` is an argument, a wait is
@@ -10,6 +11,7 @@
 //! Deliberately ignores records, AWS shapes and wording, where tasks run, and how they are stopped.
 
 pub mod breaker;
+pub mod completion;
 pub mod health;
 pub mod rolling;
 pub mod shift;

@@ -25,13 +25,29 @@ pub struct Goal {
     pub zones: Vec<Arc<str>>,
     /// AWS: availability zone rebalancing.
     pub is_rebalanced: bool,
+    /// The revision that keeps the service up until the current one does: the last that a
+    /// deployment completed with. `None` where there is none, and while rolling back.
+    // AWS: during a rolling deployment a task that dies or is unhealthy is replaced by one of its own
+    // revision, and scaling out reaches the running revision too (announced in November 2025).
+    pub kept: Option<Kept>,
+    /// The deployment has failed and is not rolled back: none of the current revision starts, and no
+    /// healthy task of another one gives way to it.
+    pub is_halted: bool,
+}
+
+/// An older revision that is kept up while the current one is brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub revision: Arc<str>,
+    /// Of its own tasks that never reached RUNNING.
+    pub throttle: Throttle,
 }
 
 /// What is done now.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Step {
-    /// One entry for each task of the current revision that starts: the zone that it should be in.
-    pub start: Vec<Option<Arc<str>>>,
+    /// One entry for each task that starts.
+    pub start: Vec<Start>,
     pub stop: Vec<Stop>,
     /// Time alone changes something then.
     pub wake_at: Option<Timestamp>,
@@ -39,6 +55,17 @@ pub struct Step {
     pub is_steady: bool,
     /// Why nothing moves though something should.
     pub blocked: Option<Blocked>,
+}
+
+/// A task that starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// The current one, or the kept one.
+    pub revision: Arc<str>,
+    /// The zone that it should be in; `None`: the goal names none.
+    pub zone: Option<Arc<str>>,
+    /// It evens out the zones; another one stops once it is healthy.
+    pub is_rebalancing: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +119,10 @@ pub fn step(goal: &Goal, tasks: &[TaskView], throttle: &Throttle, now: Timestamp
             step.wake_by(until);
             step.blocked = Some(Blocked::Throttled { until });
         }
-        Some(_) | None => step.start = vec![None; missing],
+        Some(_) | None => {
+            let start = Start { revision: goal.current.clone(), zone: None, is_rebalancing: false };
+            step.start = vec![start; missing];
+        }
     }
     let healthy = judged.iter().filter(|(_, verdict)| *verdict == Verdict::Healthy).count();
     let mut spare = healthy.saturating_sub(floor);
