@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use base::Timestamp;
-use core_rollout::shift::{Stage, Weights};
+use core_rollout::shift::Shift;
 use serde::{Deserialize, Serialize};
 use store::{Entries, Key, Record};
 
@@ -100,39 +100,6 @@ pub struct Rollback {
     pub started_at: Timestamp,
     /// `None`: there is no revision to go back to.
     pub revision: Option<String>,
-}
-
-/// How far a deployment that shifts traffic has come.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Shift {
-    pub stage: Stage,
-    /// When the stage, or its present step, began.
-    pub since: Timestamp,
-    pub weights: Weights,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub hooks: Vec<HookRun>,
-    /// Indexes of the service's balancers whose two groups have changed their places: the target's
-    /// tasks are in the alternate group.
-    #[serde(default)]
-    pub is_swapped: bool,
-}
-
-/// One run of a PAUSE hook.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HookRun {
-    pub id: String,
-    pub stage: Stage,
-    pub expires_at: Option<Timestamp>,
-    pub continues: bool,
-    pub state: HookState,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum HookState {
-    Awaiting,
-    Succeeded,
-    Failed,
-    TimedOut,
 }
 
 impl Deployment {
