@@ -16,7 +16,8 @@ use super::probe::{kind, probe};
 use super::{Shared, report};
 use crate::log::LogKind;
 
-/// More targets than these at once: their second probes are spread over half an interval.
+/// More targets than these at once: their second probes are spread over half an interval, and none of
+/// them is probed early.
 const CROWD: usize = 100;
 
 /// What is to be checked, and how.
@@ -55,6 +56,7 @@ impl Beat {
             shared: shared.clone(),
             setup: setup.clone(),
             changed: changed.clone(),
+            is_eager: crowd <= CROWD,
             early_by: Duration::from_micros(spread),
         };
         let task = tokio::task::spawn_local(task.run(first_at)).abort_handle();
@@ -84,13 +86,16 @@ struct Task {
     shared: Rc<Shared>,
     setup: Rc<RefCell<Rc<Setup>>>,
     changed: Rc<Notify>,
+    /// It is probed often while it is new: not where many others are, too.
+    is_eager: bool,
     /// How much the second probe comes early, so that a crowd drifts apart.
     early_by: Duration,
 }
 
 impl Task {
     async fn run(mut self, first_at: Timestamp) {
-        let mut watch = Watch::new(clock::wall());
+        let new = if self.is_eager { Watch::eager } else { Watch::new };
+        let mut watch = new(clock::wall());
         let mut told = Anomaly::default();
         let mut due_at = first_at;
         loop {
@@ -103,6 +108,10 @@ impl Task {
             drop(permit);
             let now = clock::wall();
             let next = step(&watch, outcome, &setup.group.check, began_at, now);
+            if next.is_void {
+                due_at = next.wake_at;
+                continue;
+            }
             self.write_down(&setup, outcome, &next, began_at, now);
             let anomaly = match setup.group.mitigates_anomalies {
                 true => (self.shared.config.anomaly)(&setup.key),

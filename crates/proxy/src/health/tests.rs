@@ -185,6 +185,19 @@ async fn a_new_target_is_healthy_after_one_check_and_is_asked_as_aws_asks() {
 }
 
 #[tokio::test]
+async fn a_new_target_is_found_well_long_before_its_next_check_is_due() {
+    let port = serve(answering(&[BUSY, BUSY, BUSY, OK], None));
+    let mut bench = bench();
+    let slow = GroupCheck { interval: Duration::from_secs(300), ..check() };
+    bench.checker.apply(balancer(slow, Version::Http1, port, 1)).await;
+    assert_eq!(bench.next().await, (State::Initial, Some(Reason::FirstChecks)));
+    assert_eq!(bench.next().await, (State::Healthy, None));
+    // Early probes that failed are not among the lines.
+    assert!(bench.line().contains(" FAIL 503 "));
+    assert!(bench.line().contains(" PASS 200 "));
+}
+
+#[tokio::test]
 async fn a_target_turns_by_thresholds_in_both_directions() {
     let port = serve(answering(&[BUSY, BUSY, OK, OK, BUSY, OK, BUSY, BUSY], None));
     let mut bench = bench();

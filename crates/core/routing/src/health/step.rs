@@ -7,6 +7,10 @@
 //!     └──────────────────────────────────────────────────────────────┘
 //!                     unhealthy_after failed in a row
 //! ```
+//!
+//! A new target that fails is probed again soon, and more and more seldom, so that it is found well when
+//! it is: a program needs a moment until it listens. Those early probes count only if they pass; failures
+//! count at the pace of the group's interval, as AWS has it.
 
 use std::time::Duration;
 
@@ -25,6 +29,17 @@ pub struct Watch {
     /// Outcomes in a row that speak against the state.
     pub against: u32,
     pub probed_at: Option<Timestamp>,
+    /// While it is new: early probes are made in between those whose failures count.
+    early: Option<Early>,
+}
+
+/// Early probes of a new target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Early {
+    /// When the first probe began; `None`: not yet.
+    since: Option<Timestamp>,
+    /// When the next one begins whose failure counts.
+    counts_at: Timestamp,
 }
 
 /// What came of one probe.
@@ -50,18 +65,28 @@ pub struct Step {
     pub wake_at: Timestamp,
     /// Whether this probe passed, and why not.
     pub failure: Option<Reason>,
+    /// It was an early one that failed: nothing follows from it.
+    pub is_void: bool,
 }
+
+/// Until a new target is probed again for the first time.
+const SOON: Duration = Duration::from_millis(50);
 
 impl Watch {
     /// A target just registered.
     pub fn new(now: Timestamp) -> Watch {
         let reason = Some(Reason::Registering);
-        Watch { state: State::Initial, reason, since: now, against: 0, probed_at: None }
+        Watch { state: State::Initial, reason, since: now, against: 0, probed_at: None, early: None }
+    }
+
+    /// The same, to be found well as soon as it is.
+    pub fn eager(now: Timestamp) -> Watch {
+        Watch { early: Some(Early { since: None, counts_at: now }), ..Watch::new(now) }
     }
 
     /// A target of which an earlier watcher left this state: a restart keeps what was known.
     pub fn resumed(state: State, reason: Option<Reason>, since: Timestamp) -> Watch {
-        Watch { state, reason, since, against: 0, probed_at: None }
+        Watch { state, reason, since, against: 0, probed_at: None, early: None }
     }
 }
 
@@ -78,6 +103,12 @@ pub fn step(
     now: Timestamp,
 ) -> Step {
     let failure = failure(outcome, &check.matcher);
+    if let (State::Initial, Some(early), Some(_)) = (watch.state, watch.early, &failure)
+        && began_at < early.counts_at
+    {
+        let wake_at = early.next(began_at).min(early.counts_at);
+        return Step { watch: watch.clone(), is_change: false, wake_at, failure, is_void: true };
+    }
     let next = match (watch.state, &failure) {
         (State::Initial, None) => turned(State::Healthy, None, now),
         (State::Initial | State::Healthy, Some(reason)) => {
@@ -103,13 +134,27 @@ pub fn step(
             Watch { against: 0, reason: Some(reason.clone()), ..watch.clone() }
         }
     };
-    let next = Watch { probed_at: Some(now), ..next };
+    let regular_at = began_at + check.interval;
+    let early = next.early.filter(|_| next.state == State::Initial);
+    let early =
+        early.map(|early| Early { since: Some(early.since.unwrap_or(began_at)), counts_at: regular_at });
+    let wake_at = early.map_or(regular_at, |early| early.next(began_at).min(regular_at));
+    let next = Watch { probed_at: Some(now), early, ..next };
     let is_change = (next.state, &next.reason) != (watch.state, &watch.reason);
-    Step { watch: next, is_change, wake_at: began_at + check.interval, failure }
+    Step { watch: next, is_change, wake_at, failure, is_void: false }
+}
+
+impl Early {
+    /// After half of the time that has passed: about fifteen probes within half a minute, and nobody is
+    /// found much later than it could be.
+    fn next(self, began_at: Timestamp) -> Timestamp {
+        let passed = self.since.map(|since| began_at.since(since)).unwrap_or_default();
+        began_at + SOON.max(passed / 2)
+    }
 }
 
 fn turned(state: State, reason: Option<Reason>, now: Timestamp) -> Watch {
-    Watch { state, reason, since: now, against: 0, probed_at: None }
+    Watch { state, reason, since: now, against: 0, probed_at: None, early: None }
 }
 
 fn failure(outcome: Outcome, matcher: &Matcher) -> Option<Reason> {

@@ -114,6 +114,42 @@ fn only_changes_are_reported_and_a_new_reason_is_one() {
     assert_eq!((other.is_change, other.watch.reason), (true, Some(Reason::Code(500))));
 }
 
+/// Probes a new target that is well from `well_at` on, each when it is due; answers when which came, in
+/// milliseconds, and the end.
+fn probed(well_at: u64, check: &GroupCheck) -> (Vec<i64>, State, Vec<i64>) {
+    let well_at = Timestamp::EPOCH + Duration::from_millis(well_at);
+    let mut watch = Watch::eager(Timestamp::EPOCH);
+    let (mut all, mut counted, mut at) = (Vec::new(), Vec::new(), Timestamp::EPOCH);
+    while watch.state == State::Initial {
+        let outcome = if at < well_at { Outcome::Broken } else { Outcome::Answered(200) };
+        let next = step(&watch, outcome, check, at, at + Duration::from_millis(1));
+        all.push(at.as_millis());
+        if !next.is_void {
+            counted.push(at.as_millis());
+        }
+        (watch, at) = (next.watch, next.wake_at);
+    }
+    (all, watch.state, counted)
+}
+
+#[test]
+fn a_new_target_is_found_well_soon_and_fails_at_the_pace_of_its_interval() {
+    let check = check(5, 2);
+    // At once, and after the moment that a program needs to listen.
+    assert_eq!(probed(0, &check), (vec![0], State::Healthy, vec![0]));
+    assert_eq!(probed(100, &check), (vec![0, 50, 100], State::Healthy, vec![0, 100]));
+    for well_at in [130, 400, 1_000, 5_000, 20_000] {
+        let (all, state, _) = probed(well_at, &check);
+        let found = *all.last().unwrap() as u64;
+        assert_eq!(state, State::Healthy);
+        assert!((well_at..=well_at + 51 + well_at / 2).contains(&found), "{well_at}: {all:?}");
+    }
+    // Never: two failures an interval apart, whatever was seen in between, and few of those.
+    let (all, state, counted) = probed(u64::MAX >> 20, &check);
+    assert_eq!((state, counted), (State::Unhealthy, vec![0, 30_000]));
+    assert!(all.len() < 20, "{all:?}");
+}
+
 #[test]
 fn matchers_are_read_as_aws_reads_them() {
     let malformed = Err(MatcherError::Malformed);
