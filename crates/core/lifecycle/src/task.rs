@@ -3,7 +3,7 @@
 //! Invariant: states only move forward; a state holds exactly the facts that are true in it.
 //! Invariant: `Stop` is decided once. The first cause wins; later ones never rewrite it.
 //!
-//! Deliberately ignores load balancers, services and health, which come with their own events.
+//! Deliberately ignores which load balancers a task is registered with, services and health.
 
 use base::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -269,6 +269,10 @@ pub struct Facts<'a> {
     pub seen: Option<(&'a Observation, Timestamp)>,
     /// Names of the containers whose end ends the task.
     pub essential: &'a [String],
+    /// Everything that must know of it before it counts as running knows: load balancers.
+    pub is_registered: bool,
+    /// Everything that knew of it has let go, and what was sent to it is answered.
+    pub is_drained: bool,
     /// Its interface is gone.
     pub is_released: bool,
 }
@@ -292,7 +296,7 @@ pub fn status_of(state: &Task, facts: &Facts<'_>) -> Option<Event> {
                 Task::Pending { .. } if observation.phase >= Phase::Running => Some(Event::Started(so_far)),
                 // A later milestone of the same state (the pull has begun) is worth recording.
                 Task::Pending { milestones } => (*milestones != so_far).then_some(Event::Seen(so_far)),
-                Task::Activating { .. } => Some(Event::Active),
+                Task::Activating { .. } => facts.is_registered.then_some(Event::Active),
                 Task::Running { .. }
                 | Task::Deactivating { .. }
                 | Task::Stopping { .. }
@@ -300,7 +304,9 @@ pub fn status_of(state: &Task, facts: &Facts<'_>) -> Option<Event> {
                 | Task::Stopped { .. } => None,
             }
         }
-        Task::Deactivating { .. } => Some(Event::Drained),
+        Task::Deactivating { .. } => {
+            (facts.is_drained || has_ended_by_itself(facts)).then_some(Event::Drained)
+        }
         Task::Stopping { .. } => {
             let (observation, _) = facts.seen?;
             (observation.phase == Phase::Stopped).then_some(Event::Ended(so_far))
@@ -308,6 +314,14 @@ pub fn status_of(state: &Task, facts: &Facts<'_>) -> Option<Event> {
         Task::Deprovisioning { .. } => facts.is_released.then_some(Event::Released),
         Task::Stopped { .. } => None,
     }
+}
+
+/// Nobody waits for answers of a task whose containers have ended.
+fn has_ended_by_itself(facts: &Facts<'_>) -> bool {
+    facts.seen.is_some_and(|(observation, _)| {
+        let mut essential = observation.containers.iter().filter(|c| facts.essential.contains(&c.name));
+        observation.phase >= Phase::Stopping || essential.any(|c| c.exit.is_some())
+    })
 }
 
 /// Why the task must end, if it must. Once its owner wants it stopped, whatever its host reports

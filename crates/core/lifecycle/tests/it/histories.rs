@@ -615,6 +615,8 @@ impl Owner {
                 goal: &self.goal,
                 seen: self.seen.as_ref().map(|(seen, at)| (seen, *at)),
                 essential,
+                is_registered: true,
+                is_drained: true,
                 is_released: true,
             };
             let Some(event) = status_of(&self.task, &facts) else { return };

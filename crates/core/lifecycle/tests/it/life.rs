@@ -16,6 +16,8 @@ struct World {
     goal: Goal,
     seen: Option<(Observation, Timestamp)>,
     essential: Vec<String>,
+    is_registered: bool,
+    is_drained: bool,
     is_released: bool,
 }
 
@@ -27,6 +29,8 @@ impl World {
             goal: Goal::Running,
             seen: None,
             essential: Vec::new(),
+            is_registered: true,
+            is_drained: true,
             is_released: false,
         }
     }
@@ -40,6 +44,9 @@ impl World {
             "want-stopped" => {
                 self.goal = Goal::Stopped { code: StopCode::UserInitiated, reason: String::from(rest) };
             }
+            "balanced" => (self.is_registered, self.is_drained) = (false, false),
+            "registered" => self.is_registered = true,
+            "drained" => self.is_drained = true,
             "released" => self.is_released = true,
             "host" => self.see(|_, observation| {
                 observation.phase = match first {
@@ -96,6 +103,8 @@ impl World {
                 goal: &self.goal,
                 seen: self.seen.as_ref().map(|(observation, at)| (observation, *at)),
                 essential: &self.essential,
+                is_registered: self.is_registered,
+                is_drained: self.is_drained,
                 is_released: self.is_released,
             };
             let Some(event) = status_of(&self.task, &facts) else { break };
