@@ -45,7 +45,8 @@ pub fn update(
             Err(failure) => failures.push(failure),
             Ok(record) if request.protection_enabled => {
                 let expires_at = tx.now + lasts;
-                tx.put(TaskProtection { at: record.at.clone(), expires_at });
+                let service = record.service.clone();
+                tx.put(TaskProtection { at: record.at.clone(), expires_at, service });
                 done.push(shape(&record, Some(expires_at)));
             }
             Ok(record) => {

@@ -21,9 +21,17 @@ pub struct Member {
     /// It has reached RUNNING, and the throttle knows.
     #[serde(default)]
     pub has_run: bool,
-    /// What was told about it: an unhealthy target is told once.
+    /// Why it ends has been taken into account.
+    #[serde(default)]
+    pub is_accounted: bool,
+    /// What was told about it is told once: that it is unhealthy, where it is registered, that it
+    /// leaves there.
     #[serde(default)]
     pub is_told_unhealthy: bool,
+    #[serde(default)]
+    pub is_told_registered: bool,
+    #[serde(default)]
+    pub is_told_leaving: bool,
 }
 
 impl Record for Member {

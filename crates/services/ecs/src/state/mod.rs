@@ -20,6 +20,7 @@
 //! ecs/service           account / region / cluster / name           wanted             (callers)
 //!   by-token            account / region / token
 //! ecs/service-status    account / region / cluster / name           how it stands      (controller)
+//!   waiting             account / region / cluster                  those that wait for room
 //! ecs/service-revision  account / region / cluster / name / id      what tasks start from
 //!   by-group            target group
 //! ecs/service-deployment  account / region / cluster / name / id

@@ -11,6 +11,9 @@ use super::task::TaskId;
 pub struct TaskProtection {
     pub at: TaskId,
     pub expires_at: Timestamp,
+    /// The task's, so that who watches protections knows whom they concern.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
 }
 
 impl Record for TaskProtection {

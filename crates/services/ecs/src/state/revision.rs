@@ -10,7 +10,7 @@ use store::{Entries, Key, Record};
 
 use super::service::{LoadBalancer, NetworkConfiguration, ServiceId};
 
-/// One revision. Never changes, but for the digests that its first tasks find.
+/// One revision. Never changes, but for what its first tasks find and where they are registered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Revision {
     pub at: ServiceId,
@@ -32,6 +32,13 @@ pub struct Revision {
     /// controller `services`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub digests: BTreeMap<String, String>,
+    /// Zones that its tasks can be in, once one has started; written by the controller.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<String>,
+    /// Its tasks are registered in the alternate target groups; written by the controller, where a
+    /// deployment that shifts traffic begins.
+    #[serde(default)]
+    pub is_alternate: bool,
 }
 
 impl Revision {

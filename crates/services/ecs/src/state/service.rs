@@ -67,7 +67,9 @@ impl ServiceId {
         let ServiceId { account, region, cluster, name } = self;
         match last {
             None => Arn::new("ecs", region.as_str(), account, format_args!("{kind}/{cluster}/{name}")),
-            Some(last) => Arn::new("ecs", region.as_str(), account, format_args!("{kind}/{cluster}/{name}/{last}")),
+            Some(last) => {
+                Arn::new("ecs", region.as_str(), account, format_args!("{kind}/{cluster}/{name}/{last}"))
+            }
         }
     }
 
@@ -195,8 +197,12 @@ pub struct ServiceStatus {
     /// Tasks of each revision that has any.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub counts: BTreeMap<String, Counts>,
-    #[serde(default)]
-    pub throttle: Throttle,
+    /// Of revisions whose tasks fail to start.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub throttles: BTreeMap<String, Throttle>,
+    /// The revision that a deployment has completed with last: what a failed one goes back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed: Option<String>,
     /// It was told to be steady, and nothing has moved since.
     #[serde(default)]
     pub is_steady: bool,
@@ -206,6 +212,23 @@ pub struct ServiceStatus {
     /// The last sentence about a start that could not be, and when it was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub complaint: Option<(String, Timestamp)>,
+    /// When a start that could not be is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// The revision whose deployment has failed or was stopped, and was not rolled back: no task of
+    /// it is started any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halted: Option<String>,
+}
+
+/// A start that could not be: no instance had room, no subnet an address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Of another revision, tasks start at once.
+    pub revision: String,
+    /// How often in a row.
+    pub failed: u32,
+    pub at: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -238,7 +261,16 @@ impl Record for ServiceStatus {
     fn key(&self) -> Key {
         self.at.key()
     }
+    fn index(&self, entries: &mut Entries) {
+        if self.retry.is_some() {
+            let at = &self.at;
+            entries.add(WAITING, &[at.account.as_str(), at.region.as_str(), &at.cluster]);
+        }
+    }
 }
+
+/// The index of statuses of services that wait for room, by cluster.
+pub const WAITING: &str = "waiting";
 
 /// The index of services by the client token that made them.
 pub const BY_TOKEN: &str = "by-token";
