@@ -247,7 +247,7 @@ impl Agent {
 fn first_note(desired: Desired, goal: Goal, now: base::Timestamp) -> (String, Note) {
     let id = desired.task.rsplit('/').next().unwrap_or_default().to_owned();
     let assignment = match desired.order {
-        Order::Run(assignment) => Some(*assignment),
+        Order::Run(assignment) => Some(assignment),
         Order::Stop | Order::Forget => None,
     };
     let mut observation = Observation::default();

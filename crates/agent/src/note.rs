@@ -14,6 +14,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use base::{Timestamp, clock};
@@ -40,7 +41,7 @@ pub(crate) struct Note {
     pub generation: u64,
     pub goal: Goal,
     /// `None`: a task that was ordered to stop before it was ordered to run.
-    pub assignment: Option<Assignment>,
+    pub assignment: Option<Arc<Assignment>>,
     pub observation: Observation,
     /// By container, from its image: asked for at the stop, when the image may be gone.
     pub stop_signals: BTreeMap<String, i32>,

@@ -36,8 +36,8 @@ pub struct Desired {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Order {
-    /// Have the task running.
-    Run(Box<Assignment>),
+    /// Have the task running. Shared with the record that it comes from.
+    Run(Arc<Assignment>),
     /// End its containers, in order and with their stop timeouts, and report.
     Stop,
     /// Nothing of it is needed any more, not even its report.

@@ -106,7 +106,7 @@ pub trait Runtime: Send + Sync {
 
     /// What happens in a task from now on. One listener per task: a newer one replaces the older.
     /// Read [`Runtime::state`] after subscribing, and nothing is missed.
-    fn events(&self, task: &str) -> mpsc::Receiver<Event>;
+    fn events(&self, task: &str) -> Events;
 
     /// Resolves once the container's spool holds something after `from`, or never will again.
     fn output<'a>(
@@ -232,6 +232,22 @@ pub enum Event {
     SandboxLost {
         reason: String,
     },
+}
+
+/// A task's events as they come. Small while nothing happens: a host may have very many of them.
+#[derive(Debug)]
+pub struct Events(pub(crate) mpsc::Receiver<Box<Event>>);
+
+impl Events {
+    /// Waits for the next; `None` once another listener has taken over. Safe to cancel.
+    pub async fn recv(&mut self) -> Option<Event> {
+        self.0.recv().await.map(|event| *event)
+    }
+
+    /// The next, if it has happened already.
+    pub fn try_recv(&mut self) -> Option<Event> {
+        self.0.try_recv().ok().map(|event| *event)
+    }
 }
 
 /// Whether a container's spool has more.

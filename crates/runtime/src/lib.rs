@@ -27,7 +27,7 @@ mod storage;
 mod sys;
 
 pub use contract::{
-    ContainerRecord, ContainerStats, Event, Exec, ExecControl, Foretold, InterfaceStats, OutputState,
+    ContainerRecord, ContainerStats, Event, Events, Exec, ExecControl, Foretold, InterfaceStats, OutputState,
     Pending, Runtime, RuntimeError, SandboxPhase, SandboxRecord,
 };
 pub use linux::{Limits, Linux, LinuxOptions};

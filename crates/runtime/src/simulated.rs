@@ -15,12 +15,12 @@ use base::clock::Clock;
 use core_lifecycle::Exit;
 use core_lifecycle::simulate::{Directions, LABEL};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::contract::{
-    ContainerRecord, ContainerStats, Event, Exec, Foretold, OutputState, Pending, Runtime, RuntimeError,
-    SandboxPhase, SandboxRecord,
+    ContainerRecord, ContainerStats, Event, Events, Exec, Foretold, OutputState, Pending, Runtime,
+    RuntimeError, SandboxPhase, SandboxRecord,
 };
 use crate::linux::{Listeners, lock, remove_tree, task_names};
 use crate::plan::{ContainerPlan, ExecPlan, Signal, TaskSandbox};
@@ -390,7 +390,7 @@ impl Runtime for Simulated {
         )
     }
 
-    fn events(&self, task: &str) -> mpsc::Receiver<Event> {
+    fn events(&self, task: &str) -> Events {
         self.shared.listeners.subscribe(task)
     }
 

@@ -23,7 +23,7 @@ pub(super) struct Life {
     /// The task's id: the last part of its ARN.
     pub id: String,
     pub note: Note,
-    /// The note's, shared.
+    /// The note's, with the values of secrets among its logging options.
     pub assignment: Option<Arc<Assignment>>,
     /// The ends of runs that are followed by another. To everybody else the container runs on.
     pub ended: BTreeMap<String, Exit>,
@@ -46,7 +46,7 @@ impl Life {
         Life {
             shared,
             id,
-            assignment: note.assignment.clone().map(Arc::new),
+            assignment: note.assignment.clone(),
             note,
             ended: BTreeMap::new(),
             works: Works::default(),

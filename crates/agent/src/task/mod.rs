@@ -27,8 +27,8 @@ use std::sync::Arc;
 use base::Timestamp;
 use core_lifecycle::Phase;
 use core_lifecycle::supervision::Standing;
-use runtime::Event;
-use tokio::sync::{mpsc, watch};
+use runtime::Events;
+use tokio::sync::watch;
 
 use crate::agent::{Latest, Shared};
 use crate::note::{Goal, Note};
@@ -39,7 +39,7 @@ use work::Done;
 pub(crate) struct Task {
     life: Life,
     orders: watch::Receiver<Latest>,
-    events: mpsc::Receiver<Event>,
+    events: Events,
 }
 
 impl Task {
@@ -136,7 +136,7 @@ impl Task {
                 if !is_open {
                     self.events = self.life.shared.parts.runtime.events(&self.life.id);
                 }
-                while self.events.try_recv().is_ok() {}
+                while self.events.try_recv().is_some() {}
                 self.life.refresh().await;
             }
             Happened::Done(done) => self.life.done(done),

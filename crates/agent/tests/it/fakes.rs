@@ -341,7 +341,7 @@ impl Runtime for Chatty {
     fn list(&self) -> Pending<'_, Result<Vec<runtime::SandboxRecord>, runtime::RuntimeError>> {
         self.inner.list()
     }
-    fn events(&self, task: &str) -> mpsc::Receiver<runtime::Event> {
+    fn events(&self, task: &str) -> runtime::Events {
         self.inner.events(task)
     }
     fn output<'a>(
@@ -447,7 +447,7 @@ impl Host {
     }
 
     pub fn run(&self, assignment: Assignment) {
-        self.order(&assignment.task_id.clone(), 1, Order::Run(Box::new(assignment)));
+        self.order(&assignment.task_id.clone(), 1, Order::Run(std::sync::Arc::new(assignment)));
     }
 
     /// The next report of a task for which it is so.

@@ -43,7 +43,7 @@ async fn history(seed: u64) {
                     host.run(task.clone());
                 }
             }
-            7 => host.order(TASK, 1, Order::Run(Box::new(task.clone()))),
+            7 => host.order(TASK, 1, Order::Run(std::sync::Arc::new(task.clone()))),
             8 if chance.below(6) == 0 => {
                 is_stopped = true;
                 host.order(TASK, 1, Order::Stop);

@@ -20,8 +20,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::contract::{
-    ContainerRecord, ContainerStats, Event, Exec, OutputState, Pending, Runtime, RuntimeError, SandboxPhase,
-    SandboxRecord,
+    ContainerRecord, ContainerStats, Event, Events, Exec, OutputState, Pending, Runtime, RuntimeError,
+    SandboxPhase, SandboxRecord,
 };
 use crate::plan::{ContainerPlan, ExecPlan, Signal, TaskSandbox};
 use crate::record::{self, TaskDir};
@@ -76,7 +76,7 @@ struct Shared {
 
 /// Who listens to which task.
 #[derive(Default)]
-pub(crate) struct Listeners(Mutex<HashMap<String, mpsc::Sender<Event>>>);
+pub(crate) struct Listeners(Mutex<HashMap<String, mpsc::Sender<Box<Event>>>>);
 
 /// How often it is tried to remove the control group of all tasks; each takes up to a second.
 const REMOVALS: u32 = 20;
@@ -85,16 +85,16 @@ const REMOVALS: u32 = 20;
 const EVENTS: usize = 256;
 
 impl Listeners {
-    pub fn subscribe(&self, task: &str) -> mpsc::Receiver<Event> {
+    pub fn subscribe(&self, task: &str) -> Events {
         let (sender, receiver) = mpsc::channel(EVENTS);
         lock(&self.0).insert(task.to_owned(), sender);
-        receiver
+        Events(receiver)
     }
 
     pub fn tell(&self, task: &str, event: Event) {
         let mut all = lock(&self.0);
         if let Some(sender) = all.get(task)
-            && let Err(error) = sender.try_send(event)
+            && let Err(error) = sender.try_send(Box::new(event))
         {
             // The channel closes, so that its reader notices and looks at the state.
             if matches!(error, mpsc::error::TrySendError::Full(_)) {
@@ -412,7 +412,7 @@ impl Runtime for Linux {
         Box::pin(self.shared.list())
     }
 
-    fn events(&self, task: &str) -> mpsc::Receiver<Event> {
+    fn events(&self, task: &str) -> Events {
         self.shared.listeners.subscribe(task)
     }
 

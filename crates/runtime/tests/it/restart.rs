@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use core_lifecycle::Namespace;
-use runtime::{Event, Linux, RuntimeError, SandboxPhase, Signal, TaskSandbox};
+use runtime::{Event, Events, Linux, RuntimeError, SandboxPhase, Signal, TaskSandbox};
 use rustix::process::Pid;
-use tokio::sync::mpsc;
 
 use crate::fixture::{Fixture, TASK, linux, options};
 
-async fn exit_of(events: &mut mpsc::Receiver<Event>) -> core_lifecycle::Exit {
+async fn exit_of(events: &mut Events) -> core_lifecycle::Exit {
     loop {
         match events.recv().await.expect("events go on") {
             Event::Exited { exit, .. } => return exit,

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use runtime::{ContainerPlan, Event, RuntimeError, SandboxPhase, Signal};
-use tokio::sync::mpsc;
+use runtime::{ContainerPlan, Event, Events, RuntimeError, SandboxPhase, Signal};
 
 use crate::fixture::{Fixture, TASK};
 
@@ -24,7 +23,7 @@ pub async fn run(make: impl Fn() -> Fixture, ways: &Ways) {
     unknown_names(make()).await;
 }
 
-async fn exit_of(events: &mut mpsc::Receiver<Event>, name: &str) -> i32 {
+async fn exit_of(events: &mut Events, name: &str) -> i32 {
     loop {
         match events.recv().await.expect("events go on") {
             Event::Exited { container, exit } if container == name => return exit.code,

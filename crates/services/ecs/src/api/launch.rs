@@ -124,7 +124,7 @@ pub fn start_one(
     let assignment = assign::assign(&at, &definition.family, definition.revision, &run.spec, choice);
     let status = TaskStatus { at: at.clone(), state: State::Provisioning, version: 1, service: run.service.clone() };
     let shape = convert::task(&record, &status, None, true);
-    tx.put(TaskAssignment { at, assignment });
+    tx.put(TaskAssignment { at, assignment: Arc::new(assignment) });
     tx.put(status);
     tx.put(record);
     Ok(Ok(shape))

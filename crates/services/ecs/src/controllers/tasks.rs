@@ -113,7 +113,7 @@ fn order(plan: &mut Plan, task: &Task, state: &State, seen: Option<&TaskObserved
                 plan.report.add("the task has no assignment");
                 return;
             };
-            desired(task, RUN, Order::Run(Box::new(found.assignment.clone())))
+            desired(task, RUN, Order::Run(Arc::clone(&found.assignment)))
         }
         State::Stopping { .. } if shown < STOP && !has_stopped => desired(task, STOP, Order::Stop),
         State::Provisioning

@@ -2,6 +2,7 @@
 //! what it saw; the assignment is fixed when the task is accepted.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use base::{AccountId, Arn, Region, Tags, Timestamp};
 use core_lifecycle::{Assignment, Goal, LaunchType, NetworkMode, Observation};
@@ -155,7 +156,7 @@ pub struct TaskObserved {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskAssignment {
     pub at: TaskId,
-    pub assignment: Assignment,
+    pub assignment: Arc<Assignment>,
 }
 
 impl Record for Task {

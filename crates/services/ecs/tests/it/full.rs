@@ -61,7 +61,7 @@ fn plain(family: &str) -> Definition {
 }
 
 /// Registers `definition` as `app` and runs it on an instance; what the API answers and the host is told.
-fn run(world: &mut World, definition: Definition) -> (aws::Task, Box<Assignment>) {
+fn run(world: &mut World, definition: Definition) -> (aws::Task, std::sync::Arc<Assignment>) {
     let request = aws::RunTaskRequest {
         cluster: Some("main".into()),
         task_definition: definition.family.clone(),
