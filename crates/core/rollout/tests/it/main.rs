@@ -1,3 +1,6 @@
 //! Decisions by table.
 
 mod breaker;
+mod shift;
+mod shift_histories;
+mod shift_world;
