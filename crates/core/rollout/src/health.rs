@@ -10,7 +10,9 @@ use crate::view::{Check, Stage, TargetState, TaskView};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Nothing is said yet; time alone changes that at `until`, where it does.
-    Waiting { until: Option<Timestamp> },
+    Waiting {
+        until: Option<Timestamp>,
+    },
     Healthy,
     /// To be replaced.
     Unhealthy(Cause),
@@ -48,7 +50,10 @@ pub fn verdict(task: &TaskView, rules: Rules, now: Timestamp) -> Verdict {
         return if now < until { Verdict::Waiting { until: Some(until) } } else { Verdict::Healthy };
     }
     let passes = task.check.is_none_or(|check| check == Check::Passing)
-        && task.targets.iter().all(|target| matches!(target.state, TargetState::Healthy | TargetState::Unused));
+        && task
+            .targets
+            .iter()
+            .all(|target| matches!(target.state, TargetState::Healthy | TargetState::Unused));
     if passes { Verdict::Healthy } else { Verdict::Waiting { until: None } }
 }
 

@@ -1,14 +1,23 @@
 //! Rolling updates: tasks of older revisions give way to the current one's, within a minimum and a
 //! maximum. Scaling out and in is the same decision with one revision.
 
+mod census;
+mod starts;
+mod stops;
+mod zones;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use base::Timestamp;
 
-use crate::health::{Cause, Rules, Verdict, verdict};
+use self::census::{Census, Member, earlier};
+use self::starts::Starts;
+use self::stops::Stops;
+use self::zones::{rebalance, spread};
+use crate::health::{Cause, Rules};
 use crate::throttle::Throttle;
-use crate::view::{Stage, TaskView};
+use crate::view::TaskView;
 
 /// What a service's owner wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,55 +105,73 @@ pub enum Blocked {
     Throttled { until: Timestamp },
 }
 
-/// Decides what may change now.
-pub fn step(goal: &Goal, tasks: &[TaskView], throttle: &Throttle, now: Timestamp) -> Step {
-    // AWS: the floor rounds up and the ceiling rounds down.
-    let desired = goal.desired as usize;
-    let floor = (desired * goal.minimum_percent as usize).div_ceil(100);
-    let ceiling = desired * goal.maximum_percent as usize / 100;
-    let mut step = Step::default();
-    let live: Vec<&TaskView> = tasks.iter().filter(|task| task.stage != Stage::Leaving).collect();
-    let judged: Vec<(&TaskView, Verdict)> =
-        live.iter().map(|task| (*task, verdict(task, goal.rules, now))).collect();
-    for (_, verdict) in &judged {
-        if let Verdict::Waiting { until: Some(until) } = verdict {
-            step.wake_by(*until);
-        }
-    }
-    let is_current = |task: &TaskView| task.revision == goal.current;
-    let current = judged.iter().filter(|(task, _)| is_current(task)).count();
-    let missing = desired.saturating_sub(current).min(ceiling.max(desired).saturating_sub(live.len()));
-    match throttle.until(now) {
-        Some(until) if missing > 0 => {
-            step.wake_by(until);
-            step.blocked = Some(Blocked::Throttled { until });
-        }
-        Some(_) | None => {
-            let start = Start { revision: goal.current.clone(), zone: None, is_rebalancing: false };
-            step.start = vec![start; missing];
-        }
-    }
-    let healthy = judged.iter().filter(|(_, verdict)| *verdict == Verdict::Healthy).count();
-    let mut spare = healthy.saturating_sub(floor);
-    for (task, verdict) in judged.iter().filter(|(task, _)| !is_current(task) && !task.is_protected) {
-        match verdict {
-            Verdict::Healthy if spare == 0 => continue,
-            Verdict::Healthy => spare -= 1,
-            Verdict::Waiting { .. } | Verdict::Unhealthy(_) => {}
-        }
-        step.stop.push(Stop { task: task.id.clone(), why: Why::Replaced });
-    }
-    let excess = current.saturating_sub(desired);
-    let leaves = judged.iter().filter(|(task, _)| is_current(task) && !task.is_protected).take(excess);
-    step.stop.extend(leaves.map(|(task, _)| Stop { task: task.id.clone(), why: Why::ScaledIn }));
-    let is_done = judged.len() == desired && current == desired && healthy == desired;
-    step.is_steady = is_done && step.start.is_empty() && step.stop.is_empty();
-    step
+/// How many tasks there may be.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    desired: usize,
+    /// Healthy ones: never fewer by our own choice.
+    floor: usize,
+    /// Live ones: never more by our own choice.
+    ceiling: usize,
 }
 
-impl Step {
-    fn wake_by(&mut self, at: Timestamp) {
-        self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+impl Bounds {
+    // AWS: the floor rounds up and the ceiling rounds down; tasks that stop are not counted.
+    // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html
+    fn of(goal: &Goal) -> Bounds {
+        let share = |percent: u32| u64::from(goal.desired) * u64::from(percent);
+        let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        let desired = goal.desired as usize;
+        // AWS refuses a minimum above and a maximum below 100 %: they could never be met.
+        Bounds {
+            desired,
+            floor: count(share(goal.minimum_percent).div_ceil(100)).min(desired),
+            ceiling: count(share(goal.maximum_percent) / 100).max(desired),
+        }
+    }
+}
+
+/// Decides what may change now. What it stops makes room for what the next step starts: hence the
+/// waves in which a service is replaced.
+pub fn step(goal: &Goal, tasks: &[TaskView], throttle: &Throttle, now: Timestamp) -> Step {
+    let bounds = Bounds::of(goal);
+    let census = Census::take(goal, tasks, now);
+    let wanted = Starts::wanted(goal, bounds, &census);
+    let (open, throttled) = wanted.let_through(goal, throttle, now);
+    let starts = open.within(bounds, &census);
+    let missing = Starts { current: open.current - starts.current, kept: open.kept - starts.kept };
+
+    let mut stops = Stops::none(&census);
+    stops.superseded(goal, bounds);
+    stops.unhealthy(goal, bounds, missing);
+    stops.replaced(goal, bounds);
+    stops.scaled_in(goal, bounds);
+
+    let mut start = spread(goal, &census, &stops, &goal.current, starts.current);
+    if let Some(kept) = &goal.kept {
+        start.extend(spread(goal, &census, &stops, &kept.revision, starts.kept));
+    }
+    if start.is_empty() && stops.is_empty() && throttle.until(now).is_none() {
+        start.extend(rebalance(goal, bounds, &census));
+    }
+    let is_even = start.is_empty() && stops.is_empty();
+    let is_complete = census.members.len() == bounds.desired
+        && census.members.iter().all(|member| member.is_current() && member.is_healthy());
+    let is_waited_for = census.members.iter().any(Member::is_waiting);
+    let is_left = census.members.iter().any(|member| !member.is_current());
+    let blocked = match throttled {
+        Some(until) => Some(Blocked::Throttled { until }),
+        None if !is_even || is_waited_for || is_complete => None,
+        None if stops.is_held => Some(Blocked::Protected),
+        None if !goal.is_halted && (is_left || missing.sum() > 0) => Some(Blocked::NoRoom),
+        None => None,
+    };
+    Step {
+        is_steady: is_even && is_complete && !census.is_draining,
+        wake_at: earlier(census.wake_at, throttled),
+        blocked,
+        start,
+        stop: stops.into_list(),
     }
 }
 
