@@ -1,6 +1,8 @@
 //! Shapes to records and back. The only place where AWS's status texts are spelled.
 
 pub mod instance;
+pub mod service;
+pub mod service_settings;
 
 use aws_ecs as aws;
 use base::Tags;

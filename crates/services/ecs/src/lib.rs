@@ -46,8 +46,8 @@ pub fn controllers(to: control::Controllers, balancing: Balancing) -> control::C
 
 fn operations(config: &Config) -> Vec<Operation> {
     use api::{
-        attribute, cluster, exec, instance, list_tasks, protection, run_task, setting, start_task, tag, task,
-        task_definition as definition,
+        attribute, cluster, exec, instance, list_tasks, protection, run_task, service, service_describe,
+        service_update, setting, start_task, tag, task, task_definition as definition,
     };
     use aws_ecs::op;
     let exec_in = config.clone();
@@ -69,6 +69,11 @@ fn operations(config: &Config) -> Vec<Operation> {
         Operation::write::<op::StopTask>(Acts::All, task::stop),
         Operation::read::<op::DescribeTasks>(Acts::All, task::describe),
         Operation::read::<op::ListTasks>(Acts::On(list_tasks::ACTS), list_tasks::list),
+        Operation::write::<op::CreateService>(Acts::On(service::CREATE), service::create),
+        Operation::write::<op::UpdateService>(Acts::On(service_update::ACTS), service_update::update),
+        Operation::write::<op::DeleteService>(Acts::All, service::delete),
+        Operation::read::<op::DescribeServices>(Acts::All, service_describe::describe),
+        Operation::read::<op::ListServices>(Acts::All, service_describe::list),
         Operation::write::<op::RegisterContainerInstance>(Acts::All, instance::register),
         Operation::write::<op::DeregisterContainerInstance>(Acts::All, instance::deregister),
         Operation::read::<op::DescribeContainerInstances>(Acts::All, instance::describe),

@@ -7,13 +7,13 @@ use base::Fault;
 use service::View;
 use store::{Key, Record};
 
-use super::{cluster, instance};
+use super::{cluster, instance, service_describe};
 use crate::convert;
-use crate::faults::{InstanceError, TaskError};
+use crate::faults::{InstanceError, ServiceError, TaskError};
 use crate::page::Page;
 use crate::state::task::{Task, TaskStatus};
 
-/// What ListTasks acts on. There are no services yet, so that none is found by its name.
+/// What ListTasks acts on.
 pub const ACTS: &[&str] = &[
     "cluster",
     "containerInstance",
@@ -30,9 +30,13 @@ pub fn list(view: &View<'_>, request: aws::ListTasksRequest) -> Result<aws::List
     let cluster = cluster::find(view, view.caller, request.cluster.as_deref())?;
     let named = |text: Option<String>| text.filter(|text| !text.is_empty());
     alone(&request)?;
-    if named(request.service_name).is_some() {
-        return Err(TaskError::NoService.into());
-    }
+    let service = match named(request.service_name) {
+        None => None,
+        Some(text) => {
+            let found = service_describe::find(view, &cluster, &text)?.ok_or(ServiceError::Missing)?;
+            Some(found.at.name.clone())
+        }
+    };
     let carrier = match named(request.container_instance) {
         None => None,
         Some(text) => Some(instance::find(view, &cluster, &text)?.ok_or(InstanceError::Missing)?),
@@ -45,6 +49,7 @@ pub fn list(view: &View<'_>, request: aws::ListTasksRequest) -> Result<aws::List
     let is_wanted = |record: &Arc<Task>| {
         let status = view.get::<TaskStatus>(&record.at.key());
         family.as_ref().is_none_or(|family| *family == record.family)
+            && (service.is_none() || service == record.service)
             && (started_by.is_none() || started_by == record.started_by)
             && (carrier_arn.is_none() || carrier_arn == record.container_instance)
             && launch_type

@@ -195,7 +195,7 @@ fn default_log_mode(tx: &Tx<'_>) -> logs::Mode {
 }
 
 /// What overrides changed must hold as well as what was registered, and all of it be acted upon.
-fn sound(tx: &mut Tx<'_>, family: &str, spec: &Spec, launch_type: LaunchType) -> Result<(), Fault> {
+pub fn sound(tx: &mut Tx<'_>, family: &str, spec: &Spec, launch_type: LaunchType) -> Result<(), Fault> {
     check::register(family, spec)?;
     if launch_type == LaunchType::Fargate {
         fargate::check(spec).map_err(check::Flaw::from)?;
@@ -217,7 +217,8 @@ fn sound(tx: &mut Tx<'_>, family: &str, spec: &Spec, launch_type: LaunchType) ->
     Ok(())
 }
 
-fn network(
+/// The network that a definition's mode asks for, checked with EC2.
+pub fn network(
     tx: &mut Tx<'_>,
     asked: Option<aws::AwsVpcConfiguration>,
     spec: &Spec,
@@ -240,7 +241,7 @@ fn network(
 }
 
 /// AWS: without a launch type it is EC2.
-fn launch_type(asked: Option<&str>, spec: &Spec) -> Result<LaunchType, RunError> {
+pub fn launch_type(asked: Option<&str>, spec: &Spec) -> Result<LaunchType, RunError> {
     let (name, launch_type) = match asked {
         None | Some("" | "EC2") => ("EC2", LaunchType::Ec2),
         Some("EXTERNAL") => ("EXTERNAL", LaunchType::External),
@@ -251,7 +252,8 @@ fn launch_type(asked: Option<&str>, spec: &Spec) -> Result<LaunchType, RunError>
     if supports { Ok(launch_type) } else { Err(RunError::LaunchType(String::from(name))) }
 }
 
-fn platform(asked: Option<&str>, launch_type: LaunchType) -> Result<(), RunError> {
+/// Whether a platform version can be had with the launch type.
+pub fn platform(asked: Option<&str>, launch_type: LaunchType) -> Result<(), RunError> {
     let asked = asked.filter(|version| !version.is_empty());
     match asked {
         Some(_) if launch_type != LaunchType::Fargate => Err(RunError::PlatformOnInstance),

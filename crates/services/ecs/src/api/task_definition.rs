@@ -52,7 +52,8 @@ pub fn register(
     Ok(answer)
 }
 
-fn principal(caller: &Caller) -> String {
+/// Who did something, as records name them.
+pub fn principal(caller: &Caller) -> String {
     match &caller.principal {
         Principal::Root => format!("arn:aws:iam::{}:root", caller.account),
         // AWS: a role registers as the session that it is.

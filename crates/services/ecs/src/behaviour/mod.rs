@@ -17,6 +17,7 @@ pub mod overrides;
 pub mod ports;
 pub mod query;
 pub mod room;
+pub mod service;
 pub mod setting;
 pub mod size;
 pub mod support;

@@ -103,6 +103,35 @@ pub struct Rollback {
 }
 
 impl Deployment {
+    /// One that was just asked for.
+    pub fn new(
+        at: ServiceId,
+        id: String,
+        target: String,
+        settings: DeploymentSettings,
+        now: Timestamp,
+    ) -> Deployment {
+        Deployment {
+            at,
+            id,
+            target,
+            sources: Vec::new(),
+            settings,
+            created_at: now,
+            state: DeploymentState::Pending,
+            updated_at: now,
+            started_at: None,
+            finished_at: None,
+            reason: None,
+            asked: Asked::default(),
+            failed: 0,
+            counted: 0,
+            breaker_tripped_at: None,
+            rollback: None,
+            shift: None,
+        }
+    }
+
     pub fn key_of(at: &ServiceId, id: &str) -> Key {
         at.under(id)
     }

@@ -244,6 +244,24 @@ pub struct Counts {
     pub running: u32,
 }
 
+impl ServiceStatus {
+    /// Of a service that was just accepted.
+    pub fn new(at: ServiceId) -> ServiceStatus {
+        ServiceStatus {
+            at,
+            state: State::Active,
+            counts: BTreeMap::new(),
+            throttles: BTreeMap::new(),
+            completed: None,
+            is_steady: false,
+            events: 0,
+            complaint: None,
+            retry: None,
+            halted: None,
+        }
+    }
+}
+
 impl Record for Service {
     const KIND: &'static str = "ecs/service";
     fn key(&self) -> Key {
