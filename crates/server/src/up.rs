@@ -358,6 +358,8 @@ fn controllers(
     let balancing = service_ecs::Balancing {
         touched: service_elb::touched_target,
         standing: service_elb::target_standing,
+        forwarding: service_elb::forwarding,
+        has_group: service_elb::has_group,
     };
     let all = service_ecs::controllers(Controllers::new(platform.clone(), outbox), balancing);
     let all = service_elb::controllers(all);

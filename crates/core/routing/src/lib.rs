@@ -28,7 +28,7 @@ pub use health::{
     Anomaly, HealthReport, MatcherError, Outcome, Reason, State, Step, TargetKey, Watch, first_probe_at, step,
 };
 pub use policies::{DEFAULT_SSL_POLICY, SSL_POLICIES, SslPolicy, TlsVersion, ssl_policy};
-pub use published::{TargetName, TargetStanding};
+pub use published::{Forwarding, TargetName, TargetStanding};
 pub use request::{HeaderValues, RequestView, TargetParts, without_port};
 pub use router::{
     CompiledAction, CompiledRedirect, CompiledRule, FixedResponse, Forward, RedirectFrom, RewriteError,

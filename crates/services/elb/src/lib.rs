@@ -19,6 +19,7 @@ mod certificates;
 mod controllers;
 mod convert;
 mod faults;
+mod forwards;
 mod observe;
 mod state;
 mod table;
@@ -28,8 +29,9 @@ use service::Service;
 pub use certificates::users_of_certificate;
 pub use controllers::{Draining, Provisioning, Simulated};
 pub use faults::refuse;
+pub use forwards::{forwarding, has_group};
 pub use api::target::published as target_standing;
-pub use observe::{is_healthy, take_in, touched_by_health, touched_target};
+pub use observe::{is_healthy, known, take_in, touched_by_health, touched_target};
 pub use table::{balancers, table, touched};
 
 /// In whose name interfaces are made: the service-linked role's service.
