@@ -13,6 +13,7 @@ mod http;
 mod patience;
 mod place;
 mod push;
+mod rollout;
 mod screen;
 
 pub use client::{Client, Refused};

@@ -42,6 +42,14 @@ impl Steps {
         }
     }
 
+    /// Shows `bars` now on a terminal; elsewhere keeps `line`.
+    pub fn look(&self, bars: &str, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.set_message(bars.to_owned()),
+            None => self.done(line),
+        }
+    }
+
     /// Takes the spinner away, so that other output can follow.
     pub fn end(&self) {
         if let Some(bar) = &self.bar {

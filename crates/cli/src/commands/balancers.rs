@@ -86,6 +86,36 @@ async fn aliases(client: &Client) -> Result<BTreeMap<String, String>> {
     Ok(value["balancers"].as_array().into_iter().flatten().filter_map(alias).collect())
 }
 
+/// Where people and browsers find what a balancer balances.
+pub struct Links {
+    /// By the balancer's name, through the one port.
+    pub url: Option<String>,
+    /// At an address of this machine of the balancer's own.
+    pub alias: Option<String>,
+}
+
+impl Links {
+    /// Those that there are, the one for browsers first.
+    pub fn all(&self) -> Vec<&str> {
+        [&self.url, &self.alias].into_iter().flatten().map(String::as_str).collect()
+    }
+}
+
+/// The links of the balancers that send requests to a target group.
+pub async fn links(client: &Client, group: &str) -> Result<Links> {
+    let request =
+        DescribeTargetGroupsInput { target_group_arns: Some(vec![group.to_owned()]), ..Default::default() };
+    let groups = client.call::<DescribeTargetGroups>(request).await?.target_groups.unwrap_or_default();
+    let arn = groups.into_iter().flat_map(|group| group.load_balancer_arns.unwrap_or_default()).next();
+    let none = Links { url: None, alias: None };
+    let Some(arn) = arn else { return Ok(none) };
+    let request = DescribeLoadBalancersInput { load_balancer_arns: Some(vec![arn]), ..Default::default() };
+    let balancer = client.call::<DescribeLoadBalancers>(request).await?.load_balancers;
+    let Some(balancer) = balancer.into_iter().flatten().next() else { return Ok(none) };
+    let shown = shown(client, balancer, &aliases(client).await?).await?;
+    Ok(Links { url: shown.url(client.address().port()), alias: shown.alias_url() })
+}
+
 async fn balancers(client: &Client, name: Option<&str>) -> Result<Vec<LoadBalancer>> {
     let mut found = Vec::new();
     let mut marker = None;
@@ -209,7 +239,7 @@ impl Shown {
     }
 }
 
-fn dash(text: String) -> String {
+pub fn dash(text: String) -> String {
     if text.is_empty() { String::from("-") } else { text }
 }
 

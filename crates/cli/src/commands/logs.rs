@@ -155,6 +155,17 @@ pub async fn run(client: &Client, args: &LogsArgs) -> Result<ExitCode> {
     }
 }
 
+/// The last lines of a task's containers, as they happened.
+pub async fn tail(client: &Client, task: &Task, count: usize) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for mut source in sources(client, task, None).await? {
+        lines.extend(source.lines(client).await?);
+    }
+    lines.sort_by(|a, b| a.at.cmp(&b.at));
+    let first = lines.len().saturating_sub(count);
+    Ok(lines.split_off(first).into_iter().map(|line| line.text).collect())
+}
+
 /// Whether no more comes than what is there now.
 async fn is_over(client: &Client, cluster: &str, arn: &str, follow: bool) -> Result<bool> {
     Ok(!follow || find::describe(client, cluster, arn).await?.is_none_or(|task| find::is_stopped(&task)))

@@ -20,6 +20,9 @@ pub struct PsArgs {
     /// Only this cluster's
     #[arg(long)]
     cluster: Option<String>,
+    /// Only this service's
+    #[arg(long)]
+    service: Option<String>,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -34,6 +37,7 @@ pub async fn run(client: &Client, args: &PsArgs) -> Result<ExitCode> {
             tasks.extend(find::tasks(client, &cluster, "STOPPED").await?);
         }
     }
+    tasks.retain(|task| args.service.is_none() || service(task) == args.service.as_deref());
     // The newest first, of whatever cluster.
     tasks.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.task_arn.cmp(&b.task_arn)));
     if args.json {
@@ -41,7 +45,8 @@ pub async fn run(client: &Client, args: &PsArgs) -> Result<ExitCode> {
         println!("{}", serde_json::to_string_pretty(&rows)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let mut headings = vec!["TASK", "CLUSTER", "DEFINITION", "STATUS", "HEALTH", "AGE", "ADDRESS", "IMAGE"];
+    let mut headings =
+        vec!["TASK", "CLUSTER", "SERVICE", "DEFINITION", "STATUS", "HEALTH", "AGE", "ADDRESS", "IMAGE"];
     let mut rows: Vec<_> = tasks.iter().map(row).collect();
     if args.all {
         headings.push("REASON");
@@ -140,10 +145,16 @@ fn images(task: &Task) -> String {
     shown.collect::<Vec<_>>().join(", ")
 }
 
+/// The service that started it. AWS: its group says so.
+fn service(task: &Task) -> Option<&str> {
+    task.group.as_deref().and_then(|group| group.strip_prefix("service:"))
+}
+
 fn row(task: &Task) -> Vec<String> {
     vec![
         find::id(task).to_owned(),
         find::last(task.cluster_arn.as_deref()).to_owned(),
+        service(task).unwrap_or("-").to_owned(),
         find::last(task.task_definition_arn.as_deref()).to_owned(),
         status(task),
         health(task),
@@ -157,6 +168,7 @@ fn json(task: &Task) -> serde_json::Value {
     serde_json::json!({
         "task": task.task_arn,
         "cluster": task.cluster_arn,
+        "service": service(task),
         "definition": task.task_definition_arn,
         "status": task.last_status,
         "health": task.health_status,

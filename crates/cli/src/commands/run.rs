@@ -246,7 +246,7 @@ fn definition(args: &RunArgs, role: &str, region: &str) -> Result<ecs::RegisterT
 }
 
 /// `localhost:4566/team/web:1` → `web`.
-fn family(image: &str) -> String {
+pub fn family(image: &str) -> String {
     let path = image.split('@').next().unwrap_or(image);
     let last = path.rsplit('/').next().unwrap_or(path);
     let name = last.split(':').next().unwrap_or(last);
