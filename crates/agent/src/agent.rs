@@ -195,7 +195,9 @@ impl Agent {
         let latest = Latest { generation: note.generation, goal: note.goal, times: 0 };
         let (sender, orders) = watch::channel(latest);
         lock(&self.shared.tasks).known.insert(task.clone(), Handle { orders: sender });
-        let (shared, actor) = (self.shared.clone(), Task::new(self.shared.clone(), id, note, orders));
+        let shared = self.shared.clone();
+        // Held by pointer: an async block would keep room for it more than once.
+        let mut actor = Box::new(Task::new(self.shared.clone(), id, note, orders));
         let mut scope = lock(&self.scope);
         while scope.try_join_next().is_some() {}
         shared.busy.fetch_add(1, Ordering::SeqCst);
@@ -318,10 +320,12 @@ impl Shared {
         wake_at: Option<Timestamp>,
         wait: impl Future<Output = T>,
     ) -> Option<T> {
-        let Some(at) = wake_at else { return Some(self.idle(wait).await) };
         // Taken back only once the actor counts as busy again.
-        let _wake = Wake::new(self, at);
-        self.idle(self.before(Some(at), wait)).await
+        let _wake = wake_at.map(|at| Wake::new(self, at));
+        let resting = Resting::new(&self.busy);
+        let happened = self.before(wake_at, wait).await;
+        drop(resting);
+        happened
     }
 
     /// Waits at most until an instant of the agent's clock; `None` when that came first.

@@ -43,7 +43,8 @@ pub(crate) struct Note {
     /// `None`: a task that was ordered to stop before it was ordered to run.
     pub assignment: Option<Arc<Assignment>>,
     pub observation: Observation,
-    /// By container, from its image: asked for at the stop, when the image may be gone.
+    /// By container, from its image, where it is not SIGTERM: asked for at the stop, when the image may be
+    /// gone.
     pub stop_signals: BTreeMap<String, i32>,
     /// What health checks have shown, by container, while it runs.
     #[serde(default)]

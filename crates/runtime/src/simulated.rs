@@ -184,7 +184,9 @@ impl Shared {
         let label = plan.labels.get(LABEL).map(String::as_str).unwrap_or_default();
         let directions = Directions::parse(label).map_err(|e| RuntimeError::Plan(e.to_string()))?;
         let limits = Limits { cpu_units: plan.cpu_units, memory_mib: plan.memory_mib };
-        task.limits.insert(plan.name.clone(), limits);
+        if limits != Limits::default() {
+            task.limits.insert(plan.name.clone(), limits);
+        }
         if !label.is_empty() {
             task.directed.insert(plan.name.clone(), label.to_owned());
         }
@@ -200,6 +202,8 @@ impl Shared {
             warnings: Vec::new(),
             dropped_lines: 0,
         };
+        // There are many tasks, and most have one container.
+        task.record.containers.reserve_exact(1);
         task.record.containers.push(container.clone());
         if let Some(exit) = directions.exit {
             task.due.insert(plan.name.clone(), Due { at: now + exit.after, code: exit.code });

@@ -243,6 +243,9 @@ impl Life {
     /// them, however many they are.
     fn note_dropped(&mut self, record: &ContainerRecord) {
         let lines = record.dropped_lines;
+        if lines == 0 {
+            return;
+        }
         let known = self.dropped.entry(record.name.clone()).or_default();
         if lines > *known {
             *known = lines;

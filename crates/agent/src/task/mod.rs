@@ -49,17 +49,18 @@ impl Task {
     }
 
     /// Lives until the task is to be forgotten; returns the generation of that order.
-    pub async fn run(mut self) -> Option<u64> {
-        self.life.take_up().await;
+    pub async fn run(&mut self) -> Option<u64> {
+        // What is soon over has room of its own only meanwhile: most tasks do nothing but wait.
+        Box::pin(self.life.take_up()).await;
         loop {
             self.obey();
             match self.life.phase() {
-                Phase::Preparing if self.life.ready.is_none() => self.prepare().await,
+                Phase::Preparing if self.life.ready.is_none() => Box::pin(self.prepare()).await,
                 Phase::Preparing | Phase::Running => self.supervise().await,
-                Phase::Stopping => self.life.stop().await,
+                Phase::Stopping => Box::pin(self.life.stop()).await,
                 Phase::Stopped => {
-                    self.life.tear_down().await;
-                    if self.rest().await? {
+                    Box::pin(self.life.tear_down()).await;
+                    if Box::pin(self.rest()).await? {
                         return Some(self.life.note.generation);
                     }
                 }
@@ -102,13 +103,13 @@ impl Task {
     /// essential container ends, or the task is told to.
     async fn supervise(&mut self) {
         if self.life.note.goal > Goal::Run {
-            self.life.settle().await;
+            Box::pin(self.life.settle()).await;
             return self.life.begin_stop(None);
         }
         let (standing, wake_at) = self.life.act();
         match standing {
             Standing::Over => {
-                self.life.settle().await;
+                Box::pin(self.life.settle()).await;
                 let failure = self.life.fatal();
                 return self.life.begin_stop(failure);
             }
@@ -137,7 +138,7 @@ impl Task {
                     self.events = self.life.shared.parts.runtime.events(&self.life.id);
                 }
                 while self.events.try_recv().is_some() {}
-                self.life.refresh().await;
+                Box::pin(self.life.refresh()).await;
             }
             Happened::Done(done) => self.life.done(done),
             Happened::Nothing => {}
@@ -149,13 +150,14 @@ impl Task {
         let Task { life, orders, events } = self;
         let shared = life.shared.clone();
         let is_waiting = life.works.is_empty();
-        let wait = async {
+        // By reference: each layer that it is handed through would keep room for it otherwise.
+        let wait = std::pin::pin!(async {
             tokio::select! {
                 changed = orders.changed() => Happened::Ordered(changed.is_ok()),
                 event = events.recv() => Happened::Event(event.is_some()),
                 done = life.works.next() => Happened::Done(done),
             }
-        };
+        });
         let happened = match is_waiting {
             true => shared.idle_until(wake_at, wait).await,
             false => shared.before(wake_at, wait).await,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use base::Timestamp;
 use core_lifecycle::{Assignment, ContainerSpec, Failure};
+use runtime::Signal;
 use tokio::sync::Mutex;
 
 use super::life::{Life, runtime_id};
@@ -80,7 +81,10 @@ impl Life {
         }
         let images = images.pulled;
         for (name, image) in &images {
-            self.note.stop_signals.insert(name.clone(), image.config.stop_signal().0);
+            let signal = image.config.stop_signal();
+            if signal != Signal::TERM {
+                self.note.stop_signals.insert(name.clone(), signal.0);
+            }
             if let Some(seen) = self.note.observation.containers.iter_mut().find(|c| c.name == *name) {
                 seen.image_digest = Some(image.digest.clone());
             }

@@ -3,7 +3,7 @@
 //! Invariant: at most one start, restart or check of a container at a time. Starts and restarts
 //! are waited for before the task is stopped, or a container would run unseen; checks are not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,8 +31,9 @@ pub(super) enum Done {
 #[derive(Default)]
 pub(super) struct Works {
     scope: JoinSet<Done>,
-    starting: BTreeSet<String>,
-    restarting: BTreeSet<String>,
+    /// Each name once.
+    starting: Vec<String>,
+    restarting: Vec<String>,
     checking: BTreeMap<String, AbortHandle>,
 }
 
@@ -42,11 +43,11 @@ impl Works {
     }
 
     pub fn is_starting(&self, container: &str) -> bool {
-        self.starting.contains(container)
+        self.starting.iter().any(|name| name == container)
     }
 
     pub fn is_restarting(&self, container: &str) -> bool {
-        self.restarting.contains(container)
+        self.restarting.iter().any(|name| name == container)
     }
 
     pub fn is_checking(&self, container: &str) -> bool {
@@ -66,7 +67,7 @@ impl Works {
         plan: ContainerPlan,
         turn: Option<Arc<OwnedSemaphorePermit>>,
     ) {
-        self.starting.insert(plan.name.clone());
+        self.starting.push(plan.name.clone());
         self.scope.spawn(async move {
             let name = plan.name.clone();
             let own = if turn.is_none() { shared.starts.acquire().await.ok() } else { None };
@@ -78,7 +79,7 @@ impl Works {
 
     pub fn restart(&mut self, shared: Arc<Shared>, task: String, container: &str) {
         let name = container.to_owned();
-        self.restarting.insert(name.clone());
+        self.restarting.push(name.clone());
         self.scope.spawn(async move {
             let restarted = in_time(&shared, shared.parts.runtime.restart_container(&task, &name)).await;
             Done::Restarted(name, restarted)
@@ -105,8 +106,8 @@ impl Works {
             // One that was called off, or the actor's own end.
             let Ok(done) = joined else { continue };
             match &done {
-                Done::Started(name, _) => drop(self.starting.remove(name)),
-                Done::Restarted(name, _) => drop(self.restarting.remove(name)),
+                Done::Started(name, _) => forget(&mut self.starting, name),
+                Done::Restarted(name, _) => forget(&mut self.restarting, name),
                 Done::Checked(name, _, _) => drop(self.checking.remove(name)),
             }
             return done;
@@ -117,6 +118,12 @@ impl Works {
     pub fn end_checks(&mut self) {
         std::mem::take(&mut self.checking).into_values().for_each(|work| work.abort());
     }
+}
+
+/// With the room that it took: most tasks start nothing for most of their time.
+fn forget(names: &mut Vec<String>, name: &str) {
+    names.retain(|known| known != name);
+    names.shrink_to_fit();
 }
 
 /// A check that is due.
