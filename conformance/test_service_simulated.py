@@ -1,0 +1,40 @@
+"""Scenarios 21 and 22 where nothing runs and the clock is moved: plain boto3 scripts, as a reader runs them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from conftest import Server
+from test_examples import EXAMPLES
+
+
+@pytest.fixture
+def server():
+    server = Server("simulated").start()
+    yield server
+    server.down()
+
+
+def told(server, name):
+    environment = {**os.environ, "AWS_ENDPOINT_URL": server.url, "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "000000000000",
+                   "AWS_SECRET_ACCESS_KEY": "x", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, EXAMPLES / name], env=environment, text=True, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+def test_rolling_updates(server):
+    said = told(server, "21-simulated.py")
+    assert said[:2] == ["4 tasks at 50 and 100 percent: 4 → 2 → 4 → 2 → 4", "4 tasks at 100 and 150 percent: 4 → 6 → 4 → 6 → 4"]
+    assert said[2] == "9 tasks at 100 and 200 percent: 9 → 18 → 9"
+
+
+def test_rollback_and_shift(server):
+    said = told(server, "22-simulated.py")
+    assert "ROLLBACK_SUCCESSFUL TRIGGERED 1" in said
+    over = [line for line in said if " weights " in line]
+    assert over == ["SUCCESSFUL weights 100/0 0/100", "ROLLBACK_SUCCESSFUL weights 0/100",
+                    "SUCCESSFUL weights 0/100 10/90 100/0", "SUCCESSFUL weights 100/0 75/25 50/50 25/75 0/100"], said
+    assert "somebody looks: production (100, 0), test (0, 100)" in said
