@@ -502,7 +502,9 @@ pub enum BalancerError {
     TooMany(usize),
     #[error("Services with the {0} deployment strategy need a load balancer with advancedConfiguration.")]
     NoAdvanced(&'static str),
-    #[error("advancedConfiguration is only valid with the BLUE_GREEN, LINEAR and CANARY deployment strategies.")]
+    #[error(
+        "advancedConfiguration is only valid with the BLUE_GREEN, LINEAR and CANARY deployment strategies."
+    )]
     NotShifting,
     #[error("The listener rule {0} does not exist.")]
     Rule(String),
@@ -543,6 +545,10 @@ pub enum ServiceDeploymentError {
     Missing,
     #[error("Invalid service deployment ARN: '{0}'.")]
     Arn(String),
+    #[error("Invalid service revision ARN: '{0}'.")]
+    RevisionArn(String),
+    #[error("{0} cannot be empty.")]
+    Empty(&'static str),
     #[error("The service deployment {0} cannot be stopped: it is over.")]
     Over(String),
     #[error("The service deployment {0} is being stopped already.")]
@@ -563,6 +569,8 @@ impl From<ServiceDeploymentError> for Fault {
                 Fault::caller("ConflictException", &error)
             }
             ServiceDeploymentError::Arn(_)
+            | ServiceDeploymentError::RevisionArn(_)
+            | ServiceDeploymentError::Empty(_)
             | ServiceDeploymentError::NoSource
             | ServiceDeploymentError::Hook(_)
             | ServiceDeploymentError::NotAwaiting(_) => invalid(&error),

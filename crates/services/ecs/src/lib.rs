@@ -24,7 +24,7 @@ use service::{Acts, Operation, Service};
 
 pub use api::exec::Config;
 pub use balancing::Balancing;
-pub use controllers::{Clusters, Definitions, Instances, Protections, Sessions, Tasks, Tokens};
+pub use controllers::{Clusters, Definitions, Instances, Protections, Services, Sessions, Targets, Tasks, Tokens};
 
 /// The service with its operations, record kinds, and what it does with a host's reports.
 pub fn service(config: &Config) -> Service {
@@ -39,14 +39,14 @@ pub fn service(config: &Config) -> Service {
 
 /// Adds every loop of the service.
 pub fn controllers(to: control::Controllers, balancing: Balancing) -> control::Controllers {
-    let _ = balancing;
     let to = to.with(Tasks).with(Tokens).with(Definitions).with(Clusters);
-    to.with(Instances).with(Sessions).with(Protections)
+    let to = to.with(Instances).with(Sessions).with(Protections);
+    to.with(Services).with(Targets::of(balancing))
 }
 
 fn operations(config: &Config) -> Vec<Operation> {
     use api::{
-        attribute, cluster, exec, instance, list_tasks, protection, run_task, service, service_describe,
+        attribute, cluster, deployment, exec, instance, list_tasks, protection, revision, run_task, service, service_describe,
         service_update, setting, start_task, tag, task, task_definition as definition,
     };
     use aws_ecs::op;
@@ -74,6 +74,11 @@ fn operations(config: &Config) -> Vec<Operation> {
         Operation::write::<op::DeleteService>(Acts::All, service::delete),
         Operation::read::<op::DescribeServices>(Acts::All, service_describe::describe),
         Operation::read::<op::ListServices>(Acts::All, service_describe::list),
+        Operation::read::<op::ListServiceDeployments>(Acts::All, deployment::list),
+        Operation::read::<op::DescribeServiceDeployments>(Acts::All, deployment::describe),
+        Operation::read::<op::DescribeServiceRevisions>(Acts::All, revision::describe),
+        Operation::write::<op::StopServiceDeployment>(Acts::All, deployment::stop),
+        Operation::write::<op::ContinueServiceDeployment>(Acts::All, deployment::resume),
         Operation::write::<op::RegisterContainerInstance>(Acts::All, instance::register),
         Operation::write::<op::DeregisterContainerInstance>(Acts::All, instance::deregister),
         Operation::read::<op::DescribeContainerInstances>(Acts::All, instance::describe),

@@ -11,7 +11,7 @@ use super::service_settings::{self, stage_text};
 use crate::convert;
 use crate::state::cluster::Cluster;
 use crate::state::definition::TaskDefinition;
-use crate::state::deployment::{Deployment, DeploymentState};
+use crate::state::deployment::{Deployment, DeploymentState, StopType};
 use crate::state::event::Event;
 use crate::state::kept::Kept;
 use crate::state::revision::Revision;
@@ -225,8 +225,21 @@ fn rollout(newest: &Deployment, revision: &Revision, own: &Deployment) -> (&'sta
     }
 }
 
-pub fn deployment_state(state: DeploymentState) -> &'static str {
-    match state {
+/// Whether nobody has asked for its end yet, and none has come.
+pub fn can_be_stopped(deployment: &Deployment) -> bool {
+    let is_moving = matches!(deployment.state, DeploymentState::Pending | DeploymentState::InProgress);
+    is_moving && deployment.asked.stop.is_none()
+}
+
+pub fn deployment_state(deployment: &Deployment) -> &'static str {
+    match deployment.state {
+        // What was asked shows at once.
+        DeploymentState::Pending | DeploymentState::InProgress if deployment.asked.stop.is_some() => {
+            match deployment.asked.stop {
+                Some(StopType::Rollback) => "ROLLBACK_REQUESTED",
+                Some(StopType::Abort) | None => "STOP_REQUESTED",
+            }
+        }
         DeploymentState::Pending => "PENDING",
         DeploymentState::InProgress => "IN_PROGRESS",
         DeploymentState::StopRequested => "STOP_REQUESTED",
@@ -249,7 +262,7 @@ pub fn brief(deployment: &Deployment) -> aws::ServiceDeploymentBrief {
         created_at: Some(deployment.created_at),
         finished_at: deployment.finished_at,
         target_service_revision_arn: Some(revision_arn(at, &deployment.target)),
-        status: Some(String::from(deployment_state(deployment.state))),
+        status: Some(String::from(deployment_state(deployment))),
         status_reason: deployment.reason.clone(),
     }
 }
@@ -288,7 +301,7 @@ pub fn deployment(record: &Deployment, service: &Service, status: &ServiceStatus
         updated_at: Some(record.updated_at),
         source_service_revisions: Some(record.sources.iter().map(|id| summary(id, false)).collect()),
         target_service_revision: Some(summary(&record.target, true)),
-        status: Some(String::from(deployment_state(record.state))),
+        status: Some(String::from(deployment_state(record))),
         status_reason: record.reason.clone(),
         lifecycle_stage: shift.map(|shift| String::from(stage_text(shift.stage))),
         lifecycle_hook_details: shift
