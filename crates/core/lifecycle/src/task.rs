@@ -48,6 +48,9 @@ pub struct Milestones {
     pub pull_stopped_at: Option<Timestamp>,
     pub started_at: Option<Timestamp>,
     pub execution_stopped_at: Option<Timestamp>,
+    /// When the task became RUNNING; of this, its host knows nothing.
+    #[serde(default)]
+    pub running_at: Option<Timestamp>,
 }
 
 /// A task's status.
@@ -129,7 +132,9 @@ impl Task {
             Event::Seen(milestones) => self.seen(milestones),
             Event::Started(milestones) => self.started(milestones),
             Event::Active => match self {
-                Task::Activating { milestones } => Task::Running { milestones },
+                Task::Activating { milestones } => {
+                    Task::Running { milestones: Milestones { running_at: Some(now), ..milestones } }
+                }
                 Task::Provisioning
                 | Task::Pending { .. }
                 | Task::Running { .. }
@@ -372,5 +377,6 @@ fn milestones(state: &Task, observation: &Observation, at: Timestamp) -> Milesto
         pull_stopped_at: observation.pull_stopped_at.or(before.pull_stopped_at),
         started_at: observation.started_at.or(before.started_at),
         execution_stopped_at: observation.execution_stopped_at.or(before.execution_stopped_at),
+        running_at: before.running_at,
     }
 }

@@ -41,7 +41,7 @@ pub fn service(config: &Config) -> Service {
 pub fn controllers(to: control::Controllers, balancing: Balancing) -> control::Controllers {
     let to = to.with(Tasks).with(Tokens).with(Definitions).with(Clusters);
     let to = to.with(Instances).with(Sessions).with(Protections);
-    to.with(Services).with(Targets::of(balancing))
+    to.with(Services::of(balancing)).with(Targets::of(balancing))
 }
 
 fn operations(config: &Config) -> Vec<Operation> {

@@ -45,6 +45,9 @@ pub struct Run {
     pub network: Option<Network>,
     pub enable_execute_command: bool,
     pub default_log_mode: logs::Mode,
+    /// AWS: version consistency. Container → the digest of the image that it must run, whatever the
+    /// definition's tag names by now.
+    pub digests: BTreeMap<String, String>,
 }
 
 /// What carries one task.
@@ -121,8 +124,14 @@ pub fn start_one(
     };
     let record = record(tx, run, &at, &carrier, shown, &choice);
     let definition = &run.definition;
-    let assignment = assign::assign(&at, &definition.family, definition.revision, &run.spec, choice);
-    let status = TaskStatus { at: at.clone(), state: State::Provisioning, version: 1, service: run.service.clone() };
+    let mut assignment = assign::assign(&at, &definition.family, definition.revision, &run.spec, choice);
+    for container in &mut assignment.containers {
+        if let Some(digest) = run.digests.get(&container.name) {
+            container.image = assign::pinned(&container.image, digest);
+        }
+    }
+    let status =
+        TaskStatus { at: at.clone(), state: State::Provisioning, version: 1, service: run.service.clone() };
     let shape = convert::task(&record, &status, None, true);
     tx.put(TaskAssignment { at, assignment: Arc::new(assignment) });
     tx.put(status);

@@ -1,6 +1,6 @@
 //! A task's network: what the request asks for, checked with EC2, and an interface per task.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use aws_ec2::op as ec2;
@@ -41,6 +41,21 @@ const MOST_GROUPS: usize = 5;
 /// ECS acts on its own for what a task needs, as AWS does with its service-linked role.
 pub fn platform(caller: &Caller) -> Caller {
     Caller::platform("ecs.amazonaws.com", caller.account.clone(), caller.region.clone())
+}
+
+impl Network {
+    /// The zones that its subnets are in, in their order.
+    pub fn zones(&self) -> Vec<String> {
+        let zones: BTreeSet<&String> = self.subnets.iter().map(|subnet| &subnet.zone).collect();
+        zones.into_iter().cloned().collect()
+    }
+
+    /// Which of the subnets to take for the `nth` task, which should be in `zone`.
+    pub fn nth_in(&self, zone: &str, nth: usize) -> usize {
+        let of_zone = self.subnets.iter().enumerate().filter(|(_, subnet)| subnet.zone == zone);
+        let places: Vec<usize> = of_zone.map(|(at, _)| at).collect();
+        if places.is_empty() { nth } else { places[nth % places.len()] }
+    }
 }
 
 /// Checks `asked` with EC2. Faults as AWS's, with EC2's own code inside.

@@ -1,5 +1,7 @@
 //! RunTask: every choice is made here and written down; what follows only carries it out.
 
+use std::collections::BTreeMap;
+
 use aws_ecs as aws;
 use aws_iam::op as iam;
 use base::{Arn, Fault, Tags};
@@ -185,11 +187,12 @@ pub fn checked(tx: &mut Tx<'_>, request: aws::RunTaskRequest) -> Result<Run, Fau
         network,
         enable_execute_command,
         default_log_mode: default_log_mode(tx),
+        digests: BTreeMap::new(),
     })
 }
 
 /// AWS: the account says what a log does that does not say itself whether it blocks.
-fn default_log_mode(tx: &Tx<'_>) -> logs::Mode {
+pub fn default_log_mode(tx: &Tx<'_>) -> logs::Mode {
     let value = setting::effective(tx, tx.caller, SettingName::DefaultLogDriverMode);
     logs::Mode::parse(&value).unwrap_or_default()
 }

@@ -73,6 +73,11 @@ pub fn assign(at: &TaskId, family: &str, revision: u32, spec: &Spec, choice: Cho
     }
 }
 
+/// An image reference that names its content; one that does is left as it is.
+pub fn pinned(image: &str, digest: &str) -> String {
+    if image.contains('@') { String::from(image) } else { format!("{image}@{digest}") }
+}
+
 /// The architecture of a task: AWS: its instance's where the definition names none, and X86_64 on
 /// Fargate.
 pub fn architecture(spec: &Spec, instance: Option<&str>) -> String {

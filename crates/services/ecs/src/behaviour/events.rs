@@ -42,12 +42,16 @@ pub fn not_registered(service: &str, group: &str, error: &str) -> String {
 }
 
 pub fn draining(service: &str, revision: &str, count: usize) -> String {
-    format!("(service {service}, taskSet ecs-svc/{revision}) has begun draining connections on {count} tasks.")
+    format!(
+        "(service {service}, taskSet ecs-svc/{revision}) has begun draining connections on {count} tasks."
+    )
 }
 
 pub fn unhealthy_target(service: &str, port: u16, group: &str, reason: Option<&str>) -> String {
     let reason = reason.unwrap_or("Health checks failed");
-    format!("(service {service}) (port {port}) is unhealthy in (target-group {group}) due to (reason {reason}).")
+    format!(
+        "(service {service}) (port {port}) is unhealthy in (target-group {group}) due to (reason {reason})."
+    )
 }
 
 pub fn unhealthy_containers(service: &str, task: &str) -> String {
@@ -96,7 +100,9 @@ pub fn not_placed(service: &str, closest: Option<(&str, &str)>) -> String {
          requirements."
     );
     let Some((instance, reason)) = closest else {
-        return format!("{start} Reason: No Container Instances were found in your cluster. {TROUBLESHOOTING}");
+        return format!(
+            "{start} Reason: No Container Instances were found in your cluster. {TROUBLESHOOTING}"
+        );
     };
     let what = match reason {
         "RESOURCE:CPU" => String::from("has insufficient CPU units available"),
@@ -144,6 +150,8 @@ mod tests {
              requirements. The closest matching (container-instance i) has insufficient memory available. For \
              more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
         );
-        assert!(not_placed("web", None).contains("Reason: No Container Instances were found in your cluster."));
+        assert!(
+            not_placed("web", None).contains("Reason: No Container Instances were found in your cluster.")
+        );
     }
 }

@@ -24,13 +24,13 @@ pub struct Seen {
 impl Seen {
     pub fn view(&self, now: Timestamp) -> TaskView {
         let stage = stage(&self.task, &self.status);
-        let started_at = self.status.state.milestones().started_at;
+        let running_at = self.status.state.milestones().running_at;
         TaskView {
             id: Arc::from(self.task.at.id.as_str()),
             revision: Arc::from(self.member.revision.as_str()),
             stage,
             created_at: self.task.created_at,
-            running_at: started_at.filter(|_| stage == Stage::Running),
+            running_at: running_at.filter(|_| stage == Stage::Running),
             check: check(&self.task, self.observed.as_ref().map(|seen| &seen.observation)),
             targets: self.targets.iter().flat_map(|targets| &targets.targets).map(target).collect(),
             is_protected: self.protection.as_ref().is_some_and(|protection| now < protection.expires_at),

@@ -1,5 +1,6 @@
 //! Brings every task to where its owner wants it: follows what its host saw, orders what is
-//! missing, gives its interface back, and forgets it an hour after its end.
+//! missing, has its balancers know of it and let go of it, gives its interface back, and forgets it
+//! an hour after its end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,8 @@ use link::{Desired, Order};
 use service::Caller;
 use store::Change;
 
+use super::registration::Registration;
+use crate::state::member::TaskTargets;
 use crate::state::task::{Task, TaskAssignment, TaskId, TaskObserved, TaskStatus};
 
 /// Orders only grow: a host that has seen one takes none before it.
@@ -41,8 +44,9 @@ impl Controller for Tasks {
         let of = |task: Option<Arc<Task>>| task.map(|task| task.at.clone());
         let status = |status: Option<Arc<TaskStatus>>| status.map(|status| status.at.clone());
         let seen = |seen: Option<Arc<TaskObserved>>| seen.map(|seen| seen.at.clone());
+        let targets = |targets: Option<Arc<TaskTargets>>| targets.map(|targets| targets.at.clone());
         let key = of(change.after()).or_else(|| status(change.after())).or_else(|| seen(change.after()));
-        key.into_iter().collect()
+        key.or_else(|| targets(change.after())).into_iter().collect()
     }
 
     fn plan(&self, key: &TaskId, world: &World) -> Plan {
@@ -52,14 +56,21 @@ impl Controller for Tasks {
         };
         let seen = world.get::<TaskObserved>(&at);
         let mut plan = Plan::default();
-        match next_state(&task, &status, seen.as_deref(), world.now) {
+        let registration = Registration::of(&task, &status.state, seen.as_deref(), world);
+        match next_state(&task, &status, seen.as_deref(), &registration, world.now) {
             Some(state) => {
+                registration.follow(&mut plan, &task, &state);
                 if status.state.has_ended() {
                     plan.calls.extend(release(&task));
                 }
                 // The write touches the task again: its orders follow from the new state.
                 let (at, version) = (task.at.clone(), status.version + 1);
-                plan.writes.push(Write::put(TaskStatus { at, state, version, service: task.service.clone() }));
+                plan.writes.push(Write::put(TaskStatus {
+                    at,
+                    state,
+                    version,
+                    service: task.service.clone(),
+                }));
             }
             None => match status.state.stopped_at() {
                 Some(stopped_at) => retire(&mut plan, &task, seen.as_deref(), stopped_at, world.now),
@@ -74,12 +85,15 @@ fn next_state(
     task: &Task,
     status: &TaskStatus,
     seen: Option<&TaskObserved>,
+    registration: &Registration,
     now: Timestamp,
 ) -> Option<State> {
     let facts = Facts {
         goal: &task.goal,
         seen: seen.map(|seen| (&seen.observation, seen.received_at)),
         essential: &task.essential(),
+        is_registered: registration.is_known(),
+        is_drained: registration.is_drained(),
         // The interface goes in the same commit as the state that says so.
         is_released: true,
     };
@@ -140,7 +154,8 @@ fn retire(plan: &mut Plan, task: &Task, seen: Option<&TaskObserved>, stopped_at:
         plan.writes.push(Write::delete::<Task>(key.clone()));
         plan.writes.push(Write::delete::<TaskAssignment>(key.clone()));
         plan.writes.push(Write::delete::<TaskStatus>(key.clone()));
-        plan.writes.push(Write::delete::<TaskObserved>(key));
+        plan.writes.push(Write::delete::<TaskObserved>(key.clone()));
+        plan.writes.push(Write::delete::<TaskTargets>(key));
         return;
     }
     let heard_at = seen.map_or(stopped_at, |seen| seen.received_at.max(stopped_at));

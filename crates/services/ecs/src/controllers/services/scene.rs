@@ -1,0 +1,78 @@
+//! What one plan of a service reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use control::World;
+use core_rollout::{Stage, TaskView};
+
+use crate::behaviour::members::Seen;
+use crate::state::deployment::{Deployment, UNDER_WAY};
+use crate::state::member::{Member, TaskTargets};
+use crate::state::protection::TaskProtection;
+use crate::state::revision::Revision;
+use crate::state::service::{Counts, Service, ServiceId, ServiceStatus};
+use crate::state::task::{Task, TaskObserved, TaskStatus};
+
+/// A service with everything that its plan looks at, at one instant.
+pub struct Scene {
+    pub service: Arc<Service>,
+    pub status: Arc<ServiceStatus>,
+    /// The deployment under way.
+    pub deployment: Option<Arc<Deployment>>,
+    /// Deployments that a newer one has overtaken.
+    pub superseded: Vec<Arc<Deployment>>,
+    /// The revision that is wanted.
+    pub current: Arc<Revision>,
+    /// Tasks that have not been forgotten.
+    pub members: Vec<Seen>,
+    /// Of the members, in the same order.
+    pub views: Vec<TaskView>,
+    /// Members whose tasks are no more.
+    pub orphans: Vec<Arc<Member>>,
+}
+
+impl Scene {
+    pub fn read(key: &ServiceId, world: &World) -> Option<Scene> {
+        let at = key.key();
+        let (service, status) = (world.get::<Service>(&at)?, world.get::<ServiceStatus>(&at)?);
+        let current = world.get::<Revision>(&Revision::key_of(key, &service.revision))?;
+        let mut under_way: Vec<_> = world.by::<Deployment>(UNDER_WAY, &at).collect();
+        let newest = under_way.iter().position(|deployment| deployment.id == service.newest_deployment);
+        let deployment = newest.map(|newest| under_way.remove(newest));
+        let (mut members, mut orphans) = (Vec::new(), Vec::new());
+        for member in world.scan::<Member>(&at) {
+            match seen(Arc::clone(&member), world) {
+                Some(seen) => members.push(seen),
+                None => orphans.push(member),
+            }
+        }
+        let views = members.iter().map(|seen| seen.view(world.now)).collect();
+        Some(Scene { service, status, deployment, superseded: under_way, current, members, views, orphans })
+    }
+
+    /// Tasks of each revision, by what they count as, but for those in `stopped`.
+    pub fn counts(&self, stopped: &BTreeSet<Arc<str>>) -> BTreeMap<String, Counts> {
+        let mut counts = BTreeMap::<String, Counts>::new();
+        for view in self.views.iter().filter(|view| !stopped.contains(&view.id)) {
+            match view.stage {
+                Stage::Coming => counts.entry(String::from(&*view.revision)).or_default().pending += 1,
+                Stage::Running => counts.entry(String::from(&*view.revision)).or_default().running += 1,
+                Stage::Leaving => {}
+            }
+        }
+        counts
+    }
+}
+
+fn seen(member: Arc<Member>, world: &World) -> Option<Seen> {
+    let key = member.task.key();
+    Some(Seen {
+        task: world.get::<Task>(&key)?,
+        status: world.get::<TaskStatus>(&key)?,
+        observed: world.get::<TaskObserved>(&key),
+        targets: world.get::<TaskTargets>(&key),
+        protection: world.get::<TaskProtection>(&key),
+        member,
+    })
+}
