@@ -135,16 +135,18 @@ class Docker:
 
 
 @contextmanager
-def docker(rootfs, entry):
-    """Debian's dockerd in mount and network namespaces of its own, so that it changes nothing of the machine's."""
+def docker(rootfs, entry, image="stamp", has_network=False):
+    """Debian's dockerd in mount and network namespaces of its own, so that it changes nothing of the machine's.
+    With a network, its bridge is in that namespace too, and leads nowhere."""
     path = [debian(package, "dockerd") for package in ["docker.io", "containerd"]]
     place = Path(tempfile.mkdtemp(prefix="docker-", dir=PLACE))
     binaries = [str(p / "usr" / part) for p in path for part in ["bin", "sbin"]]
     environment = {**os.environ, "PATH": ":".join([*binaries, os.environ["PATH"]]), "DOCKER_RAMDISK": "1", "HOME": str(place)}
     client = shutil.which("docker", path=environment["PATH"])
     socket = place / "docker.sock"
+    bridge = "--bip 10.254.0.1/16 --host-gateway-ip 10.254.0.1" if has_network else "--bridge=none"
     command = (f"ip link set lo up && exec dockerd -H unix://{socket} --data-root {place}/data --exec-root {place}/run "
-               f"--pidfile {place}/pid --iptables=false --ip6tables=false --bridge=none")
+               f"--pidfile {place}/pid --iptables=false --ip6tables=false {bridge}")
     daemon = subprocess.Popen(["unshare", "-m", "-n", "--propagation", "private", "sh", "-c", command], env=environment,
                               stdout=open(place / "log", "wb"), stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
     try:
@@ -157,7 +159,7 @@ def docker(rootfs, entry):
         driver = sh(client, "-H", f"unix://{socket}", "info", "--format", "{{.Driver}}").strip()
         tar = place / "rootfs.tar"
         sh("tar", "-cf", tar, "-C", rootfs, ".")
-        sh(client, "-H", f"unix://{socket}", "import", "--change", f"ENTRYPOINT {json.dumps(entry)}", tar, "stamp")
+        sh(client, "-H", f"unix://{socket}", "import", "--change", f"ENTRYPOINT {json.dumps(entry)}", tar, image)
         yield Docker(client, socket, f"{version}, {driver}")
     finally:
         daemon.terminate()
