@@ -13,7 +13,7 @@ use store::{Record, Snapshot};
 use super::service::unknown;
 use super::{cluster, service_describe};
 use crate::convert::service as convert;
-use crate::faults::{ServiceDeploymentError, ServiceError};
+use crate::faults::service::{ServiceDeploymentError, ServiceError};
 use crate::page::Page;
 use crate::state::deployment::{Deployment, StopType};
 use crate::state::service::{Service, ServiceId, ServiceStatus};

@@ -9,7 +9,8 @@ use store::{Key, Record};
 
 use super::{cluster, instance, service_describe};
 use crate::convert;
-use crate::faults::{InstanceError, ServiceError, TaskError};
+use crate::faults::service::ServiceError;
+use crate::faults::{InstanceError, TaskError};
 use crate::page::Page;
 use crate::state::task::{Task, TaskStatus};
 

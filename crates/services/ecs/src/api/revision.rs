@@ -6,7 +6,7 @@ use service::View;
 
 use super::deployment::missing;
 use crate::convert::service as convert;
-use crate::faults::{ServiceDeploymentError, ServiceError};
+use crate::faults::service::{ServiceDeploymentError, ServiceError};
 use crate::state::definition::TaskDefinition;
 use crate::state::revision::Revision;
 use crate::state::service::ServiceId;

@@ -215,7 +215,7 @@ pub fn sound(tx: &mut Tx<'_>, family: &str, spec: &Spec, launch_type: LaunchType
     }
     directions(spec)?;
     for role in spec.execution_role.iter().chain(&spec.task_role) {
-        role_is_assumable(tx, role)?;
+        role_is_assumable(tx, role, TASKS)?;
     }
     Ok(())
 }
@@ -312,8 +312,9 @@ fn directions(spec: &Spec) -> Result<(), RunError> {
 /// The service that acts in a task's role.
 const TASKS: &str = "ecs-tasks.amazonaws.com";
 
-/// Whether tasks may assume the role. AWS: one that does not exist is told in the same words.
-fn role_is_assumable(tx: &mut Tx<'_>, role: &str) -> Result<(), Fault> {
+/// Whether the service `who` may assume the role. AWS: one that does not exist is told in the same
+/// words.
+pub fn role_is_assumable(tx: &mut Tx<'_>, role: &str, who: &'static str) -> Result<(), Fault> {
     let refused = || RunError::Role(String::from(role));
     let arn = Arn::parse(role).map_err(|_| refused())?;
     let role_name = String::from(arn.resource().rsplit('/').next().unwrap_or_default());
@@ -328,7 +329,7 @@ fn role_is_assumable(tx: &mut Tx<'_>, role: &str) -> Result<(), Fault> {
         Err(fault) => return Err(fault),
     };
     let trust = core_policy::url_decoded(found.assume_role_policy_document.as_deref().unwrap_or_default());
-    let (who, context) = core_policy::of_service(TASKS, &tx.caller.account, &tx.caller.region);
+    let (who, context) = core_policy::of_service(who, &tx.caller.account, &tx.caller.region);
     match core_policy::judge(&trust, "AssumeRole", &who, &context) {
         Verdict::Allowed => Ok(()),
         Verdict::Denied => Err(refused().into()),

@@ -11,10 +11,10 @@ use service::Tx;
 
 use super::{network, run_task};
 use crate::behaviour::assign;
-use crate::faults::{BalancerError, ServiceError};
+use crate::faults::service::{BalancerError, ServiceError};
 use crate::state::definition::{Spec, TaskDefinition};
 use crate::state::kept::Kept;
-use crate::state::service::{LoadBalancer, NetworkConfiguration, Strategy};
+use crate::state::service::{AdvancedConfiguration, LoadBalancer, NetworkConfiguration, Strategy};
 
 /// What the tasks of a service are asked to be.
 #[derive(Debug, Clone)]
@@ -55,32 +55,103 @@ pub fn role(asked: &Asked) -> ServiceError {
 }
 
 fn balancers(tx: &mut Tx<'_>, asked: &Asked) -> Result<(), Fault> {
-    let shifting = match asked.strategy {
+    let spec = &asked.definition.spec;
+    let needs_advanced = match asked.strategy {
         Strategy::Rolling => None,
         Strategy::BlueGreen => Some("BLUE_GREEN"),
         Strategy::Linear { .. } => Some("LINEAR"),
         Strategy::Canary { .. } => Some("CANARY"),
     };
+    // AWS: without a balancer, blue/green replaces all tasks at once; steps need traffic to move.
+    if let Some(strategy @ ("LINEAR" | "CANARY")) = needs_advanced
+        && asked.balancers.is_empty()
+    {
+        return Err(BalancerError::None(strategy).into());
+    }
     if asked.balancers.len() > MOST_GROUPS {
         return Err(BalancerError::TooMany(MOST_GROUPS).into());
     }
-    let mut groups = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for balancer in &asked.balancers {
-        let group = container(balancer, &asked.definition.spec)?;
-        if !groups.insert((group, balancer.container_name.clone(), balancer.container_port)) {
+        let group = container(balancer, spec)?;
+        if !seen.insert((group, &balancer.container_name, balancer.container_port)) {
             return Err(BalancerError::Twice(String::from(group)).into());
         }
-        target_group(tx, group, &asked.definition.spec)?;
+        target_group(tx, group, spec)?;
+        match (&balancer.advanced_configuration, needs_advanced) {
+            (Some(advanced), _) => self::advanced(tx, group, advanced, spec)?,
+            (None, Some(strategy)) => return Err(BalancerError::NoAdvanced(strategy).into()),
+            (None, None) => {}
+        }
     }
-    let _ = shifting;
     Ok(())
+}
+
+/// The service that moves traffic in the role of an advanced configuration.
+const SERVICES: &str = "ecs.amazonaws.com";
+
+/// A second group beside `group`, and rules that forward to both.
+fn advanced(tx: &mut Tx<'_>, group: &str, asked: &AdvancedConfiguration, spec: &Spec) -> Result<(), Fault> {
+    let alternate = said(&asked.alternate_target_group_arn, "alternateTargetGroupArn")?;
+    let production = said(&asked.production_listener_rule, "productionListenerRule")?;
+    let role = said(&asked.role_arn, "roleArn")?;
+    if alternate == group {
+        return Err(BalancerError::Twice(String::from(group)).into());
+    }
+    target_group(tx, alternate, spec)?;
+    let groups = forwarded(tx, production)?;
+    for group in [group, alternate] {
+        if !groups.contains(group) {
+            let (rule, group) = (String::from(production), String::from(group));
+            return Err(BalancerError::RuleElsewhere { rule, group }.into());
+        }
+    }
+    if let Some(test) = asked.test_listener_rule.as_deref().filter(|rule| !rule.is_empty()) {
+        let groups = forwarded(tx, test)?;
+        if !groups.contains(group) && !groups.contains(alternate) {
+            let (rule, group) = (String::from(test), String::from(group));
+            return Err(BalancerError::RuleElsewhere { rule, group }.into());
+        }
+    }
+    run_task::role_is_assumable(tx, role, SERVICES).map_err(|fault| match fault.code.as_ref() {
+        "ClientException" => BalancerError::Role(String::from(role)).into(),
+        _ => fault,
+    })
+}
+
+/// The groups that a rule, or a listener of a network balancer, forwards to.
+fn forwarded(tx: &mut Tx<'_>, arn: &str) -> Result<BTreeSet<String>, Fault> {
+    let caller = network::platform(tx.caller);
+    let named = Some(vec![String::from(arn)]);
+    let is_listener = arn.contains(":listener/");
+    let actions = if is_listener {
+        let request = aws_elbv2::DescribeListenersInput { listener_arns: named, ..Default::default() };
+        let answer = tx.call_as::<elb::DescribeListeners>(&caller, request).ok();
+        let found = answer.and_then(|answer| answer.listeners).and_then(|found| found.into_iter().next());
+        found.map(|listener| listener.default_actions)
+    } else {
+        let request = aws_elbv2::DescribeRulesInput { rule_arns: named, ..Default::default() };
+        let answer = tx.call_as::<elb::DescribeRules>(&caller, request).ok();
+        let found = answer.and_then(|answer| answer.rules).and_then(|found| found.into_iter().next());
+        found.map(|rule| rule.actions)
+    };
+    let actions = actions.ok_or_else(|| BalancerError::Rule(String::from(arn)))?;
+    let mut groups = BTreeSet::new();
+    for action in actions.into_iter().flatten() {
+        groups.extend(action.target_group_arn);
+        let forward = action.forward_config.and_then(|forward| forward.target_groups);
+        groups.extend(forward.into_iter().flatten().filter_map(|tuple| tuple.target_group_arn));
+    }
+    Ok(groups)
+}
+
+/// A member that must be there.
+fn said<'a>(text: &'a Option<String>, name: &'static str) -> Result<&'a str, BalancerError> {
+    text.as_deref().filter(|text| !text.is_empty()).ok_or(BalancerError::Blank(name))
 }
 
 /// The group of a balancer whose container is in the definition.
 fn container<'a>(balancer: &'a LoadBalancer, spec: &Spec) -> Result<&'a str, BalancerError> {
-    fn said<'a>(text: &'a Option<String>, name: &'static str) -> Result<&'a str, BalancerError> {
-        text.as_deref().filter(|text| !text.is_empty()).ok_or(BalancerError::Blank(name))
-    }
     let group = said(&balancer.target_group_arn, "targetGroupArn")?;
     let name = said(&balancer.container_name, "containerName")?;
     let port = balancer.container_port.ok_or(BalancerError::Blank("containerPort"))?;

@@ -10,7 +10,7 @@ use store::{Key, Record, Snapshot};
 
 use super::cluster;
 use crate::convert::service::{self as convert, Seen};
-use crate::faults::ServiceError;
+use crate::faults::service::ServiceError;
 use crate::page::Page;
 use crate::state::cluster::Cluster;
 use crate::state::deployment::Deployment;

@@ -7,7 +7,7 @@ use base::Fault;
 use super::service::{self, asked_now};
 use super::{cluster, run_task, service_checks, service_describe, task_definition};
 use crate::convert::service_settings;
-use crate::faults::ServiceError;
+use crate::faults::service::ServiceError;
 use crate::state::kept::Kept;
 use crate::state::revision::Revision;
 use crate::state::service::{Service, ServiceStatus};

@@ -102,11 +102,7 @@ pub fn service(seen: &Seen, with_tags: bool) -> aws::Service {
         placement_constraints: Some(Vec::new()),
         placement_strategy: Some(Vec::new()),
         network_configuration: network,
-        // AWS: shown where there is something to be graceful about.
-        health_check_grace_period_seconds: (service.grace_seconds > 0
-            || current.is_some_and(|revision| !revision.balancers.is_empty()))
-        .then_some(service.grace_seconds)
-        .and_then(number),
+        health_check_grace_period_seconds: number(service.grace_seconds),
         scheduling_strategy: text("REPLICA"),
         deployment_controller: Some(aws::DeploymentController { r#type: String::from("ECS") }),
         tags: Some(if with_tags { convert::tags(&service.tags) } else { Vec::new() }),
