@@ -143,7 +143,7 @@ pub fn step(goal: &Goal, tasks: &[TaskView], throttle: &Throttle, now: Timestamp
 
     let mut stops = Stops::none(&census);
     stops.superseded(goal, bounds);
-    stops.unhealthy(goal, bounds, missing);
+    stops.unhealthy(goal, bounds, starts, missing);
     stops.replaced(goal, bounds);
     stops.scaled_in(goal, bounds);
 

@@ -2,7 +2,7 @@
 
 use base::Timestamp;
 
-use super::census::{Census, Side, earlier};
+use super::census::{Census, Member, Side, earlier};
 use super::{Bounds, Goal};
 use crate::throttle::Throttle;
 
@@ -70,5 +70,10 @@ pub(super) fn cover(goal: &Goal, bounds: Bounds, census: &Census) -> usize {
     if goal.kept.is_none() || (bounds.ceiling <= bounds.floor && !goal.is_halted) {
         return 0;
     }
-    bounds.floor.saturating_sub(census.count(|member| member.is_current() && member.is_healthy()))
+    let proven = census.count(|member| member.is_current() && member.is_healthy());
+    // Where the current one has taken over, none comes back.
+    if proven > 0 && census.members.iter().all(Member::is_current) {
+        return 0;
+    }
+    bounds.floor.saturating_sub(proven)
 }

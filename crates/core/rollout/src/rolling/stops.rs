@@ -55,14 +55,13 @@ impl<'a, 'b> Stops<'a, 'b> {
     // that is healthy; else unhealthy tasks are stopped one by one, within the minimum. Protection is
     // against scaling in and deployments only.
     // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_services.html
-    pub fn unhealthy(&mut self, goal: &Goal, bounds: Bounds, missing: Starts) {
+    pub fn unhealthy(&mut self, goal: &Goal, bounds: Bounds, starts: Starts, missing: Starts) {
         let mut unhealthy = self.places(|member| matches!(member.health, Health::Unhealthy(_)));
         unhealthy.sort_by_key(|place| (self.census.members[*place].side, *place));
         let healthy = self.census.count(Member::is_healthy);
         let needed = if goal.is_halted { bounds.floor } else { bounds.desired };
         let replaced = unhealthy.len().saturating_sub(needed.saturating_sub(healthy));
-        let good = (0..self.why.len()).filter(|place| self.stays(*place));
-        let is_waited_for = good.into_iter().any(|place| self.census.members[place].is_waiting());
+        let is_waited_for = starts.sum() > 0 || !self.places(|member| member.is_waiting()).is_empty();
         let spare = (healthy + unhealthy.len()).saturating_sub(bounds.floor);
         let spare = if spare == 0 && !is_waited_for { 1 } else { spare };
         let count = replaced.max(missing.sum().min(spare));
