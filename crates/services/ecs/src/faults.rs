@@ -237,7 +237,7 @@ impl From<TaskError> for Fault {
 pub enum TagError {
     #[error("The specified resource was not found.")]
     Missing,
-    #[error("Invalid ARN: '{0}' names no cluster, task definition, task or container instance.")]
+    #[error("Invalid ARN: '{0}' names no cluster, service, task definition, task or container instance.")]
     Arn(String),
     #[error("Duplicate tag keys found: '{0}'.")]
     Duplicate(String),

@@ -11,12 +11,15 @@ use store::{Key, Snapshot};
 
 use super::tag;
 use crate::behaviour::naming::is_name;
+use crate::convert::service::status_text;
 use crate::convert::{self, Counts};
 use crate::faults::{self, ClusterError};
 use crate::page::Page;
 use crate::state::cluster::{Cluster, ClusterSetting, ExecLogging};
 use crate::state::instance::ContainerInstance;
 use crate::state::kept::Kept;
+use crate::state::revision::Revision;
+use crate::state::service::{Service, ServiceStatus};
 use crate::state::task::{BY_STAGE, Stage, Task, TaskStatus};
 
 /// What CreateCluster acts on.
@@ -186,12 +189,17 @@ pub fn describe(
     Ok(aws::DescribeClustersResponse { clusters: Some(clusters), failures: Some(failures) })
 }
 
-/// AWS: tasks and services by launch type. There are no services yet.
+/// AWS: tasks and services by launch type.
 fn statistics(records: &Snapshot, cluster: &Cluster) -> Vec<aws::KeyValuePair> {
     let count = |stage: Stage, launch_type: LaunchType| {
         let statuses = records.by::<TaskStatus>(BY_STAGE, &stage_key(cluster, stage));
         let tasks = statuses.filter_map(|status| records.get::<Task>(&status.at.key()));
         tasks.filter(|task| task.launch_type == launch_type).count()
+    };
+    let services: Vec<_> = services(records, cluster).collect();
+    let count_services = |state: &str, launch_type: LaunchType| {
+        let counted = services.iter().filter(|(found, of)| *found == state && *of == launch_type);
+        counted.count()
     };
     let numbers = [
         ("runningEC2TasksCount", count(Stage::Running, LaunchType::Ec2)),
@@ -200,18 +208,31 @@ fn statistics(records: &Snapshot, cluster: &Cluster) -> Vec<aws::KeyValuePair> {
         ("pendingFargateTasksCount", count(Stage::Coming, LaunchType::Fargate)),
         ("runningExternalTasksCount", count(Stage::Running, LaunchType::External)),
         ("pendingExternalTasksCount", count(Stage::Coming, LaunchType::External)),
-        ("activeEC2ServiceCount", 0),
-        ("activeFargateServiceCount", 0),
-        ("drainingEC2ServiceCount", 0),
-        ("drainingFargateServiceCount", 0),
-        ("activeExternalServiceCount", 0),
-        ("drainingExternalServiceCount", 0),
+        ("activeEC2ServiceCount", count_services("ACTIVE", LaunchType::Ec2)),
+        ("activeFargateServiceCount", count_services("ACTIVE", LaunchType::Fargate)),
+        ("drainingEC2ServiceCount", count_services("DRAINING", LaunchType::Ec2)),
+        ("drainingFargateServiceCount", count_services("DRAINING", LaunchType::Fargate)),
+        ("activeExternalServiceCount", count_services("ACTIVE", LaunchType::External)),
+        ("drainingExternalServiceCount", count_services("DRAINING", LaunchType::External)),
     ];
     let pair = |(name, number): (&str, usize)| aws::KeyValuePair {
         name: Some(String::from(name)),
         value: Some(number.to_string()),
     };
     numbers.into_iter().map(pair).collect()
+}
+
+/// Every service of a cluster by its status and launch type.
+fn services(
+    records: &Snapshot,
+    cluster: &Cluster,
+) -> impl Iterator<Item = (&'static str, LaunchType)> + use<> {
+    let records = records.clone();
+    records.scan::<Service>(&store::Record::key(cluster)).filter_map(move |service| {
+        let status = records.get::<ServiceStatus>(&service.at.key())?;
+        let revision = records.get::<Revision>(&Revision::key_of(&service.at, &service.revision))?;
+        Some((status_text(&service, &status), revision.launch_type))
+    })
 }
 
 pub fn list(view: &View<'_>, request: aws::ListClustersRequest) -> Result<aws::ListClustersResponse, Fault> {
@@ -234,6 +255,9 @@ pub fn delete(
         |task: &Task| tx.get::<TaskStatus>(&task.at.key()).is_some_and(|s| s.state.stopped_at().is_some());
     if tx.scan::<ContainerInstance>(&key).any(|instance| instance.is_registered()) {
         return Err(ClusterError::HasInstances.into());
+    }
+    if services(tx, &cluster).any(|(status, _)| status == "ACTIVE") {
+        return Err(ClusterError::HasServices.into());
     }
     if tx.scan::<Task>(&key).any(|task| !is_over(&task)) {
         return Err(ClusterError::HasTasks.into());
@@ -260,6 +284,8 @@ fn plain(records: &Snapshot, cluster: &Cluster) -> aws::Cluster {
     let mut shape = convert::cluster(cluster, counts);
     let instances = records.scan::<ContainerInstance>(&store::Record::key(cluster));
     let registered = instances.filter(|instance| instance.is_registered()).count();
+    let active = services(records, cluster).filter(|(status, _)| *status == "ACTIVE").count();
+    shape.active_services_count = i32::try_from(active).ok();
     shape.registered_container_instances_count = i32::try_from(registered).ok();
     shape
 }

@@ -1,13 +1,15 @@
 //! UpdateService: what changes a service as it is, and what starts a deployment.
 
-use ::service::Tx;
+use ::service::{Origin, Tx};
 use aws_ecs as aws;
 use base::Fault;
 
 use super::service::{self, asked_now};
 use super::{cluster, run_task, service_checks, service_describe, task_definition};
+use crate::behaviour::check;
 use crate::convert::service_settings;
 use crate::faults::service::ServiceError;
+use crate::faults::{DefinitionError, RunError};
 use crate::state::kept::Kept;
 use crate::state::revision::Revision;
 use crate::state::service::{Service, ServiceStatus};
@@ -53,9 +55,15 @@ pub fn update(
         None => {
             let name = format!("{}:{}", revision.family, revision.revision);
             let found = task_definition::find(tx, tx.caller, &name);
-            found.ok_or(crate::faults::DefinitionError::Missing)?
+            found.ok_or(DefinitionError::Missing)?
         }
     };
+    // Whatever is told here may start tasks.
+    if let Origin::Task { .. } = tx.caller.origin
+        && let Some(what) = check::host_access(&definition.spec)
+    {
+        return Err(RunError::FromTask(what).into());
+    }
     let mut asked = asked_now(&revision, &service, definition);
     let before = (asked.definition.family.clone(), asked.definition.revision);
     let is_other_definition = before != (revision.family.clone(), revision.revision);

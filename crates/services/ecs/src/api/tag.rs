@@ -1,4 +1,5 @@
-//! Tags of clusters, task definitions, tasks and container instances: TagResource, UntagResource, ListTagsForResource.
+//! Tags of clusters, task definitions, tasks, services and container instances: TagResource,
+//! UntagResource, ListTagsForResource.
 
 use aws_ecs as aws;
 use base::{Arn, Fault, Tags};
@@ -11,6 +12,7 @@ use crate::faults::{ClusterError, TagError};
 use crate::state::cluster::Cluster;
 use crate::state::definition::TaskDefinition;
 use crate::state::instance::{ContainerInstance, InstanceId};
+use crate::state::service::{Service, ServiceId};
 use crate::state::task::{Task, TaskId};
 
 /// AWS: tags of one resource.
@@ -69,6 +71,7 @@ enum Resource {
     Definition(Box<TaskDefinition>),
     Task(Box<Task>),
     Instance(Box<ContainerInstance>),
+    Service(Box<Service>),
 }
 
 impl Resource {
@@ -78,6 +81,7 @@ impl Resource {
             Resource::Definition(definition) => &mut definition.tags,
             Resource::Task(task) => &mut task.tags,
             Resource::Instance(instance) => &mut instance.tags,
+            Resource::Service(service) => &mut service.tags,
         }
     }
 
@@ -87,6 +91,7 @@ impl Resource {
             Resource::Definition(definition) => tx.put(*definition),
             Resource::Task(task) => tx.put(*task),
             Resource::Instance(instance) => tx.put(*instance),
+            Resource::Service(service) => tx.put(*service),
         }
     }
 }
@@ -126,6 +131,12 @@ fn find(records: &Snapshot, caller: &Caller, text: &str) -> Result<Resource, Fau
             let found = records.get::<ContainerInstance>(&id.key());
             let found = found.filter(|found| is_ours && found.is_registered()).ok_or(TagError::Missing)?;
             Ok(Resource::Instance(Box::new((*found).clone())))
+        }
+        "service" => {
+            let (id, last) = ServiceId::of_arn("service", text).ok_or_else(malformed)?;
+            let found = records.get::<Service>(&id.key()).filter(|_| is_ours && last.is_empty());
+            let found = found.filter(|service| service.deleted_at.is_none()).ok_or(TagError::Missing)?;
+            Ok(Resource::Service(Box::new((*found).clone())))
         }
         _ => Err(malformed().into()),
     }

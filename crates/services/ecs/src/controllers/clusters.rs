@@ -6,6 +6,11 @@ use control::{Controller, Plan, World, Write};
 use store::{Change, Key, Record};
 
 use crate::state::cluster::Cluster;
+use crate::state::deployment::Deployment;
+use crate::state::event::Event;
+use crate::state::member::Member;
+use crate::state::revision::Revision;
+use crate::state::service::{Service, ServiceStatus};
 use crate::state::task::Task;
 
 /// AWS: a deleted cluster stays visible as INACTIVE for a while. Its tasks are all stopped, and
@@ -40,7 +45,22 @@ impl Controller for Clusters {
             plan.wake_by(world.now + VISIBLE_FOR);
         } else {
             plan.writes.push(Write::delete::<Cluster>(key.clone()));
+            services(key, world, &mut plan);
         }
         plan
     }
+}
+
+/// What inactive services of the cluster have left goes with it.
+fn services(cluster: &Key, world: &World, plan: &mut Plan) {
+    fn all<R: Record>(cluster: &Key, world: &World, plan: &mut Plan) {
+        let found = world.scan::<R>(cluster).map(|record| Write::delete::<R>(record.key()));
+        plan.writes.extend(found);
+    }
+    all::<Service>(cluster, world, plan);
+    all::<ServiceStatus>(cluster, world, plan);
+    all::<Revision>(cluster, world, plan);
+    all::<Deployment>(cluster, world, plan);
+    all::<Event>(cluster, world, plan);
+    all::<Member>(cluster, world, plan);
 }

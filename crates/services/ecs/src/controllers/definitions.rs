@@ -1,4 +1,4 @@
-//! Removes task definitions that were deleted, once no task refers to them.
+//! Removes task definitions that were deleted, once no task and no service refers to them.
 
 use std::time::Duration;
 
@@ -6,6 +6,8 @@ use control::{Controller, Plan, World, Write};
 use store::{Change, Key, Record};
 
 use crate::state::definition::{DefinitionStatus, TaskDefinition};
+use crate::state::revision::{BY_DEFINITION, Revision};
+use crate::state::service::{Service, ServiceStatus};
 use crate::state::task::Task;
 
 /// AWS: a deleted definition stays visible as DELETE_IN_PROGRESS for a while.
@@ -39,14 +41,34 @@ impl Controller for Definitions {
             plan.wake_by(gone_at);
             return plan;
         }
-        // No task can be started from it any more, so what is not there now never will be.
+        // Nobody can run it any more, so what is not there now never will be.
         let place = Key::of(&[definition.account.as_str(), definition.region.as_str()]);
         let mut tasks = world.peek().scan::<Task>(&place);
-        if tasks.any(|task| task.family == definition.family && task.revision == definition.revision) {
+        let has_tasks =
+            tasks.any(|task| task.family == definition.family && task.revision == definition.revision);
+        if has_tasks || is_served(&definition, world) {
             plan.wake_by(world.now + LOOK_AGAIN_AFTER);
         } else {
             plan.writes.push(Write::delete::<TaskDefinition>(key.clone()));
         }
         plan
     }
+}
+
+/// Whether a service starts tasks from it, or would if it were to go back.
+fn is_served(definition: &TaskDefinition, world: &World) -> bool {
+    let TaskDefinition { account, region, family, revision, .. } = definition;
+    let key = Key::of(&[account.as_str(), region.as_str(), family, &revision.to_string()]);
+    let records = world.peek();
+    let mut revisions = records.by::<Revision>(BY_DEFINITION, &key);
+    revisions.any(|revision| {
+        let key = revision.at.key();
+        let (Some(service), Some(status)) =
+            (records.get::<Service>(&key), records.get::<ServiceStatus>(&key))
+        else {
+            return false;
+        };
+        let is_wanted = service.revision == revision.id || status.completed.as_ref() == Some(&revision.id);
+        service.deleted_at.is_none() && (is_wanted || status.counts.contains_key(&revision.id))
+    })
 }

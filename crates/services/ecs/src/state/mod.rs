@@ -21,8 +21,11 @@
 //!   by-token            account / region / token
 //! ecs/service-status    account / region / cluster / name           how it stands      (controller)
 //!   waiting             account / region / cluster                  those that wait for room
+//!   sleepers            account / region                            those that may sleep
+//! ecs/service-sleep     account / region / cluster / name           it sleeps          (wake)
 //! ecs/service-revision  account / region / cluster / name / id      what tasks start from
 //!   by-group            target group
+//!   by-definition       account / region / family / number
 //! ecs/service-deployment  account / region / cluster / name / id
 //!   under-way           account / region / cluster / name
 //! ecs/service-event     account / region / cluster / name / number  the last hundred
@@ -47,6 +50,7 @@ pub mod revision;
 pub mod service;
 pub mod session;
 pub mod setting;
+pub mod sleep;
 pub mod task;
 pub mod token;
 pub mod volume;
@@ -70,6 +74,7 @@ pub fn kinds(kinds: Kinds) -> Kinds {
         .with::<setting::Setting>()
         .with::<service::Service>()
         .with::<service::ServiceStatus>()
+        .with::<sleep::Sleep>()
         .with::<revision::Revision>()
         .with::<deployment::Deployment>()
         .with::<event::Event>()

@@ -62,6 +62,9 @@ impl Record for Revision {
         Revision::key_of(&self.at, &self.id)
     }
     fn index(&self, entries: &mut Entries) {
+        let ServiceId { account, region, .. } = &self.at;
+        let definition = self.revision.to_string();
+        entries.add(BY_DEFINITION, &[account.as_str(), region.as_str(), &self.family, &definition]);
         for balancer in &self.balancers {
             let alternate = balancer.advanced_configuration.as_ref();
             let alternate = alternate.and_then(|advanced| advanced.alternate_target_group_arn.as_deref());
@@ -74,3 +77,6 @@ impl Record for Revision {
 
 /// The index of revisions by the target groups that their tasks are registered in.
 pub const BY_GROUP: &str = "by-group";
+
+/// The index of revisions by the task definition that their tasks start from.
+pub const BY_DEFINITION: &str = "by-definition";
