@@ -13,7 +13,7 @@ use core_routing::{Balancer, Certificate, HealthReport};
 use serde::{Deserialize, Serialize};
 
 /// Of the messages below. Ends that differ part again.
-pub const PROXY_VERSION: u32 = 2;
+pub const PROXY_VERSION: u32 = 3;
 
 /// Where a listening socket is open.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,6 +36,8 @@ pub enum Down {
     Sockets(Spot),
     /// Nobody listens there any more.
     Closed(Spot),
+    /// What is known of the targets of the table that follows: for those that the proxy has not checked.
+    Known(Vec<HealthReport>),
     /// A balancer's table. Its sockets have come before.
     Table(Box<Balancer>),
     /// A balancer that is gone, by its ARN.
@@ -72,6 +74,8 @@ pub enum Up {
     /// It holds no others, and waits for what is wanted.
     Ready,
     Health(Vec<HealthReport>),
+    /// Target groups, by ARN, that hold requests and have some, or had since they were told last.
+    Asked(Vec<Arc<str>>),
     Lines(Lines),
     /// Everything that it has counted since it started.
     Counts(Vec<Counted>),
@@ -85,7 +89,8 @@ pub struct Counted {
     /// `None`: what concerns the balancer as a whole.
     pub group: Option<Arc<str>>,
     pub zone: Option<Arc<str>>,
-    /// By CloudWatch's names. Counters but for `ActiveConnectionCount`, which goes down again.
+    /// By CloudWatch's names. All are counters but for levels, which go down again: connections that
+    /// are open (`ActiveConnectionCount`), and how targets stand (`HealthyHostCount` and its like).
     pub metrics: BTreeMap<String, u64>,
     /// `TargetResponseTime`; `None` where no target has answered.
     pub response_time: Option<Times>,

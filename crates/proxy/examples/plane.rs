@@ -28,6 +28,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         workers,
         sockets,
         reports,
+        asked: tokio::sync::mpsc::channel(1).0,
         logs: Arc::new(NoLogs),
         sticky_key: [7; 32],
         chance,

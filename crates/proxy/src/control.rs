@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use core_routing::{Balancer, Kind};
+use core_routing::{Balancer, HealthReport, Kind};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::counts::Levels;
 use crate::health::Checker;
+use crate::hold::Demand;
 use crate::log::Writer;
 use crate::plane::{ApplyError, tell_all};
 use crate::sockets::Sockets;
@@ -25,6 +25,7 @@ use crate::worker::{Message, Opened};
 pub enum Command {
     Apply { balancer: Arc<Balancer>, done: oneshot::Sender<Result<(), ApplyError>> },
     Remove { arn: Arc<str>, done: oneshot::Sender<()> },
+    Recall { reports: Vec<HealthReport> },
     Adopt { arn: Arc<str>, stream: std::net::TcpStream, read: Bytes, port: u16 },
     Close { within: Duration, done: oneshot::Sender<()> },
 }
@@ -39,8 +40,7 @@ pub struct Control {
     next_number: u32,
     /// Tables that workers may still hold: freed here, where it delays nobody.
     old: Vec<Arc<Served>>,
-    /// What is served, for whoever asks how targets stand.
-    levels: Levels,
+    demand: Demand,
     adopted: usize,
     checker: Checker,
     /// The last to go: it waits for the lines of all others.
@@ -78,7 +78,7 @@ impl Control {
         workers: Vec<mpsc::Sender<Message>>,
         terminators: Arc<Terminators>,
         lasting: Lasting,
-        levels: Levels,
+        demand: Demand,
         checker: Checker,
         writer: Writer,
     ) -> Self {
@@ -90,7 +90,7 @@ impl Control {
             balancers: BTreeMap::new(),
             next_number: 0,
             old: Vec::new(),
-            levels,
+            demand,
             adopted: 0,
             checker,
             _writer: writer,
@@ -105,6 +105,7 @@ impl Control {
                 command = commands.recv() => command,
                 _ = tidying.tick() => {
                     self.old.retain(|served| Arc::strong_count(served) > 1);
+                    self.demand.tell();
                     continue;
                 }
             };
@@ -113,6 +114,7 @@ impl Control {
                     let outcome = self.apply(&balancer).await;
                     let _ = done.send(outcome);
                 }
+                Some(Command::Recall { reports }) => self.lasting.recall(reports),
                 Some(Command::Remove { arn, done }) => {
                     self.remove(&arn).await;
                     let _ = done.send(());
@@ -153,7 +155,7 @@ impl Control {
         open.retain(|at, _| wanted.contains_key(at));
         let (opened, failed) = self.open(balancer, &wanted, &mut open).await;
         self.hand_out(&served, opened, &close).await;
-        self.levels.put(served.clone());
+        self.demand.levels.put(served.clone());
         let before = self.balancers.insert(balancer.arn.clone(), Known { served, open });
         self.retire(before);
         self.checker.apply(balancer.clone()).await;
@@ -207,7 +209,7 @@ impl Control {
 
     async fn remove(&mut self, arn: &str) {
         let Some(known) = self.balancers.remove(arn) else { return };
-        self.levels.remove(arn);
+        self.demand.levels.remove(arn);
         let number = known.served.number;
         let mut waits = Vec::new();
         tell_all(&self.workers, |_| {

@@ -19,6 +19,7 @@ mod h1;
 mod h2;
 mod hash;
 pub mod health;
+mod hold;
 pub mod log;
 mod plane;
 mod sockets;

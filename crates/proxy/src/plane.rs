@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::control::{self, Command, Control};
 use crate::counts::{Counts, Levels, Reading, Subject};
 use crate::health::{self, Checker};
+use crate::hold::Demand;
 use crate::log::{Logs, Writer};
 use crate::sockets::Sockets;
 use crate::table::{Lasting, Targets};
@@ -29,6 +30,10 @@ pub struct Config {
     pub sockets: Arc<dyn Sockets>,
     /// Where changes of targets' health go.
     pub reports: mpsc::Sender<HealthReport>,
+    /// Where the ARNs of groups go that hold requests ([`core_routing::TargetGroup::held_for`]) and
+    /// have some: at once where one begins to wait, and every second while there are any. What finds no
+    /// room is told again.
+    pub asked: mpsc::Sender<Arc<str>>,
     /// Who keeps log lines.
     pub logs: Arc<dyn Logs>,
     /// What sticky cookies are sealed with: secret, and the same after a restart.
@@ -77,7 +82,7 @@ impl Plane {
         let counts = Counts::default();
         let writer = Writer::start(config.logs)?;
         let targets = Arc::new(Targets::default());
-        let (judged, watched) = (targets.clone(), targets.clone());
+        let (judged, watched, known) = (targets.clone(), targets.clone(), targets.clone());
         let levels = Levels::default();
         let mut chance = config.chance;
         let checker = Checker::start(health::Config {
@@ -85,6 +90,7 @@ impl Plane {
             reports: config.reports,
             turned: Arc::new(move |report| judged.judge(report)),
             anomaly: Arc::new(move |target| watched.anomaly(target)),
+            known: Arc::new(move |target, registered_at| known.state(target, registered_at)),
             book: writer.book(),
             seed: chance.next(),
         })?;
@@ -95,7 +101,8 @@ impl Plane {
             let chance = chance.split(&format!("worker {index}"));
             let (book, counts) = (writer.book(), counts.clone());
             let sockets = config.sockets.clone();
-            let parts = Parts { sockets, messages, chance, book, counts, most_open };
+            let asked = config.asked.clone();
+            let parts = Parts { sockets, messages, chance, book, counts, most_open, asked };
             spawn(format!("proxy-{index}"), move || worker::run(parts))?;
             workers.push(sender);
         }
@@ -106,7 +113,7 @@ impl Plane {
             workers,
             terminators.clone(),
             lasting,
-            levels.clone(),
+            Demand::new(counts.clone(), levels.clone(), config.asked),
             checker,
             writer,
         );
@@ -123,6 +130,12 @@ impl Plane {
         let (done, outcome) = oneshot::channel();
         self.tell(Command::Apply { balancer, done }).await;
         outcome.await.unwrap_or(Err(ApplyError::Closed))
+    }
+
+    /// What others saw of the targets of the table that is applied next: those that this plane has not
+    /// checked yet stand so, instead of as if they had just come.
+    pub async fn recall(&self, reports: Vec<HealthReport>) {
+        self.tell(Command::Recall { reports }).await;
     }
 
     /// Closes a balancer's listeners. Connections that were accepted get the answers of requests

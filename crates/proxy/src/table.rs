@@ -15,6 +15,8 @@ use core_routing::{Algorithm, Anomaly, HealthReport};
 use core_routing::{Balance, Pool, Standings};
 use core_routing::{Balancer, Listener, Router, RouterError, State, Target, TargetGroup, TargetKey};
 
+use tokio::sync::Notify;
+
 use crate::counts::{Counters, Counts, Subject};
 use crate::hash::Quick;
 use crate::tls::{Terminator, Terminators};
@@ -53,6 +55,10 @@ pub struct GroupState {
     /// Grows whenever the health of one of its targets changes.
     version: AtomicU64,
     healthy: AtomicU32,
+    /// Told whenever the version grows.
+    pub turned: Notify,
+    /// Requests that wait for a target.
+    pub held: AtomicU32,
 }
 
 /// What changes of a target between tables. Outlives them.
@@ -108,6 +114,7 @@ impl TargetState {
         }
         self.health.store(number, Ordering::Release);
         self.group.version.fetch_add(1, Ordering::Release);
+        self.group.turned.notify_waiters();
     }
 
     /// What workers hold against it.
@@ -171,6 +178,8 @@ pub struct Lasting {
     pub seal: Arc<Seal>,
     groups: HashMap<Arc<str>, Arc<GroupState>>,
     targets: Arc<Targets>,
+    /// What others saw of the next table's targets.
+    recalled: HashMap<TargetKey, HealthReport>,
 }
 
 /// The live state of all targets, for the control thread and the one that checks. Workers hold the
@@ -189,6 +198,12 @@ impl Targets {
         }
     }
 
+    /// How a target stands, by this registration.
+    pub fn state(&self, target: &TargetKey, registered_at: Timestamp) -> State {
+        let known = self.lock().get(target).filter(|known| known.registered_at == registered_at).cloned();
+        known.map_or(State::Initial, |known| known.state())
+    }
+
     /// What workers hold against a target.
     pub fn anomaly(&self, target: &TargetKey) -> Anomaly {
         self.lock().get(target).map(|target| target.anomaly()).unwrap_or_default()
@@ -202,7 +217,12 @@ impl Targets {
 
 impl Lasting {
     pub fn new(seal: Seal, targets: Arc<Targets>) -> Self {
-        Lasting { seal: Arc::new(seal), groups: HashMap::new(), targets }
+        Lasting { seal: Arc::new(seal), groups: HashMap::new(), targets, recalled: HashMap::new() }
+    }
+
+    /// What others saw of the targets of the table that comes next.
+    pub fn recall(&mut self, reports: Vec<HealthReport>) {
+        self.recalled = reports.into_iter().map(|report| (report.target.clone(), report)).collect();
     }
 
     /// Compiles a table.
@@ -232,6 +252,7 @@ impl Lasting {
             (arn.clone(), same.cloned().unwrap_or_else(|| Arc::new(self.group(arn, group, known))))
         });
         let groups = groups.collect();
+        self.recalled = HashMap::new();
         Ok(Served { balancer: balancer.clone(), number, listeners, groups, seal: self.seal.clone() })
     }
 
@@ -243,10 +264,11 @@ impl Lasting {
     ) -> ServedGroup {
         let state = self.groups.entry(arn.clone()).or_default().clone();
         let mut all = self.targets.lock();
+        let recalled = &self.recalled;
         let place = |(at, target): (usize, &Target)| {
             let known = before.and_then(|before| before.targets.get(at));
             let same = known.filter(|known| known.is_of(target)).cloned();
-            let state = same.unwrap_or_else(|| registered(&mut all, arn, target, &state));
+            let state = same.unwrap_or_else(|| registered(&mut all, arn, target, &state, recalled));
             let cut_at = target.draining_until.map_or(i64::MAX, Timestamp::as_micros);
             state.cut_at.store(cut_at, Ordering::Relaxed);
             state
@@ -298,9 +320,17 @@ fn registered(
     group: &Arc<str>,
     target: &Target,
     state: &Arc<GroupState>,
+    recalled: &HashMap<TargetKey, HealthReport>,
 ) -> Arc<TargetState> {
     let key = TargetKey { group: group.clone(), id: target.id.clone(), port: target.port };
-    let fresh = || Arc::new(TargetState::new(group, target, state.clone()));
+    let seen = recalled.get(&key).filter(|seen| seen.registered_at == target.registered_at);
+    let fresh = || {
+        let fresh = Arc::new(TargetState::new(group, target, state.clone()));
+        if let Some(seen) = seen {
+            fresh.judge(seen.state, seen.at);
+        }
+        fresh
+    };
     let known = all.entry(key).or_insert_with(fresh);
     if !known.is_of(target) {
         *known = fresh();

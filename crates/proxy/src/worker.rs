@@ -13,7 +13,7 @@ use core_routing::headers::TraceIds;
 use core_routing::http_date;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::arrival::Arrival;
@@ -61,6 +61,7 @@ pub struct Worker {
     /// Clients' connections that are open, and how many may be.
     open: Rc<Cell<usize>>,
     most_open: usize,
+    pub asked: mpsc::Sender<Arc<str>>,
 }
 
 /// A balancer's place on a worker: where its newest table is.
@@ -70,6 +71,8 @@ pub struct Slot {
     /// accepted before.
     left: RefCell<Vec<(u16, Rc<Here>)>>,
     is_gone: Cell<bool>,
+    /// Told with every table, and at the end.
+    pub changed: Notify,
 }
 
 impl Slot {
@@ -98,6 +101,7 @@ impl Slot {
                 left.push((port, before.clone()));
             }
         }
+        self.changed.notify_waiters();
     }
 
     /// The balancer was removed: what is under way ends, nothing begins.
@@ -148,6 +152,8 @@ pub struct Parts {
     pub counts: Counts,
     /// Clients' connections that may be open at once.
     pub most_open: usize,
+    /// Where groups go whose requests begin to wait.
+    pub asked: mpsc::Sender<Arc<str>>,
 }
 
 /// Runs a worker on this thread until it is told to leave or nobody can tell it anything.
@@ -160,7 +166,7 @@ pub fn run(parts: Parts) -> std::io::Result<()> {
 }
 
 async fn serve(parts: Parts) {
-    let Parts { sockets, mut messages, chance, book, counts, most_open } = parts;
+    let Parts { sockets, mut messages, chance, book, counts, most_open, asked } = parts;
     let worker = Rc::new(Worker {
         sockets,
         buffers: Rc::default(),
@@ -179,6 +185,7 @@ async fn serve(parts: Parts) {
         is_leaving: Cell::new(false),
         open: Rc::default(),
         most_open,
+        asked,
         chance: RefCell::new(chance),
     });
     let sweeping = tokio::task::spawn_local(sweep(worker.clone()));
@@ -221,6 +228,7 @@ async fn serve(parts: Parts) {
 /// Waits until no connection is left, or for `within`.
 async fn leave(worker: &Rc<Worker>, within: Duration) {
     worker.watches.wake_all();
+    worker.slots.borrow().values().for_each(|slot| slot.changed.notify_waiters());
     let until = Instant::now() + within;
     while worker.open.get() > 0 && Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -291,7 +299,12 @@ impl Worker {
             }
             None => {
                 let table = RefCell::new(Rc::new(Here::new(served, None, &chance, &self.counts)));
-                let slot = Rc::new(Slot { table, left: RefCell::default(), is_gone: Cell::new(false) });
+                let slot = Rc::new(Slot {
+                    table,
+                    left: RefCell::default(),
+                    is_gone: Cell::new(false),
+                    changed: Notify::new(),
+                });
                 slots.insert(number, slot.clone());
                 slot
             }
@@ -301,6 +314,7 @@ impl Worker {
     fn unseat(&self, number: u32) {
         if let Some(slot) = self.slots.borrow_mut().remove(&number) {
             slot.is_gone.set(true);
+            slot.changed.notify_waiters();
         }
         self.watches.wake_all();
         self.pool.forget(number);

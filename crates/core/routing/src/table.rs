@@ -281,6 +281,10 @@ pub struct TargetGroup {
     /// Whether a node sends to targets of other zones.
     pub cross_zone: bool,
     pub healthy: MinimumHealthy,
+    /// Requests wait for so long where no target has a verdict yet, or there is none: somebody makes
+    /// targets once there are requests. Zero: they do not wait, as with AWS.
+    #[serde(default)]
+    pub held_for: Duration,
     pub targets: Vec<Target>,
 }
 

@@ -37,6 +37,14 @@ impl Levels {
         }
     }
 
+    /// The groups that hold requests.
+    pub fn holding(&self) -> Vec<(Arc<Served>, Arc<ServedGroup>)> {
+        let all = self.lock();
+        let groups = all.values().flat_map(|served| served.groups.values().map(move |group| (served, group)));
+        let holding = groups.filter(|(_, group)| !group.group.held_for.is_zero());
+        holding.map(|(served, group)| (served.clone(), group.clone())).collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<Served>>> {
         // A map is whole between any two of its operations.
         self.all.lock().unwrap_or_else(PoisonError::into_inner)

@@ -123,6 +123,18 @@ impl Counts {
         readings
     }
 
+    /// The requests that a group's targets were given.
+    pub fn requests(&self, balancer: &Arc<str>, group: &Arc<str>) -> u64 {
+        let all = self.lock();
+        let from = Subject { balancer: balancer.clone(), group: Some(group.clone()), zone: None };
+        let of_group = all.range(from..).take_while(|(subject, _)| {
+            subject.balancer == *balancer && subject.group.as_ref() == Some(group)
+        });
+        let place = Metric::RequestCount as usize;
+        let counters = of_group.flat_map(|(_, counters)| counters);
+        counters.map(|counters| counters.metrics[place].load(Ordering::Relaxed)).sum()
+    }
+
     /// Drops the counts of a balancer that is gone.
     pub fn forget(&self, balancer: &str) {
         self.lock().retain(|subject, _| &*subject.balancer != balancer);

@@ -30,6 +30,14 @@ pub enum Choice<'a> {
         location: Vec<u8>,
     },
     Forward(Chosen),
+    /// It waits for a target of that group.
+    Hold(Rc<HereGroup>),
+}
+
+enum Place {
+    At(usize),
+    Nowhere,
+    Later,
 }
 
 /// A target.
@@ -180,8 +188,9 @@ fn target<'a>(forward: &Forward, asked: &Asked<'_>, arrival: &Arrival, here: &'a
         return Choice::Own(464);
     }
     match place(group, asked, arrival, here, &mut binds) {
-        Some(place) => Choice::Forward(chosen(group, place, arrival, here, binds)),
-        None => Choice::Own(503),
+        Place::At(place) => Choice::Forward(chosen(group, place, arrival, here, binds)),
+        Place::Nowhere => Choice::Own(503),
+        Place::Later => Choice::Hold(group.clone()),
     }
 }
 
@@ -217,9 +226,12 @@ fn place(
     arrival: &Arrival,
     here: &Here,
     binds: &mut Binds,
-) -> Option<usize> {
+) -> Place {
     let served = &group.served;
     let pool = group.pool(here.served.zone(arrival.node));
+    if pool.holds() {
+        return Place::Later;
+    }
     if let (Some(sticky), Some(named)) = (&served.group.stickiness, &served.named) {
         let now = arrival.worker.now();
         let headers = &asked.request.fields;
@@ -236,7 +248,7 @@ fn place(
         };
         if let Some(place) = digest.and_then(|digest| named.place(digest)).filter(|place| pool.has(*place)) {
             binds.is_bound = true;
-            return Some(place);
+            return Place::At(place);
         }
     }
     let needs_now = !served.group.slow_start_for.is_zero() || served.group.mitigates_anomalies;
@@ -245,5 +257,5 @@ fn place(
     if served.group.mitigates_anomalies {
         group.tell_anomalies();
     }
-    place
+    place.map_or(Place::Nowhere, Place::At)
 }

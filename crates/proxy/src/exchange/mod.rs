@@ -8,6 +8,7 @@ mod choose;
 mod compose;
 mod finish;
 mod forward;
+mod hold;
 mod own;
 mod pump;
 mod relay;
@@ -101,14 +102,22 @@ pub enum After {
 
 /// Runs one exchange whose head is in `desk.request`.
 pub async fn exchange<F: Front>(front: &mut F, desk: &mut Desk, arrival: &Arrival) -> After {
-    let here = arrival.table();
+    let mut here = arrival.table();
     let mut story = Story::default();
     let after = match choose::look(&desk.request) {
         Err(status) => own(front, desk, arrival, &here, status, &mut story).await,
         Ok(asked) => {
             let (choice, rule) = choose::choose(&asked, arrival, &here, &mut desk.texts);
             story.rule = rule.map(|rule| rule.priority);
-            act(front, desk, arrival, &here, choice, &mut story).await
+            match choice {
+                Choice::Hold(group) => {
+                    // Rare, and long: in a box.
+                    let held = Box::pin(hold::hold(front, desk, arrival, group, &mut story)).await;
+                    here = held.1;
+                    held.0
+                }
+                choice => act(front, desk, arrival, &here, choice, &mut story).await,
+            }
         }
     };
     tell::tell(&story, desk, arrival, &here);
@@ -135,6 +144,8 @@ async fn act<F: Front>(
     let worker = &arrival.worker;
     match choice {
         Choice::Own(status) => own(front, desk, arrival, here, status, story).await,
+        // Who has waited is not sent to wait again.
+        Choice::Hold(_) => own(front, desk, arrival, here, 503, story).await,
         Choice::Fixed(fixed) => {
             story.action = finish::Action::Fixed;
             let page = own::fixed(worker, fixed, rules(here, arrival), &mut desk.answer);

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use base::{Chance, Timestamp, clock};
-use core_routing::{Anomaly, Balancer, HealthReport, Target, TargetGroup, TargetKey, first_probe_at};
+use core_routing::{Anomaly, Balancer, HealthReport, State, Target, TargetGroup, TargetKey, first_probe_at};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::log::Book;
@@ -42,6 +42,8 @@ pub struct Config {
     /// What is held against a target: asked when it is probed, so that changes are told at the pace
     /// of checks.
     pub anomaly: Arc<dyn Fn(&TargetKey) -> Anomaly + Send + Sync>,
+    /// How a target stands that is to be checked from now on, by this registration.
+    pub known: Arc<dyn Fn(&TargetKey, Timestamp) -> State + Send + Sync>,
     /// Lines of health check logs.
     pub book: Book,
     /// Spreads probes.

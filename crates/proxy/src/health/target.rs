@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use base::{Chance, Timestamp, clock};
 use core_routing::logs::HealthLine;
-use core_routing::{Anomaly, Balancer, Outcome, Step, TargetGroup, TargetKey, Watch, step};
+use core_routing::{Anomaly, Balancer, Outcome, State, Step, TargetGroup, TargetKey, Watch, step};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
@@ -94,8 +94,7 @@ struct Task {
 
 impl Task {
     async fn run(mut self, first_at: Timestamp) {
-        let new = if self.is_eager { Watch::eager } else { Watch::new };
-        let mut watch = new(clock::wall());
+        let mut watch = self.begin();
         let mut told = Anomaly::default();
         let mut due_at = first_at;
         loop {
@@ -126,6 +125,15 @@ impl Task {
             }
             due_at = next.wake_at - std::mem::take(&mut self.early_by);
             watch = next.watch;
+        }
+    }
+
+    fn begin(&self) -> Watch {
+        let (setup, now) = (self.setup.borrow().clone(), clock::wall());
+        match (self.shared.config.known)(&setup.key, setup.registered_at) {
+            State::Initial if self.is_eager => Watch::eager(now),
+            State::Initial => Watch::new(now),
+            known @ (State::Healthy | State::Unhealthy) => Watch::resumed(known, None, now),
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use core_routing::{
     Algorithm, Attributes, GroupCheck, GroupKind, Kind, Matcher, MinimumHealthy, Node, Placed, Protocol,
-    Reason, Scheme, State, Version,
+    Reason, Scheme, Version,
 };
 
 use super::*;
@@ -82,6 +82,7 @@ fn balancer(check: GroupCheck, version: Version, port: u16, registered_at: i64) 
         stickiness: None,
         slow_start_for: Duration::ZERO,
         deregistration_delay_for: Duration::ZERO,
+        held_for: Duration::ZERO,
         cross_zone: true,
         healthy: MinimumHealthy::default(),
         targets: vec![target],
@@ -148,6 +149,7 @@ fn bench() -> Bench {
             is_anomalous: asked.load(Ordering::SeqCst),
             ..Anomaly::default()
         }),
+        known: Arc::new(|_, _| State::Initial),
         book: writer.book(),
         seed: 1,
     };

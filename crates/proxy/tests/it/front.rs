@@ -26,6 +26,8 @@ pub struct Front {
     pub table: Balancer,
     plane: Option<Plane>,
     runtime: Runtime,
+    /// Groups that hold requests, as the plane tells them.
+    asked: tokio::sync::mpsc::Receiver<Arc<str>>,
 }
 
 impl Front {
@@ -44,8 +46,10 @@ impl Front {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (reports, mut reported) = tokio::sync::mpsc::channel(64);
         runtime.spawn(async move { while reported.recv().await.is_some() {} });
+        let (sender, asked) = tokio::sync::mpsc::channel(64);
         let config = Config {
             workers: 2,
+            asked: sender,
             sockets: Arc::new(Loopback),
             reports,
             logs: Arc::new(NoLogs),
@@ -55,7 +59,7 @@ impl Front {
         let plane = Plane::start(config).unwrap();
         let mut table = table(node, targets);
         change(&mut table);
-        let front = Front { at: SocketAddrV4::new(node, PORT), table, plane: Some(plane), runtime };
+        let front = Front { at: SocketAddrV4::new(node, PORT), table, plane: Some(plane), runtime, asked };
         front.apply();
         front
     }
@@ -96,6 +100,12 @@ impl Front {
 
     pub fn plane(&self) -> &Plane {
         self.plane.as_ref().unwrap()
+    }
+
+    /// Waits until the plane tells that somebody asks for a group.
+    pub fn asked(&mut self) -> Arc<str> {
+        let next = async { tokio::time::timeout(PATIENCE, self.asked.recv()).await };
+        self.runtime.block_on(next).unwrap().unwrap()
     }
 
     pub fn client(&self) -> Client {
@@ -205,6 +215,7 @@ pub fn group(arn: &str, targets: &[SocketAddrV4]) -> TargetGroup {
         stickiness: None,
         slow_start_for: Duration::ZERO,
         deregistration_delay_for: Duration::from_secs(300),
+        held_for: Duration::ZERO,
         cross_zone: true,
         healthy: MinimumHealthy::default(),
         targets: targets.iter().map(|at| target(*at)).collect(),

@@ -101,6 +101,7 @@ impl Stage {
         let (reports, mut reported) = mpsc::channel::<HealthReport>(64);
         let config = Config {
             workers: 1,
+            asked: mpsc::channel(1).0,
             sockets: Arc::new(Loopback),
             reports,
             logs,
@@ -193,6 +194,7 @@ fn group(target: u16, version: Version, protocol: Protocol) -> TargetGroup {
         stickiness: None,
         slow_start_for: Duration::ZERO,
         deregistration_delay_for: Duration::ZERO,
+        held_for: Duration::ZERO,
         cross_zone: true,
         healthy: MinimumHealthy::default(),
         targets: vec![target],

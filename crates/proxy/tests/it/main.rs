@@ -10,6 +10,7 @@ mod h2_hostile;
 mod h2_requests;
 mod h2_stage;
 mod h2_wire;
+mod held;
 mod hostile;
 mod requests;
 mod smuggling;

@@ -131,6 +131,8 @@ impl Feed {
                     for change in &commit.changes {
                         due.balancers.extend(service_elb::touched(&records, change));
                         due.names.extend(service_elb::touched_by_health(&records, change));
+                        let held = service_ecs::touched_held(&records, change);
+                        due.balancers.extend(held.iter().flat_map(|group| service_elb::users_of_group(&records, group)));
                         due.certificates.extend(service_acm::touched(change).into_iter().map(Arc::from));
                         due.vpcs.extend(service_ec2::touched(change).into_iter().map(of_ec2));
                     }
@@ -159,7 +161,7 @@ impl Feed {
             due.balancers.extend(standing.map(|one| one.arn.clone()));
         }
         for arn in due.balancers {
-            match service_elb::table(records, &arn) {
+            match table(records, &arn) {
                 Some(table) => {
                     let new = certificates(&table);
                     let old = self.known.get(&arn).map(|known| certificates(known)).unwrap_or_default();
@@ -263,6 +265,18 @@ impl Feed {
             }
         }
     }
+}
+
+/// A balancer's table, with what ECS says of its groups.
+fn table(records: &Snapshot, arn: &str) -> Option<Balancer> {
+    let mut table = service_elb::table(records, arn)?;
+    for group in table.groups.values_mut() {
+        let held_for = service_ecs::held_for(records, &group.arn);
+        if !held_for.is_zero() {
+            Arc::make_mut(group).held_for = held_for;
+        }
+    }
+    Some(table)
 }
 
 fn nodes(place: &Placed) -> impl Iterator<Item = (VpcKey, Ipv4Addr)> {

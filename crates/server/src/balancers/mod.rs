@@ -17,6 +17,7 @@ mod remote;
 pub mod role;
 mod spots;
 mod stage;
+mod wake;
 mod zones;
 
 use std::net::TcpStream;
@@ -75,11 +76,14 @@ impl Balancing {
         let book = Book::default();
         let mut scope = JoinSet::new();
         let (reports, received) = mpsc::channel(REPORTS);
+        let (asked, asking) = mpsc::channel(REPORTS);
         let (written, lines) = mpsc::channel(lines::QUEUE);
         let served = network.map(|network| {
             let spots = Spots::new(network.clone());
-            let make = Make::new(secret, platform.chance(), reports.clone(), written.clone());
-            let stage = Stage::new(spots.clone(), make);
+            let make = Make::new(secret, platform.chance(), reports.clone(), asked.clone(), written.clone());
+            let records = platform.store().clone();
+            let known = move |table: &_| service_elb::known(&records.snapshot(), table);
+            let stage = Stage::new(spots.clone(), make, Box::new(known));
             (network, Serving { stage, spots })
         });
         let for_feed = served
@@ -93,11 +97,13 @@ impl Balancing {
         if let Some(serving) = &served {
             scope.spawn(take_in(platform.clone(), received));
             scope.spawn(lines::keep(platform.clone(), lines));
+            scope.spawn(wake::run(platform.clone(), asking));
             let door = Door {
                 data_dir: data_dir.to_owned(),
                 stage: serving.stage.clone(),
                 spots: serving.spots.clone(),
                 reports,
+                asked,
                 lines: written,
             };
             scope.spawn(async move {

@@ -48,6 +48,7 @@ pub struct Door {
     pub stage: Arc<Stage>,
     pub spots: Arc<Spots>,
     pub reports: mpsc::Sender<HealthReport>,
+    pub asked: mpsc::Sender<Arc<str>>,
     pub lines: mpsc::Sender<Lines>,
 }
 
@@ -137,7 +138,7 @@ impl Door {
                     given.insert(spot);
                 }
                 Up::Ready => return Ok(given),
-                Up::Health(_) | Up::Lines(_) | Up::Counts(_) => {}
+                Up::Health(_) | Up::Asked(_) | Up::Lines(_) | Up::Counts(_) => {}
             }
         }
     }
@@ -149,6 +150,11 @@ impl Door {
                     for report in reports {
                         // Only at the end of this process does nobody take them.
                         let _ = self.reports.send(report).await;
+                    }
+                }
+                Up::Asked(groups) => {
+                    for group in groups {
+                        let _ = self.asked.send(group).await;
                     }
                 }
                 // As lines of this process: no room, no line.

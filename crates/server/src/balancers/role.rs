@@ -46,11 +46,12 @@ pub async fn run(place: &Place) -> Result<ExitCode> {
     let _only = only(&data_dir)?;
     let mut stop = shutdown::on_signal()?;
     let (reports, received) = mpsc::channel(REPORTS);
+    let (asked, asking) = mpsc::channel(REPORTS);
     let handed = Arc::new(Handed::new(&Places::of(&data_dir).run));
     let secret = crate::secret::open(&data_dir)?;
     let chance = Chance::new(u64::from_ne_bytes(crate::secret::random()?));
     let (written, lines) = mpsc::channel(QUEUE);
-    let make = Make::new(&secret, chance, reports, written);
+    let make = Make::new(&secret, chance, reports, asked, written);
     let plane = make.plane(handed.clone()).context("the plane does not start")?;
     let mut role = Role {
         plane,
@@ -59,6 +60,7 @@ pub async fn run(place: &Place) -> Result<ExitCode> {
         certificates: BTreeSet::new(),
         seen: BTreeMap::new(),
         received,
+        asking,
         lines,
     };
     let path = socket(&data_dir);
@@ -97,6 +99,8 @@ struct Role {
     /// The newest of every target: a server that comes back has not seen them all.
     seen: BTreeMap<TargetKey, HealthReport>,
     received: mpsc::Receiver<HealthReport>,
+    /// Groups that are asked for. Told while a server listens; they are told anew every second.
+    asking: mpsc::Receiver<Arc<str>>,
     /// Kept while there is no server, as far as there is room.
     lines: mpsc::Receiver<Lines>,
 }
@@ -118,6 +122,7 @@ impl Role {
                 tokio::select! {
                     () = &mut pause => break,
                     Some(report) = self.received.recv() => drop(self.note(report)),
+                    Some(_) = self.asking.recv() => {}
                 }
             }
         }
@@ -159,7 +164,7 @@ impl Role {
         writing: &Sending,
         named: &mut Option<Named>,
     ) -> io::Result<()> {
-        let mut batch = Vec::new();
+        let (mut batch, mut asked) = (Vec::new(), Vec::new());
         loop {
             tokio::select! {
                 message = reading.receive::<Down>() => match message? {
@@ -170,6 +175,11 @@ impl Role {
                     Some((message, sockets)) => self.take(message, sockets, named).await,
                     None => return Ok(()),
                 },
+                count = self.asking.recv_many(&mut asked, BATCH) => {
+                    if count > 0 {
+                        writing.send(&Up::Asked(std::mem::take(&mut asked)), &[]).await?;
+                    }
+                }
                 Some(lines) = self.lines.recv() => writing.send(&Up::Lines(lines), &[]).await?,
                 count = self.received.recv_many(&mut batch, BATCH) => {
                     if count > 0 {
@@ -188,6 +198,7 @@ impl Role {
             Down::Hello { .. } | Down::Count => {}
             Down::Sockets(spot) => self.handed.put(spot, sockets),
             Down::Closed(spot) => self.handed.remove(&spot),
+            Down::Known(reports) => self.plane.recall(reports).await,
             Down::Table(balancer) => {
                 let arn = balancer.arn.clone();
                 if let Some(named) = named {

@@ -32,6 +32,8 @@ pub type Outgoing = (Down, Vec<OwnedFd>);
 pub struct Make {
     pub workers: usize,
     pub reports: mpsc::Sender<HealthReport>,
+    /// Groups that hold requests and have some.
+    pub asked: mpsc::Sender<Arc<str>>,
     pub lines: mpsc::Sender<Lines>,
     pub sticky_key: [u8; 32],
     pub chance: Chance,
@@ -44,11 +46,12 @@ impl Make {
         secret: &Secret,
         chance: Chance,
         reports: mpsc::Sender<HealthReport>,
+        asked: mpsc::Sender<Arc<str>>,
         lines: mpsc::Sender<Lines>,
     ) -> Self {
         let workers = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
         let sticky_key = Sha256::new_with_prefix("sticky cookies ").chain_update(secret.expose()).finalize();
-        Make { workers, reports, lines, sticky_key: sticky_key.into(), chance }
+        Make { workers, reports, asked, lines, sticky_key: sticky_key.into(), chance }
     }
 
     /// # Errors
@@ -58,6 +61,7 @@ impl Make {
             workers: self.workers,
             sockets,
             reports: self.reports.clone(),
+            asked: self.asked.clone(),
             logs: Arc::new(Outlet(self.lines.clone())),
             sticky_key: self.sticky_key,
             chance: self.chance.clone(),
@@ -65,10 +69,14 @@ impl Make {
     }
 }
 
+/// What is known of a table's targets.
+pub type Known = Box<dyn Fn(&Balancer) -> Vec<HealthReport> + Send + Sync>;
+
 /// Whoever serves now, with all that was asked for.
 pub struct Stage {
     spots: Arc<Spots>,
     make: Make,
+    known: Known,
     serving: RwLock<Serving>,
     /// Held while whoever serves is told.
     wanted: Mutex<Wanted>,
@@ -95,9 +103,9 @@ struct Wanted {
 }
 
 impl Stage {
-    pub fn new(spots: Arc<Spots>, make: Make) -> Arc<Self> {
+    pub fn new(spots: Arc<Spots>, make: Make, known: Known) -> Arc<Self> {
         let serving = RwLock::new(Serving::Nobody);
-        Arc::new(Stage { spots, make, serving, wanted: Mutex::default(), asking: Default::default() })
+        Arc::new(Stage { spots, make, known, serving, wanted: Mutex::default(), asking: Default::default() })
     }
 
     /// Serves in this process from now on, unless somebody serves already.
@@ -121,6 +129,7 @@ impl Stage {
             certify(&plane, certificate);
         }
         for balancer in wanted.balancers.values() {
+            plane.recall((self.known)(balancer)).await;
             serve(&plane, balancer.clone()).await;
         }
         self.hand(Serving::Here(plane));
@@ -142,6 +151,7 @@ impl Stage {
         }
         let balancers: Vec<_> = wanted.balancers.values().cloned().collect();
         for balancer in &balancers {
+            let _ = to.send((Down::Known((self.known)(balancer)), Vec::new())).await;
             self.hand_over(&to, &mut wanted, balancer).await;
         }
         let _ = to.send((Down::Synced, Vec::new())).await;

@@ -84,6 +84,7 @@ mod tests {
             stickiness: None,
             slow_start_for: Duration::ZERO,
             deregistration_delay_for: Duration::ZERO,
+            held_for: Duration::ZERO,
             cross_zone,
             healthy,
             targets: targets.iter().map(target).collect(),

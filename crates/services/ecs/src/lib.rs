@@ -23,8 +23,10 @@ use base::Fault;
 use service::{Acts, Operation, Service};
 
 pub use api::exec::Config;
+pub use api::wake::{held_for, sleep, sleepers, touched as touched_held, wake};
 pub use balancing::Balancing;
-pub use controllers::{Clusters, Definitions, Instances, Protections, Services, Sessions, Targets, Tasks, Tokens};
+pub use behaviour::wake::{Activity, Sleeper};
+pub use controllers::{Clusters, Definitions, Instances, Protections, Services, Sessions, Targets, Tasks, Tokens, Wake};
 
 /// The service with its operations, record kinds, and what it does with a host's reports.
 pub fn service(config: &Config) -> Service {
@@ -40,7 +42,7 @@ pub fn service(config: &Config) -> Service {
 /// Adds every loop of the service.
 pub fn controllers(to: control::Controllers, balancing: Balancing) -> control::Controllers {
     let to = to.with(Tasks).with(Tokens).with(Definitions).with(Clusters);
-    let to = to.with(Instances).with(Sessions).with(Protections);
+    let to = to.with(Instances).with(Sessions).with(Protections).with(Wake);
     to.with(Services::of(balancing)).with(Targets::of(balancing))
 }
 

@@ -26,12 +26,12 @@ mod table;
 
 use service::Service;
 
+pub use api::target::published as target_standing;
 pub use certificates::users_of_certificate;
 pub use controllers::{Draining, Provisioning, Simulated};
 pub use faults::refuse;
 pub use forwards::{forwarding, has_group};
-pub use api::target::published as target_standing;
-pub use observe::{is_healthy, known, take_in, touched_by_health, touched_target};
+pub use observe::{is_healthy, known, take_in, touched_by_health, touched_target, users_of_group};
 pub use table::{balancers, table, touched};
 
 /// In whose name interfaces are made: the service-linked role's service.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base::{AccountId, Fault, Region};
-use core_routing::{HealthReport, State, TargetName};
+use core_routing::{HealthReport, State, TargetKey, TargetName};
 use service::{Caller, Platform, Tx};
 use store::{Change, Record, Snapshot};
 
@@ -37,10 +37,35 @@ pub fn is_healthy(records: &Snapshot, group: &str, target: &core_routing::Target
     seen.is_some_and(|seen| seen.state == State::Healthy)
 }
 
+/// What was seen last of the targets of a table, for whoever begins to serve it.
+pub fn known(records: &Snapshot, table: &core_routing::Balancer) -> Vec<HealthReport> {
+    let of_group = |group: &core_routing::TargetGroup| {
+        let at = GroupId::of_arn(&group.arn);
+        let all = at.into_iter().flat_map(|at| records.scan::<Health>(&at.targets()));
+        let report = |seen: Arc<Health>| HealthReport {
+            target: TargetKey { group: Arc::clone(&group.arn), id: Arc::clone(&seen.id), port: seen.port },
+            registered_at: seen.registered_at,
+            state: seen.state,
+            reason: seen.reason.clone(),
+            anomaly: seen.anomaly,
+            at: seen.at,
+        };
+        all.map(report).collect::<Vec<_>>()
+    };
+    table.groups.values().flat_map(|group| of_group(group)).collect()
+}
+
 /// The balancers, by ARN, of which a change says how a target stands.
 pub fn touched_by_health(records: &Snapshot, change: &Change) -> Vec<Arc<str>> {
     let Some(seen) = either::<Health>(change) else { return Vec::new() };
     users(records, &seen.group).iter().map(|at| Arc::from(at.arn().to_string())).collect()
+}
+
+/// The balancers, by ARN, that send to the group with this ARN.
+pub fn users_of_group(records: &Snapshot, group: &str) -> Vec<Arc<str>> {
+    let group = GroupId::of_arn(group);
+    let users = group.map(|group| users(records, &group)).unwrap_or_default();
+    users.iter().map(|at| Arc::from(at.arn().to_string())).collect()
 }
 
 /// The target of which a change says something.

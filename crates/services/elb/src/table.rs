@@ -254,6 +254,7 @@ fn make_group(
         }),
         slow_start_for: count("slow_start.duration_seconds"),
         deregistration_delay_for: count("deregistration_delay.timeout_seconds"),
+        held_for: Duration::ZERO,
         cross_zone: match get("load_balancing.cross_zone.enabled") {
             "true" => true,
             "false" => false,

@@ -20,6 +20,7 @@ pub trait Standings {
 pub struct Pool {
     members: Box<[u32]>,
     fails_open: bool,
+    holds: bool,
 }
 
 impl Pool {
@@ -28,12 +29,15 @@ impl Pool {
     /// AWS ("Target group health"): where fewer are healthy than the thresholds ask for, and where
     /// none is, traffic goes to all. With cross-zone off, a zone's targets are counted by themselves.
     pub fn of(group: &TargetGroup, standings: &impl Standings, zone: Option<&str>) -> Pool {
-        let places = || places(group, zone);
+        let near = || places(group, zone);
         let healthy: Box<[u32]> =
-            places().filter(|at| standings.state(*at as usize) == State::Healthy).collect();
+            near().filter(|at| standings.state(*at as usize) == State::Healthy).collect();
         let MinimumHealthy { routing_count, routing_percent, .. } = group.healthy;
-        let fails_open = !is_enough(healthy.len(), places().count(), routing_count, routing_percent);
-        Pool { members: if fails_open { places().collect() } else { healthy }, fails_open }
+        let fails_open = !is_enough(healthy.len(), near().count(), routing_count, routing_percent);
+        // In any zone. Where all of them are unhealthy, requests fail open as ever.
+        let has_verdict = || places(group, None).any(|at| standings.state(at as usize) != State::Initial);
+        let holds = !group.held_for.is_zero() && !has_verdict();
+        Pool { members: if fails_open { near().collect() } else { healthy }, fails_open, holds }
     }
 
     /// Places of targets.
@@ -44,6 +48,11 @@ impl Pool {
     /// Whether health is disregarded.
     pub fn fails_open(&self) -> bool {
         self.fails_open
+    }
+
+    /// Whether requests wait for a target that serves them.
+    pub fn holds(&self) -> bool {
+        self.holds
     }
 
     /// Whether a client that is bound to that target may be sent there.

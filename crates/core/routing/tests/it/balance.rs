@@ -41,6 +41,7 @@ pub fn group(zones: &[Option<&str>]) -> TargetGroup {
         stickiness: None,
         slow_start_for: Duration::ZERO,
         deregistration_delay_for: Duration::from_secs(300),
+        held_for: Duration::ZERO,
         cross_zone: true,
         healthy: MinimumHealthy::default(),
         targets: zones.iter().enumerate().map(target).collect(),
@@ -99,6 +100,25 @@ fn only_the_healthy_serve_unless_none_is() {
         assert_eq!((pool.members(), pool.fails_open()), (members.as_slice(), fails_open), "{states}");
         assert!(members.iter().all(|at| pool.has(*at as usize)) && !pool.has(9));
     }
+}
+
+#[test]
+fn requests_are_held_until_there_is_a_verdict() {
+    for (states, holds) in [("", true), ("I", true), ("II", true), ("IH", false), ("IU", false), ("U", false)]
+    {
+        // The other zone's count, too.
+        for zone in [None, Some("a")] {
+            let mut group = group(&vec![Some("b"); states.len()]);
+            assert!(!Pool::of(&group, &live(states), zone).holds(), "not asked for");
+            group.held_for = Duration::from_secs(60);
+            assert_eq!(Pool::of(&group, &live(states), zone).holds(), holds, "{states}");
+        }
+    }
+    // One that drains is as good as gone.
+    let mut group = group(&[None]);
+    group.held_for = Duration::from_secs(60);
+    group.targets[0].draining_until = Some(now());
+    assert!(Pool::of(&group, &live("H"), None).holds());
 }
 
 #[test]

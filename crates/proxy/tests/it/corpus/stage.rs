@@ -80,6 +80,7 @@ impl Stage {
         let (sender, reports) = mpsc::channel(64);
         let config = Config {
             workers: 1,
+            asked: mpsc::channel(1).0,
             sockets: Arc::new(Loopback),
             reports: sender,
             logs,
@@ -331,6 +332,7 @@ fn group(name: &str, port: u16) -> TargetGroup {
         stickiness: None,
         slow_start_for: Duration::ZERO,
         deregistration_delay_for: Duration::from_secs(300),
+        held_for: Duration::ZERO,
         cross_zone: true,
         healthy: MinimumHealthy::default(),
         targets: vec![target],

@@ -84,7 +84,8 @@ async fn soak(lasts_for: Duration, is_long: bool, mut chance: Chance) {
     let (reports, mut seen) = tokio::sync::mpsc::channel(1_024);
     let (sockets, own) = (Arc::new(Loopback), chance.split("plane"));
     let logs = Arc::new(proxy::log::NoLogs);
-    let config = Config { workers: 2, sockets, reports, logs, sticky_key: [7; 32], chance: own };
+    let asked = tokio::sync::mpsc::channel(1).0;
+    let config = Config { workers: 2, sockets, reports, asked, logs, sticky_key: [7; 32], chance: own };
     let plane = Plane::start(config).unwrap();
     tokio::spawn(async move { while seen.recv().await.is_some() {} });
     let account = AccountId::default_account();

@@ -169,6 +169,7 @@ impl World {
             stickiness: None,
             slow_start_for: Duration::ZERO,
             deregistration_delay_for: Duration::from_secs(300),
+            held_for: Duration::ZERO,
             cross_zone: true,
             healthy: MinimumHealthy::default(),
             targets: own.filter_map(|one| one.target.clone()).collect(),

@@ -22,3 +22,4 @@ pub use sessions::Sessions;
 pub use targets::Targets;
 pub use tasks::Tasks;
 pub use tokens::Tokens;
+pub use wake::Wake;

@@ -19,9 +19,9 @@
 //! ecs/session           id                                          until it is taken up
 //! ecs/service           account / region / cluster / name           wanted             (callers)
 //!   by-token            account / region / token
+//!   sleepers            account / region                            those that may sleep
 //! ecs/service-status    account / region / cluster / name           how it stands      (controller)
 //!   waiting             account / region / cluster                  those that wait for room
-//!   sleepers            account / region                            those that may sleep
 //! ecs/service-sleep     account / region / cluster / name           it sleeps          (wake)
 //! ecs/service-revision  account / region / cluster / name / id      what tasks start from
 //!   by-group            target group

@@ -271,6 +271,9 @@ impl Record for Service {
         if let Some(token) = self.client_token.as_deref() {
             entries.add(BY_TOKEN, &[self.at.account.as_str(), self.at.region.as_str(), token]);
         }
+        if self.deleted_at.is_none() && self.tags.contains_key(crate::behaviour::wake::TAG) {
+            entries.add(SLEEPERS, &[self.at.account.as_str(), self.at.region.as_str()]);
+        }
     }
 }
 
@@ -289,6 +292,9 @@ impl Record for ServiceStatus {
 
 /// The index of statuses of services that wait for room, by cluster.
 pub const WAITING: &str = "waiting";
+
+/// The index of services that may sleep.
+pub const SLEEPERS: &str = "sleepers";
 
 /// The index of services by the client token that made them.
 pub const BY_TOKEN: &str = "by-token";
