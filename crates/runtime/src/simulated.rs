@@ -5,7 +5,7 @@
 //! real ones do: what was due meanwhile happens when they are taken up. A container that is started again
 //! follows its directions again. What it is said to use, it uses evenly from its start on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -38,6 +38,8 @@ struct Shared {
     clock: Clock,
     tasks: PathBuf,
     known: Mutex<BTreeMap<String, Task>>,
+    /// Every [`Due`] of every task: when, task and container. Locked within `known`, if both are.
+    agenda: Mutex<BTreeSet<(Timestamp, String, String)>>,
     listeners: Listeners,
     /// Something became due earlier than was known, or the clock jumped.
     changed: Notify,
@@ -73,10 +75,14 @@ impl Simulated {
     pub fn open(tasks: PathBuf, clock: Clock) -> Result<Self, RuntimeError> {
         let made = std::fs::create_dir_all(&tasks);
         made.map_err(|e| RuntimeError::host(format!("make {}", tasks.display()), e))?;
-        let mut known = BTreeMap::new();
+        let (mut known, mut agenda) = (BTreeMap::new(), BTreeSet::new());
         for name in task_names(&tasks)? {
             let read = read_json(&TaskDir::new(&tasks, &name).state());
-            if let Some(task) = read.map_err(|e| RuntimeError::host("read a task's state", e))? {
+            let read: Option<Task> = read.map_err(|e| RuntimeError::host("read a task's state", e))?;
+            if let Some(task) = read {
+                agenda.extend(
+                    task.due.iter().map(|(container, due)| (due.at, name.clone(), container.clone())),
+                );
                 known.insert(name, task);
             }
         }
@@ -84,6 +90,7 @@ impl Simulated {
             clock,
             tasks,
             known: Mutex::new(known),
+            agenda: Mutex::new(agenda),
             listeners: Listeners::default(),
             changed: Notify::new(),
             ended: Notify::new(),
@@ -121,28 +128,29 @@ impl Shared {
     }
 
     fn next_due(&self) -> Option<Timestamp> {
-        lock(&self.known).values().flat_map(|task| task.due.values()).map(|due| due.at).min()
+        lock(&self.agenda).first().map(|(at, _, _)| *at)
     }
 
     fn settle(&self) {
         let now = self.clock.now();
         let mut known = lock(&self.known);
-        let mut all: Vec<(Timestamp, String, String, i32)> = Vec::new();
-        for (id, task) in known.iter() {
-            let due = task.due.iter().filter(|(_, due)| due.at <= now);
-            all.extend(due.map(|(name, due)| (due.at, id.clone(), name.clone(), due.code)));
-        }
-        all.sort();
-        for (at, id, name, code) in all {
-            if let Some(task) = known.get_mut(&id) {
+        loop {
+            let Some((at, id, name)) = self.take_due(now) else { return };
+            let Some(task) = known.get_mut(&id) else { continue };
+            if let Some(Due { code, .. }) = task.due.get(&name).copied() {
                 self.end(&id, task, &name, Exit { code, at, is_oom: false });
             }
         }
     }
 
+    fn take_due(&self, now: Timestamp) -> Option<(Timestamp, String, String)> {
+        let mut agenda = lock(&self.agenda);
+        agenda.first().is_some_and(|(at, _, _)| *at <= now).then(|| agenda.pop_first())?
+    }
+
     /// Records an exit, then tells it.
     fn end(&self, id: &str, task: &mut Task, name: &str, exit: Exit) {
-        task.due.remove(name);
+        self.undo(id, task, name);
         let container = task.record.containers.iter_mut().find(|c| c.name == name);
         let Some(container) = container.filter(|c| c.exit.is_none()) else { return };
         container.exit = Some(exit.clone());
@@ -151,6 +159,19 @@ impl Shared {
         }
         self.listeners.tell(id, Event::Exited { container: name.to_owned(), exit });
         self.ended.notify_waiters();
+    }
+
+    /// Lays down when and how a container ends by itself.
+    fn direct(&self, id: &str, task: &mut Task, name: &str, due: Due) {
+        lock(&self.agenda).insert((due.at, id.to_owned(), name.to_owned()));
+        task.due.insert(name.to_owned(), due);
+        self.changed.notify_one();
+    }
+
+    fn undo(&self, id: &str, task: &mut Task, name: &str) {
+        if let Some(due) = task.due.remove(name) {
+            lock(&self.agenda).remove(&(due.at, id.to_owned(), name.to_owned()));
+        }
     }
 
     fn save(&self, id: &str, task: &Task, keep: Keep) -> Result<(), RuntimeError> {
@@ -206,11 +227,10 @@ impl Shared {
         task.record.containers.reserve_exact(1);
         task.record.containers.push(container.clone());
         if let Some(exit) = directions.exit {
-            task.due.insert(plan.name.clone(), Due { at: now + exit.after, code: exit.code });
+            self.direct(id, task, &plan.name, Due { at: now + exit.after, code: exit.code });
         }
         self.save(id, task, Keep::Kill)?;
         self.listeners.tell(id, Event::Started { container: plan.name, at: now });
-        self.changed.notify_one();
         Ok(container)
     }
 
@@ -232,11 +252,10 @@ impl Shared {
         container.restarts += 1;
         let container = container.clone();
         if let Some(exit) = directions(task, name).exit {
-            task.due.insert(name.to_owned(), Due { at: now + exit.after, code: exit.code });
+            self.direct(id, task, name, Due { at: now + exit.after, code: exit.code });
         }
         self.save(id, task, Keep::Kill)?;
         self.listeners.tell(id, Event::Started { container: name.to_owned(), at: now });
-        self.changed.notify_one();
         Ok(container)
     }
 
