@@ -139,7 +139,7 @@ impl Shift {
     }
 
     /// Turns round, unless it has.
-    pub(super) fn turn_back(&mut self, why: Why, now: Timestamp) {
+    pub fn turn_back(&mut self, why: Why, now: Timestamp) {
         if self.back.is_none() {
             self.back = Some(Back { why, since: now });
             self.enter(Stage::ProductionTrafficShift, now);

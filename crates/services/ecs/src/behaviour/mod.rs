@@ -23,4 +23,5 @@ pub mod service;
 pub mod setting;
 pub mod size;
 pub mod support;
+pub mod traffic;
 pub mod wake;

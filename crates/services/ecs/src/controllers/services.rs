@@ -9,12 +9,12 @@
 //! Invariant: a plan of a service that stands still reads only records of that service and its tasks,
 //! and writes none.
 
-mod deployments;
+pub mod deployments;
 pub mod draft;
 mod ending;
 mod members;
 pub mod scene;
-mod strategy;
+pub mod strategy;
 
 use base::Timestamp;
 use control::{Call, Controller, Plan, World};

@@ -29,7 +29,10 @@ pub fn moves(scene: &Scene, draft: &mut Draft, balancing: &Balancing, world: &Wo
     }
     let under_way = draft.deployment.as_ref().filter(|deployment| !deployment.state.is_over());
     match under_way.map_or(Strategy::Rolling, |deployment| deployment.settings.strategy) {
-        Strategy::Rolling => rolling(scene, draft, world),
+        Strategy::Rolling => {
+            shift::stay(scene, draft, balancing, world);
+            rolling(scene, draft, world)
+        }
         Strategy::BlueGreen | Strategy::Linear { .. } | Strategy::Canary { .. } => {
             shift::moves(scene, draft, balancing, world)
         }
@@ -43,7 +46,7 @@ fn all_stop(scene: &Scene) -> Moves {
     Moves { stop: stop.collect(), ..Moves::default() }
 }
 
-fn rolling(scene: &Scene, draft: &mut Draft, world: &World) -> Moves {
+pub fn rolling(scene: &Scene, draft: &mut Draft, world: &World) -> Moves {
     let goal = goal(scene, draft);
     let throttle = throttle(&draft.status, &goal.current);
     let step = rolling::step(&goal, &scene.views, &throttle, world.now);
