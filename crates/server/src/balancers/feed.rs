@@ -132,7 +132,9 @@ impl Feed {
                         due.balancers.extend(service_elb::touched(&records, change));
                         due.names.extend(service_elb::touched_by_health(&records, change));
                         let held = service_ecs::touched_held(&records, change);
-                        due.balancers.extend(held.iter().flat_map(|group| service_elb::users_of_group(&records, group)));
+                        due.balancers.extend(
+                            held.iter().flat_map(|group| service_elb::users_of_group(&records, group)),
+                        );
                         due.certificates.extend(service_acm::touched(change).into_iter().map(Arc::from));
                         due.vpcs.extend(service_ec2::touched(change).into_iter().map(of_ec2));
                     }

@@ -11,6 +11,7 @@ use crate::behaviour::check::Flaw;
 use crate::behaviour::overrides::OverrideFlaw;
 use crate::behaviour::query::QueryFlaw;
 use crate::behaviour::setting::SettingFlaw;
+use crate::behaviour::wake::SleepError;
 
 /// A member, or a value of it, that Boxship does not act on yet.
 pub fn not_yet(what: &str) -> String {
@@ -258,6 +259,14 @@ impl From<TagError> for Fault {
             | TagError::NoKey
             | TagError::Reserved
             | TagError::TooMany => invalid(&error),
+        }
+    }
+}
+
+impl From<SleepError> for Fault {
+    fn from(error: SleepError) -> Fault {
+        match error {
+            SleepError::NotSeconds(_) | SleepError::NoBalancer => invalid(&error),
         }
     }
 }

@@ -10,6 +10,7 @@ use store::{Key, Record};
 use super::service_checks::{self, Asked};
 use super::{cluster, service_describe, tag, task_definition};
 use crate::behaviour::naming::is_name;
+use crate::behaviour::wake;
 use crate::behaviour::service::{MOST_TASKS, defaults};
 use crate::convert::service_settings;
 use crate::faults::service::ServiceError;
@@ -91,6 +92,8 @@ pub fn create(
         return Err(service_checks::role(&asked).into());
     }
     service_checks::check(tx, &asked)?;
+    let tags = tags(request.tags)?;
+    wake::check(&tags, !asked.balancers.is_empty())?;
     let mut service = Service {
         desired: count(request.desired_count)?.ok_or(ServiceError::NoCount)?,
         revision: String::new(),
@@ -101,7 +104,7 @@ pub fn create(
         propagate: propagate(request.propagate_tags.as_deref())?,
         has_managed_tags: request.enable_ecs_managed_tags == Some(true),
         enable_execute_command: asked.enable_execute_command,
-        tags: tags(request.tags)?,
+        tags,
         created_at: tx.now,
         created_by: task_definition::principal(tx.caller),
         deleted_at: None,

@@ -6,6 +6,7 @@ use base::{Arn, Fault, Tags};
 use service::{Caller, Tx, View};
 use store::Snapshot;
 
+use super::wake;
 use crate::behaviour::naming::family_and_revision;
 use crate::convert;
 use crate::faults::{ClusterError, TagError};
@@ -40,6 +41,9 @@ pub fn add(tx: &mut Tx<'_>, request: aws::TagResourceRequest) -> Result<aws::Tag
     tags.extend(new);
     if tags.keys().filter(|key| !key.starts_with("aws:")).count() > MOST {
         return Err(TagError::TooMany.into());
+    }
+    if let Resource::Service(service) = &resource {
+        wake::check(tx, service)?;
     }
     resource.put(tx);
     Ok(aws::TagResourceResponse::default())

@@ -10,7 +10,7 @@ use base::Fault;
 use service::{Caller, Platform, Tx};
 use store::{Change, Key, Snapshot};
 
-use crate::behaviour::wake::{HELD_FOR, Sleeper, idle_for};
+use crate::behaviour::wake::{self as behaviour, HELD_FOR, SleepError, Sleeper, idle_for};
 use crate::state::deployment::{Deployment, UNDER_WAY};
 use crate::state::event::{Event, KEPT};
 use crate::state::revision::{BY_GROUP, Revision};
@@ -25,6 +25,13 @@ pub fn of(records: &Snapshot, service: &Service) -> Option<(Duration, Vec<Arc<st
     let revision = records.get::<Revision>(&Revision::key_of(&service.at, &service.revision))?;
     let groups = groups(&revision);
     (!groups.is_empty()).then_some((idle_for, groups))
+}
+
+/// Whether a service may have its tags.
+pub fn check(records: &Snapshot, service: &Service) -> Result<(), SleepError> {
+    let revision = records.get::<Revision>(&Revision::key_of(&service.at, &service.revision));
+    let has_groups = revision.is_some_and(|revision| !groups(&revision).is_empty());
+    behaviour::check(&service.tags, has_groups)
 }
 
 fn groups(revision: &Revision) -> Vec<Arc<str>> {

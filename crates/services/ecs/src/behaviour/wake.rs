@@ -13,20 +13,32 @@ pub const TAG: &str = "boxship:scale-to-zero";
 pub const HELD_FOR: Duration = Duration::from_secs(60);
 const MOST_SECONDS: u32 = 86_400;
 
-/// The tag says something else.
+/// The tag cannot be acted upon.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error(
-    "the tag {TAG} is the number of seconds without a request after which the service sleeps, 1 to {MOST_SECONDS}: not '{0}'"
-)]
-pub struct NotSeconds(pub String);
+pub enum SleepError {
+    #[error(
+        "The tag {TAG} is a number of seconds from 1 to {MOST_SECONDS}, after which a service without requests sleeps: not '{0}'."
+    )]
+    NotSeconds(String),
+    #[error("The tag {TAG} needs a service with load balancers: nothing else can wake it.")]
+    NoBalancer,
+}
+
+/// Whether a service may have these tags.
+pub fn check(tags: &Tags, has_balancers: bool) -> Result<(), SleepError> {
+    match idle_for(tags)? {
+        Some(_) if !has_balancers => Err(SleepError::NoBalancer),
+        Some(_) | None => Ok(()),
+    }
+}
 
 /// After how long without a request a service with these tags sleeps; `None`: never.
-pub fn idle_for(tags: &Tags) -> Result<Option<Duration>, NotSeconds> {
+pub fn idle_for(tags: &Tags) -> Result<Option<Duration>, SleepError> {
     let Some(text) = tags.get(TAG) else { return Ok(None) };
     let is_number = !text.is_empty() && text.len() <= 5 && text.bytes().all(|byte| byte.is_ascii_digit());
     let seconds = text.parse::<u32>().ok().filter(|_| is_number);
     let seconds = seconds.filter(|seconds| (1..=MOST_SECONDS).contains(seconds));
-    let seconds = seconds.ok_or_else(|| NotSeconds(text.clone()))?;
+    let seconds = seconds.ok_or_else(|| SleepError::NotSeconds(text.clone()))?;
     Ok(Some(Duration::from_secs(u64::from(seconds))))
 }
 
@@ -94,9 +106,13 @@ mod tests {
             assert_eq!(read(text), Ok(Some(Duration::from_secs(seconds))));
         }
         for text in ["", "0", "86401", "-1", "+1", "1.5", "5m", " 5", "true", "99999999999"] {
-            assert_eq!(read(text), Err(NotSeconds(text.to_owned())));
+            assert_eq!(read(text), Err(SleepError::NotSeconds(text.to_owned())));
         }
         assert_eq!(idle_for(&Tags::new()), Ok(None));
+        let tags = Tags::from([(TAG.to_owned(), "60".to_owned())]);
+        assert_eq!(check(&tags, true), Ok(()));
+        assert_eq!(check(&tags, false), Err(SleepError::NoBalancer));
+        assert_eq!(check(&Tags::new(), false), Ok(()));
     }
 
     #[test]

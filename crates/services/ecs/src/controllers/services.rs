@@ -32,6 +32,7 @@ use crate::state::deployment::Deployment;
 use crate::state::member::{Member, TaskTargets};
 use crate::state::protection::TaskProtection;
 use crate::state::service::{Service, ServiceId, ServiceStatus, State};
+use crate::state::sleep::Sleep;
 use crate::state::task::{Stage, Task, TaskId, TaskObserved, TaskStatus};
 
 /// Tasks that start in one transaction.
@@ -109,6 +110,9 @@ fn touched(change: &Change) -> Option<ServiceId> {
     }
     if let Some(member) = change.after::<Member>() {
         return change.before::<Member>().is_none().then(|| member.service.clone());
+    }
+    if let Some(sleep) = change.after::<Sleep>().or_else(|| change.before::<Sleep>()) {
+        return Some(sleep.at.clone());
     }
     of_task(change)
 }

@@ -12,6 +12,7 @@ use crate::state::member::{Member, TaskTargets};
 use crate::state::protection::TaskProtection;
 use crate::state::revision::Revision;
 use crate::state::service::{Counts, Service, ServiceId, ServiceStatus};
+use crate::state::sleep::Sleep;
 use crate::state::task::{Task, TaskObserved, TaskStatus};
 
 /// A service with everything that its plan looks at, at one instant.
@@ -28,6 +29,8 @@ pub struct Scene {
     pub members: Vec<Seen>,
     /// Of the members, in the same order.
     pub views: Vec<TaskView>,
+    /// Nobody asks for it, and no task of it is wanted for now.
+    pub is_asleep: bool,
     /// Members whose tasks are no more.
     pub orphans: Vec<Arc<Member>>,
 }
@@ -48,7 +51,18 @@ impl Scene {
             }
         }
         let views = members.iter().map(|seen| seen.view(world.now)).collect();
-        Some(Scene { service, status, deployment, superseded: under_way, current, members, views, orphans })
+        let is_asleep = world.get::<Sleep>(&at).is_some();
+        Some(Scene {
+            is_asleep,
+            service,
+            status,
+            deployment,
+            superseded: under_way,
+            current,
+            members,
+            views,
+            orphans,
+        })
     }
 
     /// Tasks of each revision, by what they count as, but for those in `stopped`.

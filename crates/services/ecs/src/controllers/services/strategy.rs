@@ -13,6 +13,7 @@ use core_rollout::{Stage, TaskView};
 use super::draft::Draft;
 use super::scene::Scene;
 use super::{Moves, deployments};
+use crate::behaviour::wake;
 use crate::balancing::Balancing;
 use crate::controllers::shift;
 use crate::state::deployment::DeploymentState;
@@ -71,7 +72,7 @@ pub fn goal(scene: &Scene, draft: &Draft) -> Goal {
     let is_rolling_back = under_way.is_some_and(|it| it.state == DeploymentState::RollbackInProgress);
     let kept = status.completed.as_ref().filter(|completed| *completed != revision && !is_rolling_back);
     Goal {
-        desired: service.desired,
+        desired: wake::effective(service.desired, scene.is_asleep),
         minimum_percent: service.deployment.minimum_percent,
         maximum_percent: service.deployment.maximum_percent,
         current: Arc::from(revision.as_str()),
