@@ -1,25 +1,35 @@
-//! The main job, end to end, against a server that runs: an image is pushed, a Fargate task runs
-//! it, its answer and its log are shown.
+//! The main job, end to end, against a server that runs: an image is pushed, becomes a service of
+//! three tasks behind a load balancer, is updated while requests come, and a version that cannot
+//! start is rolled back; its events tell the story.
 
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use base::clock;
 
 use crate::client::Client;
+use crate::commands::deploy::names::Names;
+use crate::commands::deploy::{DeployArgs, deploy};
+use crate::commands::events::{Story, colored};
+use crate::commands::find_service::look;
 use crate::commands::image::{MakeArgs, make};
-use crate::commands::logs::Follower;
-use crate::commands::ps::address;
-use crate::commands::run::{LOG_GROUP, RunArgs, Running, start, until_running};
-use crate::http;
+use crate::commands::services::of_service;
+use crate::commands::watch::{Ended, until_over};
+use crate::commands::{find, logs};
 use crate::place::listen_option;
 use crate::push::push;
 use crate::screen::Steps;
+use crate::traffic::{Counts, Traffic, ask};
 
+const SERVICE: &str = "hello";
+const TASKS: i32 = 3;
 const POLL: Duration = Duration::from_millis(50);
 /// A line is readable within a second; a busy machine gets more.
 const PATIENCE: u32 = 200;
+/// Requests in which each of the tasks should have answered once.
+const ROUND: u32 = 60;
 
 /// Runs the main job with the static web server `binary`. `is_simulated`: no container will answer.
 pub async fn demo(client: &Client, binary: &Path, scratch: &Path, is_simulated: bool) -> Result<()> {
@@ -31,79 +41,201 @@ pub async fn demo(client: &Client, binary: &Path, scratch: &Path, is_simulated: 
     steps.now("pushing");
     let image = push(client, &archive, "hello:latest", &steps).await?;
     steps.done(&format!("pushed it into ECR as {image}"));
-    let args = RunArgs::detached(&image, "hello", 80);
-    let running = start(client, &args, &steps).await?;
-    let task = until_running(client, &running, &steps).await?;
-    let id = running.id().to_owned();
-    if task.last_status.as_deref() != Some("RUNNING") {
-        steps.end();
-        bail!("the task stopped: {}", task.stopped_reason.unwrap_or_default());
+    let mut shown = Shown { client, image: &image, steps: &steps, host: None };
+    // What happened before this demo is not its story.
+    let mut story = Story::default();
+    story.fresh(look(client, "default", SERVICE).await?.as_slice());
+    shown.first().await?;
+    if !is_simulated {
+        shown.answers().await?;
     }
-    let took = match (task.created_at, task.started_at) {
-        (Some(from), Some(to)) => format!(" {} ms after RunTask", to.since(from).as_millis()),
-        _ => String::new(),
-    };
-    let at = address(&task).context("the task has no address")?;
-    steps.done(&format!("Fargate task {id} runs at {at}{took}"));
-    if is_simulated {
-        steps.end();
-        println!("\nSIMULATED: no container was started, so nothing answers at {at} and there is no log.");
-        next(client, &id, None);
-        return Ok(());
+    let lost = shown.update().await? + shown.mistake().await?;
+    if !is_simulated {
+        shown.log().await?;
     }
-    let answer = answer(&at, &steps).await?;
-    steps.done(&format!("GET http://{at}/ answers: {}", answer.trim()));
-    log(client, &running, &steps).await?;
-    next(client, &id, Some(&at));
+    steps.end();
+    tell(client, &mut story).await?;
+    next(client, shown.host.as_deref(), is_simulated).await?;
+    ensure!(lost == 0, "{lost} requests were lost");
     Ok(())
 }
 
-async fn answer(at: &str, steps: &Steps) -> Result<String> {
-    steps.now("asking it over HTTP");
-    let address = SocketAddr::new(at.parse::<IpAddr>()?, 80);
-    let mut last = None;
-    for _ in 0..PATIENCE {
-        match http::get(address, "/").await {
-            Ok(answer) => return Ok(String::from_utf8_lossy(answer.body()).into_owned()),
-            Err(error) => last = Some(error),
-        }
-        tokio::time::sleep(POLL).await;
-    }
-    let why = last.map_or_else(String::new, |error| format!(": {:#}", error.root_cause()));
-    bail!("{at} does not answer on port 80{why}. The host's route may be another server's: see its log")
+/// What the steps of the demo share.
+struct Shown<'a> {
+    client: &'a Client,
+    image: &'a str,
+    steps: &'a Steps,
+    /// The balancer's name; `None` where nothing answers.
+    host: Option<String>,
 }
 
-async fn log(client: &Client, running: &Running, steps: &Steps) -> Result<()> {
-    steps.now("reading its log");
-    let mut follower = Follower::new(LOG_GROUP, &running.stream());
-    for _ in 0..PATIENCE {
-        let lines = follower.lines(client).await?;
-        // The request's own line is the proof.
-        let is_whole = lines.iter().any(|line| line.contains("GET /"));
-        for line in lines {
-            steps.done(&format!("log: {line}"));
-        }
-        if is_whole {
-            steps.end();
-            return Ok(());
-        }
-        tokio::time::sleep(POLL).await;
-    }
-    bail!("the log of {} does not show the request", running.id())
+/// The first words of the example's answer, which the version says.
+fn version(answer: &str) -> String {
+    answer.split(',').next().unwrap_or_default().to_owned()
 }
 
-fn next(client: &Client, id: &str, at: Option<&str>) {
+impl Shown<'_> {
+    /// Deploys and waits for the end, which may be a rollback.
+    async fn roll(&self, environment: &[&str]) -> Result<Ended> {
+        let args = DeployArgs {
+            image: self.image.to_owned(),
+            name: Some(SERVICE.to_owned()),
+            cluster: String::from("default"),
+            count: Some(TASKS),
+            env: environment.iter().map(|pair| (*pair).to_owned()).collect(),
+            force: true,
+            ..Default::default()
+        };
+        let mut watched = deploy(self.client, &args, self.steps).await?;
+        watched.is_telling = false;
+        match until_over(self.client, &watched, self.steps).await? {
+            Some(ended) => Ok(ended),
+            None => bail!("interrupted"),
+        }
+    }
+
+    async fn first(&mut self) -> Result<()> {
+        let from = clock::wall();
+        let ended = self.roll(&["GREETING=Hello from version 1", "PORT=80"]).await?;
+        ensure!(ended.is_success(), "the first version: {}", ended.reason.unwrap_or_default());
+        let took = clock::wall().since(from).as_secs_f64();
+        self.steps.done(&format!("{TASKS} Fargate tasks behind a load balancer after {took:.1} s"));
+        let links = of_service(self.client, &ended.service).await;
+        if let Some(url) = &links.url {
+            self.steps.done(&format!("open it: {}", links.all().join(" or ")));
+            self.host = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/').to_owned());
+        }
+        Ok(())
+    }
+
+    fn host(&self) -> Result<&str> {
+        self.host.as_deref().context("the load balancer has no link")
+    }
+
+    /// Every task answers.
+    async fn answers(&self) -> Result<()> {
+        self.steps.now("asking it over HTTP");
+        let mut answers = BTreeSet::new();
+        for _ in 0..ROUND {
+            answers.insert(ask(self.client.address(), self.host()?).await?);
+            if answers.len() == TASKS as usize {
+                break;
+            }
+        }
+        ensure!(answers.len() == TASKS as usize, "only these tasks answer: {answers:?}");
+        answers.iter().for_each(|answer| self.steps.done(&format!("GET / answers: {answer}")));
+        Ok(())
+    }
+
+    /// A new version comes while clients ask. Answers how many requests were lost.
+    async fn update(&self) -> Result<u64> {
+        let traffic = self.traffic();
+        let from = clock::wall();
+        let ended = self.roll(&["GREETING=Hello from version 2"]).await?;
+        ensure!(ended.is_success(), "the second version: {}", ended.reason.unwrap_or_default());
+        let took = clock::wall().since(from).as_secs_f64();
+        let counts = stop(traffic).await;
+        self.steps.done(&format!("updated live in {took:.1} s{}", told(counts.as_ref())));
+        Ok(counts.map_or(0, |counts| counts.lost))
+    }
+
+    /// A version that cannot start is rolled back by itself, and nobody notices.
+    async fn mistake(&self) -> Result<u64> {
+        let traffic = self.traffic();
+        if traffic.is_none() {
+            // Simulated programs do not fail by themselves.
+            return Ok(0);
+        }
+        let from = clock::wall();
+        let ended = self.roll(&["GREETING=Hello from version 3", "PORT=nowhere"]).await?;
+        ensure!(
+            ended.status == "ROLLBACK_SUCCESSFUL",
+            "a version that cannot start ended as {}",
+            ended.status
+        );
+        let took = clock::wall().since(from).as_secs_f64();
+        let counts = stop(traffic).await;
+        self.steps.done(&format!(
+            "a version that cannot start was rolled back by the circuit breaker after {took:.1} s{}",
+            told(counts.as_ref())
+        ));
+        Ok(counts.map_or(0, |counts| counts.lost))
+    }
+
+    fn traffic(&self) -> Option<Traffic> {
+        let host = self.host.as_deref()?;
+        Some(Traffic::start(self.client.address(), host, version))
+    }
+
+    /// The log of one of the tasks shows the requests.
+    async fn log(&self) -> Result<()> {
+        self.steps.now("reading a log");
+        let tasks = find::tasks(self.client, "default", "RUNNING").await?;
+        let group = format!("service:{SERVICE}");
+        let task = tasks.iter().find(|task| task.group.as_deref() == Some(&group));
+        let task = task.context("no task of the service runs")?;
+        for _ in 0..PATIENCE {
+            let lines = logs::tail(self.client, task, 1).await?;
+            if let Some(line) = lines.iter().find(|line| line.contains("GET /")) {
+                self.steps.done(&format!("log of {}: {line}", find::id(task)));
+                return Ok(());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        bail!("the log of {} does not show the requests", find::id(task))
+    }
+}
+
+async fn stop(traffic: Option<Traffic>) -> Option<Counts> {
+    match traffic {
+        Some(traffic) => Some(traffic.stop().await),
+        None => None,
+    }
+}
+
+/// `: 4,000 requests, 0 lost (2,000 × Hello from version 1, …)`.
+fn told(counts: Option<&Counts>) -> String {
+    let Some(counts) = counts else { return String::from(" (SIMULATED: no request was made)") };
+    let kinds: Vec<_> = counts.kinds.iter().map(|(kind, count)| format!("{count} \u{d7} {kind}")).collect();
+    let why = match &counts.reasons[..] {
+        [] => String::new(),
+        reasons => format!("; {}", reasons.join("; ")),
+    };
+    let all = counts.answers + counts.lost;
+    format!(": {all} requests, {} lost ({}{why})", counts.lost, kinds.join(", "))
+}
+
+/// What `boxship events` says of the demo's time.
+async fn tell(client: &Client, story: &mut Story) -> Result<()> {
+    println!("\n$ boxship{} events {SERVICE}", listen_option(client.address().port()));
+    for one in story.fresh(look(client, "default", SERVICE).await?.as_slice()) {
+        println!("{} {}", one.at.iso8601(), colored(&one.text));
+    }
+    Ok(())
+}
+
+async fn next(client: &Client, host: Option<&str>, is_simulated: bool) -> Result<()> {
+    if is_simulated {
+        println!(
+            "\nSIMULATED: no container was started and no load balancer serves, so there was no request,"
+        );
+        println!("no version that fails and no log. Run it as root on Linux for those.");
+    }
     let port = client.address().port();
-    let listen = listen_option(port);
+    let boxship = format!("target/release/boxship{}", listen_option(port));
+    let names = Names::new("default", SERVICE, client.region())?;
     println!("\nThe server goes on at http://localhost:{port}/. To try next:");
-    if let Some(at) = at {
-        println!("  curl http://{at}/");
+    if let Some(host) = host {
+        println!("  curl http://{host}/       # or open it in a browser");
     }
-    println!("  eval \"$(target/release/boxship{listen} env)\"");
-    println!("  aws ecs describe-tasks --tasks {id}");
-    if at.is_some() {
-        println!("  aws logs tail {LOG_GROUP} --follow");
+    println!("  {boxship} scale {SERVICE} 5");
+    println!("  {boxship} events {SERVICE} --follow");
+    println!("  {boxship} rollback {SERVICE}");
+    println!("  eval \"$({boxship} env)\"");
+    println!("  aws ecs describe-services --services {SERVICE}");
+    if !is_simulated {
+        println!("  aws logs tail {} --follow", names.log_group());
     }
-    println!("  aws ecs stop-task --task {id}");
-    println!("  target/release/boxship{listen} ps --all");
+    println!("  {boxship} destroy {SERVICE}");
+    Ok(())
 }

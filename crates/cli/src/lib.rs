@@ -15,6 +15,7 @@ mod place;
 mod push;
 mod rollout;
 mod screen;
+mod traffic;
 
 pub use client::{Client, Refused};
 pub use commands::{Command, reason, run};

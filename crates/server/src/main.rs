@@ -55,7 +55,7 @@ enum Command {
     Proxy(ProxyArgs),
     /// Say what this machine can and cannot do, and the mend
     Doctor,
-    /// Show the main job: start, push an image, run it as a Fargate task, ask it, read its log
+    /// Show the main job: push an image, make it a service of three tasks behind a load balancer, update it live
     Demo {
         /// The example image's program: a static web server
         #[arg(long, value_name = "FILE")]

@@ -4,8 +4,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use aws_ecs::op::{DescribeTasks, ListClusters, ListTasks};
-use aws_ecs::{DescribeTasksRequest, ListClustersRequest, ListTasksRequest, Task};
+use aws_ecs::op::{DescribeServices, DescribeTasks, ListClusters, ListServices, ListTasks};
+use aws_ecs::{
+    DescribeServicesRequest, DescribeTasksRequest, ListClustersRequest, ListServicesRequest, ListTasksRequest,
+    Service, Task,
+};
 use base::{AccountId, Region};
 use gateway::{Body, Endpoint, Peer, bytes};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
@@ -17,6 +20,8 @@ use crate::admin::Admin;
 
 /// Rows that the page shows.
 const ROWS: usize = 100;
+/// AWS: services in one DescribeServices.
+const AT_ONCE: usize = 10;
 
 pub struct Page {
     admin: Arc<Admin>,
@@ -51,11 +56,16 @@ impl Page {
         Caller::platform("boxship", AccountId::default_account(), Region::default_region())
     }
 
+    async fn clusters(&self) -> Vec<String> {
+        let request = ListClustersRequest::default();
+        let clusters = self.admin.platform.call::<ListClusters>(Self::caller(), request).await;
+        clusters.ok().and_then(|answer| answer.cluster_arns).unwrap_or_default()
+    }
+
     async fn tasks(&self) -> Vec<Task> {
         let platform = &self.admin.platform;
-        let clusters = platform.call::<ListClusters>(Self::caller(), ListClustersRequest::default()).await;
         let mut tasks = Vec::new();
-        for cluster in clusters.ok().and_then(|answer| answer.cluster_arns).unwrap_or_default() {
+        for cluster in self.clusters().await {
             for status in ["RUNNING", "STOPPED"] {
                 let request = ListTasksRequest {
                     cluster: Some(cluster.clone()),
@@ -79,6 +89,74 @@ impl Page {
         tasks.sort_by_key(|task| std::cmp::Reverse(task.created_at));
         tasks.truncate(ROWS);
         tasks
+    }
+
+    async fn deployed(&self) -> Vec<Service> {
+        let platform = &self.admin.platform;
+        let mut services = Vec::new();
+        for cluster in self.clusters().await {
+            let request = ListServicesRequest {
+                cluster: Some(cluster.clone()),
+                max_results: Some(100),
+                ..Default::default()
+            };
+            let listed = platform.call::<ListServices>(Self::caller(), request).await;
+            let arns = listed.ok().and_then(|answer| answer.service_arns).unwrap_or_default();
+            for some in arns.chunks(AT_ONCE) {
+                let request = DescribeServicesRequest {
+                    cluster: Some(cluster.clone()),
+                    services: some.to_vec(),
+                    include: None,
+                };
+                let described = platform.call::<DescribeServices>(Self::caller(), request).await;
+                services.extend(described.ok().and_then(|answer| answer.services).unwrap_or_default());
+            }
+        }
+        services.sort_by(|a, b| (&a.cluster_arn, &a.service_name).cmp(&(&b.cluster_arn, &b.service_name)));
+        services.truncate(ROWS);
+        services
+    }
+
+    /// How far its newest deployment is, and the last thing that happened.
+    fn service_row(service: &Service) -> String {
+        let count = |count: Option<i32>| count.unwrap_or_default().max(0);
+        let (running, desired) = (count(service.running_count), count(service.desired_count));
+        let deployments = service.deployments.as_deref().unwrap_or_default();
+        let newest = deployments.iter().find(|one| one.status.as_deref() == Some("PRIMARY"));
+        let state = escape(newest.and_then(|one| one.rollout_state.as_deref()).unwrap_or_default());
+        let (done, wanted) =
+            newest.map_or((0, 0), |one| (count(one.running_count), count(one.desired_count)));
+        let old: i32 = deployments
+            .iter()
+            .filter(|one| one.status.as_deref() != Some("PRIMARY"))
+            .map(|one| count(one.running_count))
+            .sum();
+        let old = if old > 0 { format!(" <small>and {old} old</small>") } else { String::new() };
+        let event = service.events.iter().flatten().next().and_then(|event| event.message.as_deref());
+        let status = escape(service.status.as_deref().unwrap_or_default());
+        format!(
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td class=\"{status}\">{status}</td><td>{running} of {desired}</td>\
+             <td class=\"{state}\"><progress value=\"{done}\" max=\"{}\"></progress> {state} \
+             <small>{done} of {wanted}</small>{old}</td><td>{}</td></tr>",
+            escape(service.service_name.as_deref().unwrap_or_default()),
+            last(service.cluster_arn.as_ref()),
+            last(service.task_definition.as_ref()),
+            wanted.max(1),
+            escape(event.unwrap_or_default()),
+        )
+    }
+
+    /// The table of services; nothing where there are none.
+    async fn service_table(&self) -> String {
+        let services = self.deployed().await;
+        if services.is_empty() {
+            return String::new();
+        }
+        let rows: String = services.iter().map(Page::service_row).collect();
+        format!(
+            "<h2>Services</h2>\n<table>\n<tr><th>Service</th><th>Cluster</th><th>Definition</th><th>Status</th>\
+             <th>Running</th><th>Deployment</th><th>Last event</th></tr>\n{rows}\n</table>"
+        )
     }
 
     fn row(task: &Task) -> String {
@@ -152,6 +230,7 @@ impl Page {
             .replace("{{data}}", &escape(&options.data_dir.display().to_string()))
             .replace("{{services}}", &services.concat())
             .replace("{{warnings}}", &warnings)
+            .replace("{{deployed}}", &self.service_table().await)
             .replace("{{rows}}", &rows)
     }
 }

@@ -78,6 +78,7 @@ async fn undo(
         service: name(service).to_owned(),
         deployment: arn,
         revision: find::last(deployment.target_service_revision_arn.as_deref()).to_owned(),
+        is_telling: true,
     };
     if !detach {
         let steps = Steps::new(false);

@@ -22,7 +22,7 @@ use crate::patience::Patience;
 use crate::screen::Steps;
 
 const ROLE: &str = "boxship-run";
-pub const LOG_GROUP: &str = "/boxship/run";
+const LOG_GROUP: &str = "/boxship/run";
 const POLL: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Args)]
@@ -58,22 +58,6 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
-    /// A web server that goes on by itself.
-    pub fn detached(image: &str, name: &str, port: u16) -> Self {
-        RunArgs {
-            image: image.to_owned(),
-            command: Vec::new(),
-            name: Some(name.to_owned()),
-            cluster: String::from("default"),
-            cpu: String::from("256"),
-            memory: String::from("512"),
-            env: Vec::new(),
-            port: vec![port],
-            detach: true,
-            quiet: false,
-        }
-    }
-
     fn name(&self) -> String {
         self.name.clone().unwrap_or_else(|| family(&self.image))
     }

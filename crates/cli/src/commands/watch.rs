@@ -35,6 +35,8 @@ pub struct Watched {
     pub service: String,
     pub deployment: String,
     pub revision: String,
+    /// Events are told as they come.
+    pub is_telling: bool,
 }
 
 /// How a deployment ended.
@@ -64,7 +66,7 @@ pub async fn begun(client: &Client, service: &Service) -> Result<Watched> {
     let ours = listed.into_iter().flatten().find(|one| brings(&one.target_service_revision_arn));
     let deployment = ours.and_then(|one| one.service_deployment_arn);
     let deployment = deployment.with_context(|| format!("no deployment of {service} brings {revision}"))?;
-    Ok(Watched { cluster, service, deployment, revision })
+    Ok(Watched { cluster, service, deployment, revision, is_telling: true })
 }
 
 /// Shows how the deployment goes until it is over. Answers `None` where Ctrl-C came first: the
@@ -115,7 +117,7 @@ async fn watch(client: &Client, watched: &Watched, steps: &Steps) -> Result<Ende
         let began = *since.get_or_insert(deployment.created_at.unwrap_or_default());
         for one in story.fresh(std::slice::from_ref(&service)) {
             // The story of earlier deployments is told by `boxship events`.
-            if one.at >= began {
+            if watched.is_telling && one.at >= began {
                 steps.done(&colored(&one.text));
             }
         }

@@ -162,6 +162,7 @@ pub async fn deploy(client: &Client, args: &DeployArgs, steps: &Steps) -> Result
     if !has_balancer && strategy.is_shifting() {
         bail!("{named} has no balancer whose traffic could be shifted");
     }
+    let definition = service::register(client, &present, &names, &program).await?;
     steps.now("preparing the cluster, the role and the log group");
     resources::cluster(client, &names).await?;
     let role = resources::role(client, &names).await?;
@@ -186,8 +187,7 @@ pub async fn deploy(client: &Client, args: &DeployArgs, steps: &Steps) -> Result
         }
         None => None,
     };
-    let told =
-        service::Told { names: &names, program, configuration, role, network, groups, balancer, digest };
+    let told = service::Told { names: &names, definition, configuration, network, groups, balancer, digest };
     steps.now("asking for the service");
     let (updated, is_new, has_begun) = service::ask(client, &present, told, args).await?;
     if is_new {

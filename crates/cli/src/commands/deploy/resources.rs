@@ -85,9 +85,13 @@ pub async fn role_of(client: &Client, names: &Names) -> Result<Option<bool>> {
     }
 }
 
-/// The ARN of the role that pulls, logs and shifts traffic.
+pub fn role_arn(client: &Client, names: &Names) -> String {
+    format!("arn:aws:iam::{}:role/{}", client.account(), names.role())
+}
+
+/// The ARN of the role that pulls, logs and shifts traffic; made where it is missing.
 pub async fn role(client: &Client, names: &Names) -> Result<String> {
-    let arn = format!("arn:aws:iam::{}:role/{}", client.account(), names.role());
+    let arn = role_arn(client, names);
     match role_of(client, names).await? {
         Some(true) => return Ok(arn),
         Some(false) => return names.not_ours("a role", &names.role()),

@@ -12,6 +12,7 @@ use super::balancer::named;
 use super::names::{Names, TAG};
 use super::network::{Groups, Network};
 use super::program::Program;
+use super::resources;
 use crate::client::Client;
 use crate::commands::find_service::{look, status, tag};
 
@@ -87,14 +88,31 @@ impl Present {
 /// What the service should be.
 pub struct Told<'a> {
     pub names: &'a Names,
-    pub program: Program,
+    /// The task definition, where it is another one than the service has.
+    pub definition: Option<String>,
     pub configuration: ecs::DeploymentConfiguration,
-    pub role: String,
     pub network: Network,
     pub groups: Groups,
     pub balancer: Option<ecs::LoadBalancer>,
     /// Of the image, where it is known.
     pub digest: Option<String>,
+}
+
+/// Registers what the service is to run, where it runs something else; answers its ARN then.
+pub async fn register(
+    client: &Client,
+    present: &Present,
+    names: &Names,
+    program: &Program,
+) -> Result<Option<String>> {
+    if present.program(names)?.as_ref() == Some(program) {
+        return Ok(None);
+    }
+    let role = resources::role_arn(client, names);
+    let request = program.definition(names, &role, client.region().as_str());
+    let made = client.call::<RegisterTaskDefinition>(request).await?.task_definition;
+    let arn = made.and_then(|made| made.task_definition_arn);
+    Ok(Some(arn.context("RegisterTaskDefinition answered without a definition")?))
 }
 
 /// Creates or updates it. Answers the service, whether it is new, and whether a deployment has begun.
@@ -107,18 +125,17 @@ pub async fn ask(
     let Some(service) = &present.service else {
         return Ok((create(client, told, args).await?, true, true));
     };
-    let is_same = present.program(told.names)?.as_ref() == Some(&told.program);
-    let definition = if is_same { None } else { Some(register(client, &told).await?) };
     let balancer = told.balancer.clone().filter(|wanted| !is_like(present.balancer(), wanted));
     // The same name may stand for another image now.
+    let is_same = told.definition.is_none();
     let is_other = is_same && !is_image_of(client, service, told.digest.as_deref()).await?;
     let is_forced = args.force || is_other;
-    let has_begun = definition.is_some() || balancer.is_some() || is_forced;
+    let has_begun = !is_same || balancer.is_some() || is_forced;
     let request = ecs::UpdateServiceRequest {
         cluster: Some(told.names.cluster.clone()),
         service: told.names.service.clone(),
         desired_count: args.count,
-        task_definition: definition,
+        task_definition: told.definition,
         deployment_configuration: Some(told.configuration),
         load_balancers: balancer.map(|one| vec![one]),
         health_check_grace_period_seconds: args.grace,
@@ -131,7 +148,6 @@ pub async fn ask(
 }
 
 async fn create(client: &Client, told: Told<'_>, args: &DeployArgs) -> Result<ecs::Service> {
-    let definition = register(client, &told).await?;
     let network = ecs::AwsVpcConfiguration {
         subnets: told.network.subnets,
         security_groups: Some(vec![told.groups.tasks]),
@@ -144,7 +160,7 @@ async fn create(client: &Client, told: Told<'_>, args: &DeployArgs) -> Result<ec
     let request = ecs::CreateServiceRequest {
         cluster: Some(told.names.cluster.clone()),
         service_name: told.names.service.clone(),
-        task_definition: Some(definition),
+        task_definition: told.definition,
         desired_count: Some(args.count.unwrap_or(1)),
         launch_type: Some(String::from("FARGATE")),
         deployment_configuration: Some(told.configuration),
@@ -158,13 +174,6 @@ async fn create(client: &Client, told: Told<'_>, args: &DeployArgs) -> Result<ec
     };
     let created = client.call::<CreateService>(request).await?.service;
     created.context("CreateService answered without a service")
-}
-
-async fn register(client: &Client, told: &Told<'_>) -> Result<String> {
-    let request = told.program.definition(told.names, &told.role, client.region().as_str());
-    let made = client.call::<RegisterTaskDefinition>(request).await?.task_definition;
-    let arn = made.and_then(|made| made.task_definition_arn);
-    arn.context("RegisterTaskDefinition answered without a definition")
 }
 
 /// Whether the service says the same of its balancer. Which of two groups is the first one changes
