@@ -17,7 +17,7 @@ use core_rollout::{Check, Stage, TargetState};
 use crate::world::{Vice, World, number};
 
 const HISTORIES: u64 = 1_500;
-const LONG: u64 = 300_000;
+const LONG: u64 = 200_000;
 const EVENTS: usize = 80;
 
 #[test]
