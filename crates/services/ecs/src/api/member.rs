@@ -38,7 +38,9 @@ pub fn start(tx: &mut Tx<'_>, at: &ServiceId, starts: &[Start]) -> Result<(), Fa
     for of_one in starts.chunk_by(|one, other| one.revision == other.revision) {
         let Some(first) = of_one.first() else { continue };
         match start_all(tx, &service, &first.revision, of_one, &mut started) {
-            Ok(()) => status.retry = None,
+            // What was told of a start that could not be has been answered.
+            Ok(()) if status.retry.take().is_some() => status.complaint = None,
+            Ok(()) => {}
             Err(message) => trouble = Some((String::from(&*first.revision), message)),
         }
         let counts = status.counts.entry(String::from(&*first.revision)).or_default();
@@ -48,7 +50,6 @@ pub fn start(tx: &mut Tx<'_>, at: &ServiceId, starts: &[Start]) -> Result<(), Fa
     status.counts.retain(|_, counts| *counts != Default::default());
     if !started.is_empty() {
         let ids: Vec<String> = started.into_iter().map(|(_, task)| task.id).collect();
-        status.complaint = status.complaint.filter(|_| trouble.is_some());
         tell(tx, &mut status, events::started(&at.name, &ids));
     }
     if let Some((revision, message)) = trouble {

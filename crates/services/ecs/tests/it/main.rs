@@ -1,6 +1,7 @@
 //! ECS by its requests and answers, on the memory store, with peers made up.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod balancer;
 mod cluster;
 mod definition;
 mod exec;
@@ -8,9 +9,11 @@ mod full;
 mod instance;
 mod life;
 mod peers;
+mod rollout;
 mod rules;
 mod run;
 mod setting;
+mod stage;
 mod tag;
 mod tasks;
 mod world;

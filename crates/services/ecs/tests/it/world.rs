@@ -26,10 +26,19 @@ pub struct World {
 
 impl World {
     pub fn new() -> World {
+        World::with(|builder| builder, service_ecs::Balancing::none())
+    }
+
+    /// With more peers, and what they publish of targets.
+    pub fn with(
+        peers_of: impl FnOnce(PlatformBuilder) -> PlatformBuilder,
+        balancing: service_ecs::Balancing,
+    ) -> World {
         let config =
             service_ecs::Config { authority: "127.0.0.1:4566".into(), secret: base::Secret::new("secret") };
         let ecs = service_ecs::service(&config);
         let builder = PlatformBuilder::default().with(ecs).with(peers::ec2()).with(peers::iam());
+        let builder = peers_of(builder);
         let store = Store::open(Memory::default().open(), builder.kinds()).unwrap();
         let watch = store.watch();
         let mut agenda = Agenda::new(7);
@@ -40,6 +49,8 @@ impl World {
         agenda.add(service_ecs::Instances);
         agenda.add(service_ecs::Sessions);
         agenda.add(service_ecs::Protections);
+        agenda.add(service_ecs::Services::of(balancing));
+        agenda.add(service_ecs::Targets::of(balancing));
         World {
             platform: builder.build(store, Clock::default(), 7),
             agenda,
@@ -138,7 +149,11 @@ impl World {
 
     /// A cluster `main` and a definition `app:1` that Fargate takes.
     pub fn furnished() -> World {
-        let mut world = World::new();
+        World::new().furnish()
+    }
+
+    pub fn furnish(self) -> World {
+        let mut world = self;
         let name = Some(String::from("main"));
         world
             .call::<aws::op::CreateCluster>(aws::CreateClusterRequest {

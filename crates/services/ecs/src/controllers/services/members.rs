@@ -26,7 +26,9 @@ pub fn account(scene: &Scene, draft: &mut Draft, now: Timestamp) {
         }
         if seen.status.state.milestones().running_at.is_some() && !seen.member.has_run {
             draft.member(seen).has_run = true;
-            draft.status.throttles.remove(&seen.member.revision);
+            if draft.status.throttles.remove(&seen.member.revision).is_some() {
+                draft.status.complaint = None;
+            }
         }
         find_digests(seen, draft);
         if seen.status.state.stopped_at().is_some() {

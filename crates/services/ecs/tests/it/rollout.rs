@@ -1,0 +1,528 @@
+//! Services that live: tasks start, give way, fail and end, and events tell why.
+
+use aws_ecs::{self as aws, op};
+use core_lifecycle::HealthStatus;
+
+use crate::balancer::GROUP;
+use crate::stage::{Fate, Stage};
+
+fn percents(minimum: i32, maximum: i32) -> Option<aws::DeploymentConfiguration> {
+    Some(aws::DeploymentConfiguration {
+        minimum_healthy_percent: Some(minimum),
+        maximum_percent: Some(maximum),
+        ..Default::default()
+    })
+}
+
+fn breaker(rolls_back: bool) -> Option<aws::DeploymentConfiguration> {
+    Some(aws::DeploymentConfiguration {
+        deployment_circuit_breaker: Some(aws::DeploymentCircuitBreaker {
+            enable: true,
+            rollback: rolls_back,
+            ..Default::default()
+        }),
+        ..Default::default()
+    })
+}
+
+fn behind_balancer(request: &mut aws::CreateServiceRequest) {
+    request.load_balancers = Some(vec![aws::LoadBalancer {
+        target_group_arn: Some(GROUP.into()),
+        container_name: Some("web".into()),
+        container_port: Some(80),
+        ..Default::default()
+    }]);
+}
+
+#[test]
+fn a_service_becomes_steady_and_says_so() {
+    let mut stage = Stage::new();
+    let app = stage.define(Fate::Runs);
+    stage.create(app, 2, |_| ());
+    assert_eq!(stage.counts(), (2, 0, 2));
+    let service = stage.service();
+    assert_eq!(service.deployments.unwrap()[0].rollout_state.as_deref(), Some("IN_PROGRESS"));
+    stage.pass(5);
+    assert_eq!(
+        stage.events(),
+        [
+            "(service web) has started 2 tasks: (task t1) (task t2).",
+            "(service web) (deployment ecs-svc/r1) deployment completed.",
+            "(service web) has reached a steady state.",
+        ]
+    );
+    let service = stage.service();
+    assert_eq!(service.deployments.unwrap()[0].rollout_state.as_deref(), Some("COMPLETED"));
+    let task = stage.tasks().remove(0);
+    let task = stage.world.describe(&task);
+    assert_eq!(task.group.as_deref(), Some("service:web"));
+    assert!(task.started_by.unwrap().starts_with("ecs-svc/"));
+    let zones: Vec<_> =
+        stage.tasks().iter().map(|task| stage.world.describe(task).availability_zone).collect();
+    assert_ne!(zones[0], zones[1], "tasks are spread");
+}
+
+/// What does not change writes nothing, however often it is looked at.
+#[test]
+fn a_steady_service_stands_still() {
+    let mut stage = Stage::new();
+    let app = stage.define(Fate::Runs);
+    stage.create(app, 3, behind_balancer);
+    stage.pass(10);
+    let before = stage.world.platform.store().snapshot().revision();
+    let records = stage.world.platform.store().snapshot();
+    stage.world.agenda.see_all(&records);
+    stage.go();
+    assert_eq!(stage.world.platform.store().snapshot().revision(), before);
+}
+
+#[test]
+fn a_task_that_ends_is_replaced() {
+    let mut stage = Stage::new();
+    let app = stage.define(Fate::Runs);
+    stage.create(app, 2, |_| ());
+    stage.pass(6);
+    let victim = stage.tasks().remove(0);
+    stage.crash(&victim);
+    stage.go();
+    assert_eq!(stage.counts(), (2, 0, 2));
+    assert!(!stage.tasks().contains(&victim));
+    stage.pass(6);
+    assert_eq!(
+        stage.events()[3..],
+        ["(service web) has started 1 tasks: (task t3).", "(service web) has reached a steady state."]
+    );
+}
+
+#[test]
+fn scaling_out_and_in() {
+    let mut stage = Stage::new();
+    let app = stage.define(Fate::Runs);
+    stage.create(app, 1, |_| ());
+    stage.pass(6);
+    stage.update(|request| request.desired_count = Some(120));
+    assert_eq!(stage.counts(), (120, 0, 120));
+    stage.pass(6);
+    stage.update(|request| request.desired_count = Some(0));
+    assert_eq!(stage.counts(), (0, 0, 0));
+    let events = stage.events();
+    let count = |what: &str| events.iter().filter(|event| event.contains(what)).count();
+    assert_eq!(count("has started 50 tasks"), 2, "fifty in one transaction");
+    assert_eq!(count("has stopped 120 running tasks"), 1);
+    assert_eq!(events.last().unwrap(), "(service web) has reached a steady state.");
+}
+
+/// Registers, becomes healthy, drains, and only then stops.
+#[test]
+fn tasks_register_and_drain() {
+    let mut stage = Stage::new();
+    let app = stage.define(Fate::Runs);
+    (stage.is_kind, stage.is_quick) = (false, false);
+    stage.create(app, 1, behind_balancer);
+    stage.pass(10);
+    assert_eq!(stage.counts(), (1, 0, 1));
+    let deployment = stage.service().deployments.unwrap().remove(0);
+    assert_eq!(deployment.rollout_state.as_deref(), Some("IN_PROGRESS"), "its target is not healthy yet");
+    stage.is_kind = true;
+    stage.go();
+    let deployment = stage.service().deployments.unwrap().remove(0);
+    assert_eq!(deployment.rollout_state.as_deref(), Some("COMPLETED"));
+    let task = stage.tasks().remove(0);
+    stage.update(|request| request.desired_count = Some(0));
+    stage.pass(30);
+    let leaving = stage.world.describe(&task);
+    assert_eq!(leaving.last_status.as_deref(), Some("DEACTIVATING"), "it drains");
+    assert!(stage.live.contains_key(&task), "nobody has stopped it");
+    stage.is_quick = true;
+    stage.go();
+    let gone = stage.world.describe(&task);
+    assert_eq!(gone.last_status.as_deref(), Some("STOPPED"));
+    assert!(gone.stopped_reason.unwrap().starts_with("Scaling activity initiated by (deployment ecs-svc/"));
+    assert_eq!(gone.stop_code.as_deref(), Some("ServiceSchedulerInitiated"));
+    assert_eq!(
+        stage.events(),
+        [
+            "(service web) has started 1 tasks: (task t1).",
+            "(service web) registered 1 targets in (target-group group)",
+            "(service web) (deployment ecs-svc/r1) deployment completed.",
+            "(service web) has reached a steady state.",
+            "(service web) has stopped 1 running tasks: (task t1).",
+            "(service web, taskSet ecs-svc/r1) has begun draining connections on 1 tasks.",
+            "(service web) deregistered 1 targets in (target-group group)",
+            "(service web) has reached a steady state.",
+        ]
+    );
+}
+
+#[test]
+fn an_unhealthy_target_is_told_and_replaced() {
+    let mut stage = Stage::new();
+    let app = stage.define(Fate::Runs);
+    stage.create(app, 1, behind_balancer);
+    stage.go();
+    let task = stage.tasks().remove(0);
+    let described = stage.world.describe(&task);
+    let details = described.attachments.unwrap().remove(0).details.unwrap();
+    let address = details.into_iter().find(|it| it.name.as_deref() == Some("privateIPv4Address"));
+    stage.fail_target(&address.unwrap().value.unwrap());
+    stage.pass(2);
+    let gone = stage.world.describe(&task);
+    assert_eq!(
+        gone.stopped_reason.unwrap(),
+        format!("Task failed ELB health checks in (target-group {GROUP})")
+    );
+    let events = stage.events();
+    assert!(
+        events.contains(
+            &"(service web) (port 80) is unhealthy in (target-group group) due to (reason Health checks failed \
+              with these codes: [503])."
+                .into()
+        ),
+        "{events:#?}"
+    );
+    assert_eq!(stage.counts(), (1, 0, 1));
+}
+
+#[test]
+fn failing_containers_are_told_and_replaced() {
+    let mut stage = Stage::new();
+    let app = stage.define_with(Fate::Runs, |container| {
+        let command = vec!["CMD".into(), "true".into()];
+        container.health_check = Some(aws::HealthCheck { command, ..Default::default() });
+    });
+    stage.create(app, 1, |_| ());
+    let task = stage.tasks().remove(0);
+    stage.health(&task, HealthStatus::Healthy);
+    stage.go();
+    assert!(stage.events().contains(&"(service web) has reached a steady state.".into()));
+    stage.health(&task, HealthStatus::Unhealthy);
+    stage.go();
+    let other = stage.tasks().into_iter().find(|other| *other != task).unwrap();
+    stage.health(&other, HealthStatus::Healthy);
+    stage.go();
+    let gone = stage.world.describe(&task);
+    assert_eq!(gone.stopped_reason.as_deref(), Some("Task failed container health checks"));
+    assert!(stage.events().contains(&"(service web) (task t1) failed container health checks.".into()));
+}
+
+/// A group that was deleted under a service: told once, and nothing spins.
+#[test]
+fn a_group_that_is_gone() {
+    let mut stage = Stage::new();
+    let app = stage.define(Fate::Runs);
+    stage.create(app, 1, behind_balancer);
+    stage.delete_group();
+    stage.pass(3);
+    let task = stage.tasks().remove(0);
+    stage.crash(&task);
+    stage.pass(3);
+    assert_eq!(stage.counts(), (1, 0, 1));
+    let events = stage.events();
+    let told = "(service web) failed to register targets in (target-group group) with (error One or more target \
+                groups not found)";
+    assert_eq!(events.iter().filter(|event| *event == told).count(), 1, "{events:#?}");
+    stage.update(|request| request.desired_count = Some(0));
+    stage.pass(1);
+    assert!(stage.live.is_empty(), "it stops though there is nothing to drain from");
+}
+
+/// The textbook's two rollouts.
+#[test]
+fn four_tasks_roll() {
+    for (minimum, maximum, waves) in [(50, 100, [4, 2, 4, 2, 4]), (100, 150, [4, 6, 4, 6, 4])] {
+        let mut stage = Stage::new();
+        let one = stage.define(Fate::Runs);
+        stage.create(one, 4, |request| request.deployment_configuration = percents(minimum, maximum));
+        stage.pass(10);
+        let two = stage.define(Fate::Runs);
+        let mut seen = vec![4];
+        let mut note = |stage: &mut Stage| {
+            let (_, _, running) = stage.counts();
+            if seen.last() != Some(&running) {
+                seen.push(running);
+            }
+        };
+        let request = aws::UpdateServiceRequest {
+            cluster: Some("main".into()),
+            service: "web".into(),
+            task_definition: Some(format!("app:{two}")),
+            ..Default::default()
+        };
+        stage.world.call::<op::UpdateService>(request).unwrap();
+        for _ in 0..30 {
+            stage.each(&mut note);
+            stage.world.advance(std::time::Duration::from_secs(1));
+        }
+        assert_eq!(seen, waves, "{minimum}/{maximum} {:#?}", stage.events());
+        let service = stage.service();
+        assert_eq!(service.deployments.unwrap().len(), 1);
+        assert_eq!(service.running_count, Some(4));
+    }
+}
+
+#[test]
+fn the_breaker_rolls_back() {
+    for fate in [Fate::Fails, Fate::Crashes] {
+        let mut stage = Stage::new();
+        let good = stage.define(Fate::Runs);
+        stage.create(good, 2, |request| request.deployment_configuration = breaker(true));
+        stage.pass(6);
+        let before = stage.tasks();
+        let bad = stage.define(fate);
+        stage.deploy(bad);
+        stage.pass(60);
+        let events = stage.events();
+        let tail = [
+            "(service web) (deployment ecs-svc/r2) deployment failed: tasks failed to start.",
+            "(service web) rolling back to deployment ecs-svc/r1.",
+        ];
+        let at = events.iter().position(|event| event == tail[0]).unwrap_or_else(|| panic!("{events:#?}"));
+        assert_eq!(events[at..at + 2], tail);
+        assert!(events[at..].contains(&"(service web) (deployment ecs-svc/r1) deployment completed.".into()));
+        assert_eq!(events.last().unwrap(), "(service web) has reached a steady state.");
+        assert_eq!(stage.counts(), (2, 0, 2));
+        let mut after = stage.tasks();
+        after.retain(|task| before.contains(task));
+        assert_eq!(after.len(), 2, "the old tasks are still there");
+        let service = stage.service();
+        assert!(service.task_definition.unwrap().ends_with(&format!("app:{good}")));
+        assert_eq!(service.deployments.unwrap()[0].rollout_state.as_deref(), Some("COMPLETED"));
+    }
+}
+
+/// Without rollback, a failed deployment stands still and starts nothing more.
+#[test]
+fn the_breaker_stops() {
+    let mut stage = Stage::new();
+    let good = stage.define(Fate::Runs);
+    stage.create(good, 2, |request| request.deployment_configuration = breaker(false));
+    stage.pass(6);
+    let bad = stage.define(Fate::Fails);
+    stage.deploy(bad);
+    stage.pass(120);
+    let count = stage.events().len();
+    stage.pass(120);
+    let events = stage.events();
+    assert_eq!(events.len(), count, "{events:#?}");
+    assert!(events.iter().any(|event| event.ends_with("deployment failed: tasks failed to start.")));
+    let deployments = stage.service().deployments.unwrap();
+    assert_eq!(deployments[0].rollout_state.as_deref(), Some("FAILED"));
+    assert_eq!(stage.counts().2, 2);
+    // The next deployment begins anew.
+    let other = stage.define(Fate::Runs);
+    stage.deploy(other);
+    stage.pass(20);
+    assert_eq!(stage.service().deployments.unwrap()[0].rollout_state.as_deref(), Some("COMPLETED"));
+}
+
+/// Tasks that never run come ever more slowly, and that is told.
+#[test]
+fn starts_that_fail_are_throttled() {
+    let mut stage = Stage::new();
+    let bad = stage.define(Fate::Fails);
+    stage.create(bad, 1, |_| ());
+    let starts = |stage: &mut Stage| stage.images.len();
+    stage.pass(60);
+    let first = starts(&mut stage);
+    stage.pass(600);
+    let later = starts(&mut stage) - first;
+    assert!(first >= 3 && later <= first + 8, "{first} starts in a minute, {later} in the next ten");
+    let events = stage.events();
+    let told =
+        events.iter().filter(|event| event.contains("is unable to consistently start tasks successfully"));
+    assert_eq!(told.count(), 1, "{events:#?}");
+}
+
+/// A task that ran and crashed is started again at once.
+#[test]
+fn crashes_are_not_throttled() {
+    let mut stage = Stage::new();
+    let app = stage.define(Fate::Runs);
+    stage.create(app, 1, |_| ());
+    for _ in 0..20 {
+        let task = stage.tasks().remove(0);
+        stage.crash(&task);
+        stage.go();
+        assert_eq!(stage.counts(), (1, 0, 1));
+    }
+}
+
+#[test]
+fn a_service_that_is_deleted_drains() {
+    let mut stage = Stage::new();
+    let app = stage.define(Fate::Runs);
+    stage.is_quick = false;
+    stage.create(app, 2, behind_balancer);
+    stage.pass(1);
+    let request =
+        aws::DeleteServiceRequest { cluster: Some("main".into()), service: "web".into(), force: Some(true) };
+    stage.world.call::<op::DeleteService>(request).unwrap();
+    stage.go();
+    assert_eq!(stage.service().status.as_deref(), Some("DRAINING"));
+    stage.is_quick = true;
+    stage.go();
+    assert_eq!(stage.service().status.as_deref(), Some("INACTIVE"));
+    assert!(stage.live.is_empty());
+    stage.world.advance(std::time::Duration::from_secs(3601));
+    let request = aws::DescribeServicesRequest {
+        cluster: Some("main".into()),
+        services: vec!["web".into()],
+        include: None,
+    };
+    let answer = stage.world.call::<op::DescribeServices>(request).unwrap();
+    assert_eq!(answer.failures.unwrap()[0].reason.as_deref(), Some("MISSING"));
+}
+
+/// Whatever a tag names by now, later tasks of a revision run what its first one ran.
+#[test]
+fn versions_are_consistent() {
+    let mut stage = Stage::new();
+    let app = stage.define(Fate::Runs);
+    stage.create(app, 1, |_| ());
+    let first = stage.digest.clone();
+    stage.digest = format!("sha256:{}", "b".repeat(64));
+    stage.update(|request| request.desired_count = Some(2));
+    assert_eq!(stage.images, [String::from("busybox"), format!("busybox@{first}")]);
+    let task = stage.tasks().remove(0);
+    assert_eq!(stage.world.describe(&task).containers.unwrap()[0].image.as_deref(), Some("busybox"));
+    // A new deployment looks at the tag anew.
+    stage.update(|request| request.force_new_deployment = Some(true));
+    assert_eq!(stage.images.last().unwrap(), "busybox");
+    let other = stage.define_with(Fate::Runs, |container| {
+        container.version_consistency = Some("disabled".into());
+    });
+    stage.deploy(other);
+    stage.pass(20);
+    stage.update(|request| request.desired_count = Some(3));
+    assert_eq!(stage.images.last().unwrap(), "busybox");
+}
+
+/// A start that cannot be is told once, tried again ever later, and done as soon as it can be.
+#[test]
+fn a_subnet_without_addresses() {
+    let mut stage = Stage::new();
+    let app = stage.define(Fate::Runs);
+    stage.create(app, 1, |request| {
+        request.network_configuration = Some(crate::world::network(&[crate::peers::FULL]));
+    });
+    stage.pass(100);
+    let events = stage.events();
+    assert_eq!(events, ["(service web) failed to launch a task with (error no free address)."]);
+    assert_eq!(stage.counts(), (1, 0, 0));
+    stage.update(|request| {
+        request.network_configuration = Some(crate::world::network(&crate::peers::SUBNETS));
+    });
+    assert_eq!(stage.counts(), (1, 0, 1));
+}
+
+#[test]
+fn no_instance_takes_a_task() {
+    let mut stage = Stage::new();
+    stage
+        .world
+        .call::<op::RegisterTaskDefinition>(aws::RegisterTaskDefinitionRequest {
+            family: "plain".into(),
+            container_definitions: vec![aws::ContainerDefinition {
+                memory: Some(64),
+                ..crate::world::container("web")
+            }],
+            ..Default::default()
+        })
+        .unwrap();
+    stage.create(1, 1, |request| {
+        request.task_definition = Some("plain".into());
+        request.launch_type = Some("EC2".into());
+        request.network_configuration = None;
+    });
+    stage.pass(100);
+    assert_eq!(
+        stage.events(),
+        [
+            "(service web) was unable to place a task because no container instance met all of its requirements. \
+          Reason: No Container Instances were found in your cluster. For more information, see the \
+          Troubleshooting section of the Amazon ECS Developer Guide."
+        ]
+    );
+}
+
+/// Of one task, 150 percent are one task: nothing can move, and that is told.
+#[test]
+fn percents_that_leave_no_room() {
+    let mut stage = Stage::new();
+    let one = stage.define(Fate::Runs);
+    stage.create(one, 1, |request| request.deployment_configuration = percents(100, 150));
+    stage.pass(10);
+    let two = stage.define(Fate::Runs);
+    stage.deploy(two);
+    stage.pass(30);
+    let events = stage.events();
+    let told = events.iter().filter(|event| {
+        event.contains(
+            "was unable to stop or start tasks during a deployment because of the service deployment",
+        )
+    });
+    assert_eq!(told.count(), 1, "{events:#?}");
+}
+
+/// The last hundred are kept.
+#[test]
+fn events_are_bounded() {
+    let mut stage = Stage::new();
+    let app = stage.define(Fate::Runs);
+    stage.create(app, 1, |_| ());
+    for _ in 0..120 {
+        let task = stage.tasks().remove(0);
+        stage.crash(&task);
+        stage.go();
+    }
+    assert_eq!(stage.service().events.unwrap().len(), 100);
+}
+
+/// A user who stops a deployment gets the revision back that was complete.
+#[test]
+fn a_deployment_is_stopped_by_its_owner() {
+    let mut stage = Stage::new();
+    let good = stage.define(Fate::Runs);
+    stage.create(good, 2, |_| ());
+    stage.pass(6);
+    let slow = stage.define(Fate::Hangs);
+    stage.deploy(slow);
+    let request = aws::ListServiceDeploymentsRequest {
+        service: "web".into(),
+        cluster: Some("main".into()),
+        ..Default::default()
+    };
+    let found = stage.world.call::<op::ListServiceDeployments>(request).unwrap().service_deployments;
+    let arn = found.unwrap().remove(0).service_deployment_arn.unwrap();
+    let request = aws::StopServiceDeploymentRequest {
+        service_deployment_arn: arn.clone(),
+        stop_type: Some("ROLLBACK".into()),
+    };
+    stage.world.call::<op::StopServiceDeployment>(request).unwrap();
+    stage.pass(10);
+    let request = aws::DescribeServiceDeploymentsRequest { service_deployment_arns: vec![arn] };
+    let described = stage.world.call::<op::DescribeServiceDeployments>(request).unwrap();
+    let deployment = described.service_deployments.unwrap().remove(0);
+    assert_eq!(deployment.status.as_deref(), Some("ROLLBACK_SUCCESSFUL"));
+    assert!(stage.service().task_definition.unwrap().ends_with(&format!("app:{good}")));
+    assert_eq!(stage.counts(), (2, 0, 2));
+}
+
+/// A deployment in the middle of another: only the newest matters.
+#[test]
+fn a_newer_deployment_overtakes() {
+    let mut stage = Stage::new();
+    let one = stage.define(Fate::Runs);
+    stage.create(one, 3, |_| ());
+    stage.pass(6);
+    let slow = stage.define(Fate::Hangs);
+    stage.deploy(slow);
+    let three = stage.define(Fate::Runs);
+    stage.deploy(three);
+    stage.pass(30);
+    let service = stage.service();
+    assert_eq!(service.deployments.unwrap().len(), 1);
+    assert!(service.task_definition.unwrap().ends_with(&format!("app:{three}")));
+    assert_eq!(stage.counts(), (3, 0, 3));
+    assert_eq!(stage.live.len(), 3);
+}
