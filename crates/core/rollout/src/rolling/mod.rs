@@ -139,7 +139,7 @@ pub fn step(goal: &Goal, tasks: &[TaskView], throttle: &Throttle, now: Timestamp
     let wanted = Starts::wanted(goal, bounds, &census);
     let (open, throttled) = wanted.let_through(goal, throttle, now);
     let starts = open.within(bounds, &census);
-    let missing = Starts { current: open.current - starts.current, kept: open.kept - starts.kept };
+    let missing = open.sum() - starts.sum();
 
     let mut stops = Stops::none(&census);
     stops.superseded(goal, bounds);
@@ -163,7 +163,7 @@ pub fn step(goal: &Goal, tasks: &[TaskView], throttle: &Throttle, now: Timestamp
         Some(until) => Some(Blocked::Throttled { until }),
         None if !is_even || is_waited_for || is_complete => None,
         None if stops.is_held => Some(Blocked::Protected),
-        None if !goal.is_halted && (is_left || missing.sum() > 0) => Some(Blocked::NoRoom),
+        None if !goal.is_halted && (is_left || missing > 0) => Some(Blocked::NoRoom),
         None => None,
     };
     Step {

@@ -55,16 +55,21 @@ impl<'a, 'b> Stops<'a, 'b> {
     // that is healthy; else unhealthy tasks are stopped one by one, within the minimum. Protection is
     // against scaling in and deployments only.
     // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_services.html
-    pub fn unhealthy(&mut self, goal: &Goal, bounds: Bounds, starts: Starts, missing: Starts) {
+    pub fn unhealthy(&mut self, goal: &Goal, bounds: Bounds, starts: Starts, missing: usize) {
         let mut unhealthy = self.places(|member| matches!(member.health, Health::Unhealthy(_)));
         unhealthy.sort_by_key(|place| (self.census.members[*place].side, *place));
         let healthy = self.census.count(Member::is_healthy);
-        let needed = if goal.is_halted { bounds.floor } else { bounds.desired };
-        let replaced = unhealthy.len().saturating_sub(needed.saturating_sub(healthy));
-        let is_waited_for = starts.sum() > 0 || !self.places(|member| member.is_waiting()).is_empty();
+        let wanted = if goal.is_halted { bounds.floor } else { bounds.desired };
+        let replaced = unhealthy.len().saturating_sub(wanted.saturating_sub(healthy));
+        // A balancer whose targets are all unhealthy sends to them nevertheless: for making room they
+        // count towards the floor. One by one they give way below it.
         let spare = (healthy + unhealthy.len()).saturating_sub(bounds.floor);
+        let is_waited_for = starts.sum() > 0 || !self.places(|member| member.is_waiting()).is_empty();
         let spare = if spare == 0 && !is_waited_for { 1 } else { spare };
-        let count = replaced.max(missing.sum().min(spare));
+        // After scaling in there may be more to give way than the ones that are missing.
+        let over = self.why.len().saturating_sub(bounds.ceiling);
+        let needed = if missing > 0 { missing + over } else { 0 };
+        let count = replaced.max(needed.min(spare));
         for place in unhealthy.into_iter().take(count) {
             if let Health::Unhealthy(cause) = self.census.members[place].health {
                 self.why[place] = Some(Why::Unhealthy(cause));
@@ -78,7 +83,7 @@ impl<'a, 'b> Stops<'a, 'b> {
         let mut spare = self.census.count(Member::is_healthy).saturating_sub(least);
         for side in [Side::Former, Side::Kept] {
             let places = self.places(|member| member.side == side && member.is_healthy());
-            spare -= self.from_fullest(places, spare, |_| true, Why::Replaced);
+            spare -= self.take_fullest(places, spare, |_| true, Why::Replaced);
         }
     }
 
@@ -110,12 +115,12 @@ impl<'a, 'b> Stops<'a, 'b> {
         let left = left.min(healthy.saturating_sub(bounds.floor));
         let why = if extra.is_some() && excess == 1 { Why::Rebalanced } else { Why::ScaledIn };
         let healthy = self.places(|member| member.is_current() && member.is_healthy());
-        self.from_fullest(healthy, left, |member| member.is_current(), why);
+        self.take_fullest(healthy, left, |member| member.is_current(), why);
     }
 
     /// Takes up to `count` of `places`, each from the zone that has the most tasks which `counts`;
     /// within it, and between equal zones, old revisions' oldest, the current one's newest.
-    fn from_fullest(
+    fn take_fullest(
         &mut self,
         places: Vec<usize>,
         count: usize,

@@ -113,6 +113,9 @@ fn world(chance: &mut Chance) -> World {
     world.goal.is_rebalanced = chance.below(2) == 0;
     world.goal.rules.grace = Duration::from_secs(chance.below(3) * 20);
     world.is_balanced = chance.below(3) > 0;
+    if chance.below(5) == 0 {
+        world.most_started = 3;
+    }
     world
 }
 
@@ -146,16 +149,16 @@ fn event(world: &mut World, chance: &mut Chance, revisions: &mut u32, seen: &mut
             seen.push("halted");
         }
         // Many at once, as checks of a balancer are.
-        7..=12 => each(world, |world, id| up(world, id)),
-        13 if chance.below(4) == 0 => each(world, |world, id| fail(world, id)),
+        7..=12 => each(world, up),
+        13 if chance.below(4) == 0 => each(world, fail),
         14 if chance.below(4) == 0 => {
             let ids: Vec<Arc<str>> = world.live().map(|task| task.id.clone()).collect();
             ids.iter().for_each(|id| world.end(id));
         }
         // A task of nobody's zone: the subnets were others.
         15 if chance.below(4) == 0 => world.goal.zones = vec![Arc::from("b"), Arc::from("c")],
-        16..=24 => one(world, chance, |world, id| up(world, id)),
-        25..=27 => one(world, chance, |world, id| fail(world, id)),
+        16..=24 => one(world, chance, up),
+        25..=27 => one(world, chance, fail),
         28..=31 => one(world, chance, |world, id| world.end(id)),
         32 | 33 => one(world, chance, |world, id| world.task(id).is_protected ^= true),
         34 => one(world, chance, |world, id| world.run(id)),
@@ -202,7 +205,7 @@ fn leave(world: &mut World) {
 /// Decides until nothing is left to do, and remembers what was done.
 fn note(world: &mut World, seen: &mut Vec<&'static str>) {
     let first = world.born;
-    for _ in 0..8 {
+    for _ in 0..8 + 120 / world.most_started {
         let step = world.act();
         look(world, &step, seen);
         assert!(!step.stop.iter().any(|stop| number(&stop.task) >= first), "thrash: {}", world.shown());

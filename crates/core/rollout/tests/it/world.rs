@@ -24,6 +24,8 @@ pub struct World {
     pub starts: u64,
     pub stops: u64,
     pub vice: Option<Vice>,
+    /// No more are started in one go, whatever is decided.
+    pub most_started: usize,
 }
 
 /// What a bad decider does.
@@ -63,6 +65,7 @@ impl World {
             starts: 0,
             stops: 0,
             vice: None,
+            most_started: usize::MAX,
         }
     }
 
@@ -194,7 +197,7 @@ impl World {
                 target.state = TargetState::Draining;
             }
         }
-        for start in &step.start {
+        for start in step.start.iter().take(self.most_started) {
             self.starts += 1;
             let zone = start.zone.clone().unwrap_or_else(|| Arc::from("a"));
             self.add(&start.revision.clone(), zone);
