@@ -1,6 +1,6 @@
 //! A web server that keeps its connections: every answer begins with `NAME`.
 //!
-//! `/slow` takes a second; `/health` answers 503 where `SICK` is set, or where the file of that name exists.
+//! `/slow` takes a second, `/slow/5` five; `/health` answers 503 where `SICK` is set, or where the file of that name exists.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -34,8 +34,8 @@ fn serve(stream: TcpStream, body: &str) -> std::io::Result<()> {
             }
         }
         let path = first.split(' ').nth(1).unwrap_or("/");
-        if path == "/slow" {
-            thread::sleep(Duration::from_secs(1));
+        if let Some(seconds) = path.strip_prefix("/slow") {
+            thread::sleep(Duration::from_secs(seconds.trim_start_matches('/').parse().unwrap_or(1)));
         }
         let is_sick = env::var("SICK").is_ok_and(|file| file == "yes" || Path::new(&file).exists());
         let status = if path == "/health" && is_sick { "503 Service Unavailable" } else { "200 OK" };
