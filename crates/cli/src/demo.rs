@@ -12,7 +12,7 @@ use base::clock;
 use crate::client::Client;
 use crate::commands::deploy::names::Names;
 use crate::commands::deploy::{DeployArgs, deploy};
-use crate::commands::events::{Story, colored};
+use crate::commands::events::{Story, colored, readable};
 use crate::commands::find_service::look;
 use crate::commands::image::{MakeArgs, make};
 use crate::commands::services::of_service;
@@ -209,7 +209,7 @@ fn told(counts: Option<&Counts>) -> String {
 async fn tell(client: &Client, story: &mut Story) -> Result<()> {
     println!("\n$ boxship{} events {SERVICE}", listen_option(client.address().port()));
     for one in story.fresh(look(client, "default", SERVICE).await?.as_slice()) {
-        println!("{} {}", one.at.iso8601(), colored(&one.text));
+        println!("{} {}", one.at.iso8601(), colored(&readable(&one.text)));
     }
     Ok(())
 }

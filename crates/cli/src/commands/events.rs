@@ -15,6 +15,8 @@ use crate::client::Client;
 use crate::patience::Patience;
 use crate::screen::{Color, paint};
 
+/// Of a task's id: enough to name it to other commands.
+const SHORT: usize = 8;
 const POLL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
@@ -80,6 +82,14 @@ fn sentences(service: &Service) -> Vec<Sentence> {
 }
 
 pub async fn run(client: &Client, args: &EventsArgs) -> Result<ExitCode> {
+    tokio::select! {
+        told = follow(client, args) => told?,
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn follow(client: &Client, args: &EventsArgs) -> Result<()> {
     let mut story = Story::default();
     let mut patience = Patience::default();
     // A service that is deleted ends its own story, and stays to be read for an hour.
@@ -97,12 +107,9 @@ pub async fn run(client: &Client, args: &EventsArgs) -> Result<ExitCode> {
             tell(&one, args.json, meant.is_none());
         }
         if !args.follow {
-            return Ok(ExitCode::SUCCESS);
+            return Ok(());
         }
-        tokio::select! {
-            () = tokio::time::sleep(POLL) => {}
-            _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
-        }
+        tokio::time::sleep(POLL).await;
     }
 }
 
@@ -127,10 +134,33 @@ fn tell(one: &Sentence, is_json: bool, has_several: bool) {
         println!("{line}");
         return;
     }
-    let text = colored(&one.text);
+    let text = colored(&readable(&one.text));
     // AWS's sentences begin with the service's name; its cluster they do not say.
     let cluster = if has_several { format!("{} ", paint(&one.cluster, Color::Faint)) } else { String::new() };
     println!("{} {cluster}{text}", paint(&at, Color::Faint));
+}
+
+/// A sentence with the names that a reader and other commands go by: a target group's own for its
+/// ARN, the beginning of a task's id for all of it. `--json` has the API's words.
+pub fn readable(text: &str) -> String {
+    let (mut read, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find("(task ").or_else(|| rest.find("(target-group ")) {
+        // Whichever comes first.
+        let at = rest.find("(target-group ").map_or(at, |group| group.min(at));
+        let (before, from) = rest.split_at(at);
+        let end = from.find(')').unwrap_or(from.len());
+        let (named, after) = from.split_at(end);
+        let (kind, id) = named.split_once(' ').unwrap_or((named, ""));
+        let id = match id.split(":targetgroup/").nth(1).and_then(|name| name.split('/').next()) {
+            Some(name) => name,
+            None => id.get(..SHORT).filter(|_| kind == "(task").unwrap_or(id),
+        };
+        read.push_str(before);
+        read.push_str(&format!("{kind} {id}"));
+        rest = after;
+    }
+    read.push_str(rest);
+    read
 }
 
 /// A sentence in the color of its news.
@@ -155,6 +185,26 @@ mod tests {
             created_at: Some(Timestamp::from_millis(at)),
             message: Some(text.to_owned()),
         }
+    }
+
+    #[test]
+    fn sentences_are_read_by_names() {
+        let arn = "arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/web/63dc83daaae818da";
+        let check = |text: &str, read: &str| assert_eq!(readable(text), read);
+        check(
+            &format!("(service web) registered 1 targets in (target-group {arn})"),
+            "(service web) registered 1 targets in (target-group web)",
+        );
+        check(
+            "(service web) has started 2 tasks: (task 09c1931ce3a5bb79d172cf4c409755f4) (task d6999f2609e24f5409bee141e05546ee).",
+            "(service web) has started 2 tasks: (task 09c1931c) (task d6999f26).",
+        );
+        check(
+            &format!("(service web) (port 80) is unhealthy in (target-group {arn}) due to (reason x)."),
+            "(service web) (port 80) is unhealthy in (target-group web) due to (reason x).",
+        );
+        check("(task short) (target-group", "(task short) (target-group");
+        check("(target-group é", "(target-group é");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use aws_ecs::op::UpdateService;
 use aws_ecs::{Service, UpdateServiceRequest};
 use clap::Args;
 
-use super::events::{Story, colored};
+use super::events::{Story, colored, readable};
 use super::find_service::{cluster_name, find, is_stable, look, name};
 use crate::client::Client;
 use crate::patience::Patience;
@@ -74,7 +74,7 @@ async fn until_stable(
         let Some(service) = patience.with(look(client, cluster, name).await).await? else { continue };
         let service = service.context("the service is gone")?;
         for one in story.fresh(std::slice::from_ref(&service)) {
-            steps.done(&colored(&one.text));
+            steps.done(&colored(&readable(&one.text)));
         }
         if is_stable(&service) {
             return Ok(service);

@@ -14,7 +14,7 @@ use aws_elbv2::DescribeTargetHealthInput;
 use aws_elbv2::op::DescribeTargetHealth;
 use base::Timestamp;
 
-use super::events::{Story, colored};
+use super::events::{Story, colored, readable};
 use super::find_service::{cluster_name, look, name, revision};
 use super::{find, logs, ps};
 use crate::client::{Client, refused_with};
@@ -118,7 +118,7 @@ async fn watch(client: &Client, watched: &Watched, steps: &Steps) -> Result<Ende
         for one in story.fresh(std::slice::from_ref(&service)) {
             // The story of earlier deployments is told by `boxship events`.
             if watched.is_telling && one.at >= began {
-                steps.done(&colored(&one.text));
+                steps.done(&colored(&readable(&one.text)));
             }
         }
         let look = Look::of(&service, &deployment, targets, |arn| names.of(arn));
