@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base::Timestamp;
 
-use super::Goal;
+use super::{Goal, WAVE};
 use crate::completion::is_here;
 use crate::health::{Cause, Verdict, verdict};
 use crate::view::{Stage, TaskView};
@@ -40,12 +40,14 @@ pub(super) struct Census<'a> {
     pub is_draining: bool,
     /// Time alone changes a verdict then.
     pub wake_at: Option<Timestamp>,
+    /// Until then tasks of the current revision that started lately may still become healthy.
+    pub wave_until: Option<Timestamp>,
 }
 
 impl<'a> Census<'a> {
     pub fn take(goal: &Goal, tasks: &'a [TaskView], now: Timestamp) -> Census<'a> {
-        let mut census =
-            Census { members: Vec::with_capacity(tasks.len()), is_draining: false, wake_at: None };
+        let members = Vec::with_capacity(tasks.len());
+        let mut census = Census { members, is_draining: false, wake_at: None, wave_until: None };
         for task in tasks {
             if task.stage == Stage::Leaving {
                 census.is_draining |= is_here(task);
@@ -61,6 +63,8 @@ impl<'a> Census<'a> {
             };
             census.members.push(Member { task, side: side(goal, &task.revision), health });
         }
+        let coming = census.members.iter().filter(|member| member.is_current() && member.is_waiting());
+        census.wave_until = coming.map(|member| member.task.created_at + WAVE).max();
         let order = |member: &Member<'a>| (member.task.created_at, &member.task.id);
         census.members.sort_by(|one, other| order(one).cmp(&order(other)));
         census

@@ -60,7 +60,8 @@ pub struct Step {
     pub stop: Vec<Stop>,
     /// Time alone changes something then.
     pub wake_at: Option<Timestamp>,
-    /// As many healthy tasks of the current revision as are desired, and no other task.
+    /// As many healthy tasks of the current revision as are desired, and no other task; none drains
+    /// from a balancer any more.
     pub is_steady: bool,
     /// Why nothing moves though something should.
     pub blocked: Option<Blocked>,
@@ -144,7 +145,7 @@ pub fn step(goal: &Goal, tasks: &[TaskView], throttle: &Throttle, now: Timestamp
     let mut stops = Stops::none(&census);
     stops.superseded(goal, bounds);
     stops.unhealthy(goal, bounds, starts, missing);
-    stops.replaced(goal, bounds);
+    let wave = stops.replaced(goal, bounds, now);
     stops.scaled_in(goal, bounds);
 
     let mut start = spread(goal, &census, &stops, &goal.current, starts.current);
@@ -168,12 +169,16 @@ pub fn step(goal: &Goal, tasks: &[TaskView], throttle: &Throttle, now: Timestamp
     };
     Step {
         is_steady: is_even && is_complete && !census.is_draining,
-        wake_at: earlier(census.wake_at, throttled),
+        wake_at: earlier(earlier(census.wake_at, throttled), wave),
         blocked,
         start,
         stop: stops.into_list(),
     }
 }
+
+/// For how long after its start a task that is not judged yet keeps older ones from giving way to its
+/// healthy siblings.
+const WAVE: Duration = Duration::from_secs(10);
 
 /// How long a task without any check runs before it counts as healthy.
 // AWS: 40 s.

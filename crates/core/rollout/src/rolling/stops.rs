@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base::Timestamp;
+
 use super::census::{Census, Health, Member, Side};
 use super::starts::{Starts, cover};
 use super::{Bounds, Goal, Stop, Why, zones};
@@ -77,14 +79,24 @@ impl<'a, 'b> Stops<'a, 'b> {
         }
     }
 
-    /// Healthy tasks of older revisions, as far as the floor allows.
-    pub fn replaced(&mut self, goal: &Goal, bounds: Bounds) {
+    /// Healthy tasks of older revisions, as far as the floor allows; until when they wait for tasks
+    /// that started a moment ago, so that those which start together replace others together.
+    pub fn replaced(&mut self, goal: &Goal, bounds: Bounds, now: Timestamp) -> Option<Timestamp> {
         let least = if goal.is_halted { bounds.desired } else { bounds.floor };
         let mut spare = self.census.count(Member::is_healthy).saturating_sub(least);
+        let is_older = |member: &Member| !member.is_current() && member.is_healthy();
+        if spare == 0 || self.census.count(is_older) == 0 {
+            return None;
+        }
+        let until = self.census.wave_until.filter(|until| now < *until);
+        if until.is_some() {
+            return until;
+        }
         for side in [Side::Former, Side::Kept] {
             let places = self.places(|member| member.side == side && member.is_healthy());
             spare -= self.take_fullest(places, spare, |_| true, Why::Replaced);
         }
+        None
     }
 
     /// Tasks of the current revision beyond the desired count.

@@ -79,6 +79,88 @@ fn equal_histories_come_to_equal_ends() {
     }
 }
 
+/// A new revision that is good overcomes older ones of which no task is, whatever was before.
+#[test]
+fn a_broken_revision_is_overcome() {
+    for seed in 0..HISTORIES / 3 {
+        let mut world = play(seed, None).0;
+        unprotect(&mut world);
+        let keeps = seed % 2 == 0;
+        world.deploy("good", keeps);
+        let is_over = rounds(&mut world, |world, id| {
+            if &*world.task(id).revision == "good" {
+                up(world, id);
+            } else if world.task(id).stage == Stage::Coming && id.len() % 2 == 0 {
+                world.end(id);
+            } else {
+                if world.task(id).stage == Stage::Coming {
+                    world.run(id);
+                }
+                fail(world, id);
+            }
+        });
+        assert!(is_over, "BOXSHIP_SEED={seed}: {} {:?}", world.shown(), world.decide());
+    }
+}
+
+/// A new revision of which no task is ever healthy does not take the service below its floor, and
+/// what dies or sickens of the running one meanwhile comes again.
+#[test]
+fn the_kept_revision_stays_up() {
+    for seed in 0..HISTORIES / 3 {
+        let mut world = play(seed, None).0;
+        unprotect(&mut world);
+        world.deploy("good", false);
+        world.goal.kept = None;
+        rounds(&mut world, up);
+        if !world.decide().is_steady {
+            continue;
+        }
+        world.deploy("bad", true);
+        let is_tight = world.floor() == world.ceiling();
+        let mut chance = Chance::new(seed);
+        for round in 0..60 {
+            let is_quiet = round > 30;
+            let wake = world.decide().wake_at;
+            world.now = wake.unwrap_or(world.now).max(world.now + Duration::from_secs(1));
+            each(&mut world, |world, id| match &*world.task(id).revision {
+                "good" => up(world, id),
+                _ if round % 3 == 0 => world.end(id),
+                _ => {
+                    world.run(id);
+                    fail(world, id);
+                }
+            });
+            if !is_quiet {
+                one(&mut world, &mut chance, |world, id| world.end(id));
+                one(&mut world, &mut chance, fail);
+            }
+            leave(&mut world);
+            world.act();
+        }
+        let left = world.live().filter(|task| &*task.revision == "good").count();
+        assert!(is_tight || left >= world.floor(), "BOXSHIP_SEED={seed}: {}", world.shown());
+    }
+}
+
+/// Goes on until the service has come to rest; whether it has.
+fn rounds(world: &mut World, change: impl Fn(&mut World, &str)) -> bool {
+    for _ in 0..200 {
+        let wake = world.decide().wake_at;
+        world.now = wake.unwrap_or(world.now).max(world.now + Duration::from_secs(1));
+        each(world, &change);
+        leave(world);
+        if world.act().is_steady {
+            return true;
+        }
+    }
+    false
+}
+
+fn unprotect(world: &mut World) {
+    world.tasks.iter_mut().for_each(|task| task.is_protected = false);
+}
+
 /// Lets one service live; answers what was seen on the way.
 fn history(seed: u64, vice: Option<Vice>) -> Vec<&'static str> {
     let (mut world, mut seen) = play(seed, vice);
@@ -241,7 +323,7 @@ fn calm(world: &mut World, seen: &mut Vec<&'static str>) {
     if world.goal.is_halted {
         world.deploy("last", false);
     }
-    world.tasks.iter_mut().for_each(|task| task.is_protected = false);
+    unprotect(world);
     let first = world.born;
     for _ in 0..200 {
         let wake = world.decide().wake_at;

@@ -105,10 +105,13 @@ impl World {
 
     pub fn decide(&self) -> Step {
         let mut step = rolling::step(&self.goal, &self.tasks, &self.throttle, self.now);
-        let mut other = self.tasks.clone();
-        other.reverse();
-        let again = rolling::step(&self.goal, &other, &self.throttle, self.now);
-        assert_eq!(step, again, "equal tasks, in another order");
+        // Costly, hence not always.
+        if self.steps.is_multiple_of(4) {
+            let mut other = self.tasks.clone();
+            other.reverse();
+            let again = rolling::step(&self.goal, &other, &self.throttle, self.now);
+            assert_eq!(step, again, "equal tasks, in another order");
+        }
         if let Some(vice) = self.vice {
             self.spoil(&mut step, vice);
         }
