@@ -10,6 +10,7 @@ mod balancing;
 mod behaviour;
 mod controllers;
 mod convert;
+mod directions;
 mod faults;
 pub mod instances;
 mod page;
@@ -25,8 +26,9 @@ use service::{Acts, Operation, Service};
 pub use api::exec::Config;
 pub use api::wake::{held_for, sleep, sleepers, touched as touched_held, wake};
 pub use balancing::Balancing;
+pub use directions::unhealthy_at;
 pub use behaviour::wake::{Activity, Sleeper};
-pub use controllers::{Clusters, Definitions, Instances, Protections, Services, Sessions, Targets, Tasks, Tokens, Wake};
+pub use controllers::{Clusters, Definitions, Instances, Protections, Services, Sessions, Targets, Tasks, Tokens, Waiting, Wake};
 
 /// The service with its operations, record kinds, and what it does with a host's reports.
 pub fn service(config: &Config) -> Service {
@@ -43,7 +45,7 @@ pub fn service(config: &Config) -> Service {
 pub fn controllers(to: control::Controllers, balancing: Balancing) -> control::Controllers {
     let to = to.with(Tasks).with(Tokens).with(Definitions).with(Clusters);
     let to = to.with(Instances).with(Sessions).with(Protections).with(Wake);
-    to.with(Services::of(balancing)).with(Targets::of(balancing))
+    to.with(Services::of(balancing)).with(Targets::of(balancing)).with(Waiting)
 }
 
 fn operations(config: &Config) -> Vec<Operation> {

@@ -14,6 +14,7 @@ use crate::behaviour::{events, room};
 use crate::controllers::draft;
 use crate::state::cluster::Cluster;
 use crate::state::definition::TaskDefinition;
+use crate::state::deployment::Deployment;
 use crate::state::event::Event;
 use crate::state::kept::Kept;
 use crate::state::member::Member;
@@ -53,6 +54,7 @@ pub fn start(tx: &mut Tx<'_>, at: &ServiceId, starts: &[Start]) -> Result<(), Fa
         tell(tx, &mut status, events::started(&at.name, &ids));
     }
     if let Some((revision, message)) = trouble {
+        count_failure(tx, &service, &revision);
         let failed = status.retry.take().filter(|retry| retry.revision == revision).map_or(0, |it| it.failed);
         let wait = RETRY_AFTER.saturating_mul(1 << failed.min(9)).min(LONGEST_RETRY);
         status.retry = Some(Retry { revision, failed: failed.saturating_add(1), at: tx.now + wait });
@@ -63,6 +65,17 @@ pub fn start(tx: &mut Tx<'_>, at: &ServiceId, starts: &[Start]) -> Result<(), Fa
     }
     tx.put(status);
     Ok(())
+}
+
+/// AWS: a task that cannot be launched is one that failed.
+fn count_failure(tx: &mut Tx<'_>, service: &Service, revision: &str) {
+    let newest = Deployment::key_of(&service.at, &service.newest_deployment);
+    let Some(deployment) = tx.get::<Deployment>(&newest) else { return };
+    if deployment.target == revision && !deployment.state.is_over() {
+        let (failed, counted) = (deployment.failed.saturating_add(1), deployment.counted.saturating_add(1));
+        let updated_at = tx.now;
+        tx.put(Deployment { failed, counted, updated_at, ..(*deployment).clone() });
+    }
 }
 
 fn tell(tx: &mut Tx<'_>, status: &mut ServiceStatus, message: String) {

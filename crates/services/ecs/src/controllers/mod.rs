@@ -11,6 +11,7 @@ mod shift;
 mod targets;
 mod tasks;
 mod tokens;
+mod waiting;
 mod wake;
 
 pub use clusters::Clusters;
@@ -22,4 +23,5 @@ pub use sessions::Sessions;
 pub use targets::Targets;
 pub use tasks::Tasks;
 pub use tokens::Tokens;
+pub use waiting::Waiting;
 pub use wake::Wake;

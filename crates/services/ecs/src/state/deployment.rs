@@ -41,6 +41,9 @@ pub struct Deployment {
     pub counted: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker_tripped_at: Option<Timestamp>,
+    /// When a rolling one had brought what it should: since then it is watched, for its bake time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baking_since: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<Rollback>,
     /// Of strategies that shift traffic.
@@ -127,6 +130,7 @@ impl Deployment {
             failed: 0,
             counted: 0,
             breaker_tripped_at: None,
+            baking_since: None,
             rollback: None,
             shift: None,
         }

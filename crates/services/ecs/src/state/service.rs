@@ -121,9 +121,10 @@ pub struct Service {
     pub deleted_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_token: Option<String>,
-    /// A digest of the request that made it: the same token with another request is a conflict.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request: Option<String>,
+    /// A digest of the request that made it: the same again answers with the service, another one
+    /// of the same name is a conflict.
+    #[serde(default)]
+    pub request: String,
 }
 
 /// `deploymentConfiguration`, as the API has it.
@@ -203,9 +204,9 @@ pub struct ServiceStatus {
     /// The revision that a deployment has completed with last: what a failed one goes back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed: Option<String>,
-    /// It was told to be steady, and nothing has moved since.
-    #[serde(default)]
-    pub is_steady: bool,
+    /// When it was told to be steady last; nothing has moved since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steady_told_at: Option<Timestamp>,
     /// How many events there were: the next one's number.
     #[serde(default)]
     pub events: u64,
@@ -253,7 +254,7 @@ impl ServiceStatus {
             counts: BTreeMap::new(),
             throttles: BTreeMap::new(),
             completed: None,
-            is_steady: false,
+            steady_told_at: None,
             events: 0,
             complaint: None,
             retry: None,

@@ -24,6 +24,17 @@ pub struct Registered {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Deleted;
 
+/// What targets of the group are, where that is not addresses.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TargetType(pub String);
+
+impl Record for TargetType {
+    const KIND: &'static str = "test/target-type";
+    fn key(&self) -> Key {
+        Key::of(&["type"])
+    }
+}
+
 impl Record for Registered {
     const KIND: &'static str = "test/target";
     fn key(&self) -> Key {
@@ -60,9 +71,10 @@ fn standing(records: &Snapshot, name: &TargetName) -> TargetStanding {
 
 pub fn service() -> Service {
     let describe = Operation::read::<op::DescribeTargetGroups>(Acts::All, |view, _| {
+        let kind = view.get::<TargetType>(&Key::of(&["type"])).map_or("ip".into(), |kind| kind.0.clone());
         let group = elb::TargetGroup {
             target_group_arn: Some(GROUP.into()),
-            target_type: Some("ip".into()),
+            target_type: Some(kind),
             vpc_id: Some("vpc-main".into()),
             load_balancer_arns: Some(vec!["arn:balancer".into()]),
             ..Default::default()
@@ -91,7 +103,7 @@ pub fn service() -> Service {
     Service {
         api: &aws_elbv2::API,
         operations: vec![describe, register, deregister],
-        kinds: |kinds| kinds.with::<Registered>().with::<Deleted>(),
+        kinds: |kinds| kinds.with::<Registered>().with::<Deleted>().with::<TargetType>(),
         refuse: |what| Fault::caller("ValidationError", what),
         observe: None,
     }

@@ -22,7 +22,7 @@ fn joining(cluster: &str) -> Joining {
     }
 }
 
-fn join(world: &mut World, cluster: &str) -> Joined {
+pub fn join(world: &mut World, cluster: &str) -> Joined {
     world.wait(|platform| async move { instances::join(&platform, joining(cluster)).await }).unwrap()
 }
 

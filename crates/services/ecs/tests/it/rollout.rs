@@ -526,3 +526,87 @@ fn a_newer_deployment_overtakes() {
     assert_eq!(stage.counts(), (3, 0, 3));
     assert_eq!(stage.live.len(), 3);
 }
+
+/// AWS: a task that cannot be launched is one that failed.
+#[test]
+fn starts_that_cannot_be_trip_the_breaker() {
+    let mut stage = Stage::new();
+    let app = stage.define(Fate::Runs);
+    stage.create(app, 1, |request| request.deployment_configuration = breaker(true));
+    stage.pass(10);
+    stage.update(|request| {
+        request.network_configuration = Some(crate::world::network(&[crate::peers::FULL]));
+    });
+    stage.pass(60);
+    let events = stage.events();
+    assert!(events.contains(&"(service web) rolling back to deployment ecs-svc/r1.".into()), "{events:#?}");
+    assert_eq!(events.last().unwrap(), "(service web) has reached a steady state.");
+    assert_eq!(stage.counts(), (1, 0, 1));
+}
+
+/// A rolling deployment is watched for its bake time before it counts as successful.
+#[test]
+fn a_rolling_deployment_bakes() {
+    let mut stage = Stage::new();
+    let app = stage.define(Fate::Runs);
+    stage.create(app, 1, |request| {
+        request.deployment_configuration =
+            Some(aws::DeploymentConfiguration { bake_time_in_minutes: Some(1), ..Default::default() });
+    });
+    stage.pass(60);
+    let state = |stage: &mut Stage| stage.service().deployments.unwrap().remove(0).rollout_state.unwrap();
+    assert_eq!(state(&mut stage), "IN_PROGRESS");
+    stage.pass(6);
+    assert_eq!(state(&mut stage), "COMPLETED");
+}
+
+/// AWS: every six hours.
+#[test]
+fn a_steady_service_says_so_again() {
+    let mut stage = Stage::new();
+    let app = stage.define(Fate::Runs);
+    stage.create(app, 1, |_| ());
+    stage.pass(6);
+    stage.world.advance(std::time::Duration::from_secs(6 * 3600));
+    stage.go();
+    let steady = stage.events().into_iter().filter(|event| event.contains("steady state")).count();
+    assert_eq!(steady, 2);
+}
+
+/// On an instance, a target is the instance with the port that leads to the container.
+#[test]
+fn bridged_tasks_register_by_their_ports() {
+    let mut stage = Stage::new();
+    let joined = crate::instance::join(&mut stage.world, "main");
+    stage
+        .world
+        .call::<op::RegisterTaskDefinition>(aws::RegisterTaskDefinitionRequest {
+            family: "bridged".into(),
+            container_definitions: vec![aws::ContainerDefinition {
+                memory: Some(64),
+                port_mappings: Some(vec![aws::PortMapping {
+                    container_port: Some(80),
+                    ..Default::default()
+                }]),
+                ..crate::world::container("web")
+            }],
+            ..Default::default()
+        })
+        .unwrap();
+    stage.set_target_type("instance");
+    stage.create(1, 1, |request| {
+        request.task_definition = Some("bridged".into());
+        request.launch_type = Some("EC2".into());
+        request.network_configuration = None;
+        behind_balancer(request);
+    });
+    let task = stage.tasks().remove(0);
+    assert_eq!(
+        stage.world.describe(&task).last_status.as_deref(),
+        Some("ACTIVATING"),
+        "no port is known yet"
+    );
+    stage.bind(&task, 80, 32768);
+    assert_eq!(stage.world.describe(&task).last_status.as_deref(), Some("RUNNING"));
+    assert_eq!(stage.targets(), [(joined.ec2_instance_id, 32768)]);
+}

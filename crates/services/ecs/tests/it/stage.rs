@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_ecs::{self as aws, op};
-use core_lifecycle::{ContainerObservation, Exit, Failure, Health, HealthStatus, Observation, Phase};
+use core_lifecycle::{
+    Binding, ContainerObservation, Exit, Failure, Health, HealthStatus, Observation, Phase,
+};
 use link::{Desired, Order};
 use store::Record;
 
-use crate::balancer::{self, Deleted, GROUP, Registered};
+use crate::balancer::{self, Deleted, GROUP, Registered, TargetType};
 use crate::peers;
 use crate::world::{World, container, definition, network};
 
@@ -242,6 +244,29 @@ impl Stage {
             tx.put(Registered { state: "unhealthy".into(), reason, ..(*found.unwrap()).clone() });
         });
         self.go();
+    }
+
+    /// The host shows which of its ports leads to a container's.
+    pub fn bind(&mut self, task: &str, container_port: u16, host_port: u16) {
+        let (bind_ip, protocol) = (String::from("0.0.0.0"), String::from("tcp"));
+        let observation = self.live.get_mut(task).unwrap();
+        let binding = Binding { bind_ip, container_port, host_port, protocol, last: None };
+        observation.containers[0].bindings = vec![binding];
+        let observation = observation.clone();
+        self.world.observe(task, 1, observation);
+        self.go();
+    }
+
+    pub fn set_target_type(&mut self, kind: &str) {
+        let kind = kind.to_owned();
+        self.write(move |tx| tx.put(TargetType(kind)));
+    }
+
+    /// Registered targets: ids and ports.
+    pub fn targets(&self) -> Vec<(String, u16)> {
+        let records = self.world.platform.store().snapshot();
+        let targets = records.scan::<Registered>(&store::Key::all());
+        targets.map(|target| (target.id.clone(), target.port)).collect()
     }
 
     pub fn delete_group(&mut self) {

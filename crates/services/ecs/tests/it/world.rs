@@ -51,6 +51,7 @@ impl World {
         agenda.add(service_ecs::Protections);
         agenda.add(service_ecs::Services::of(balancing));
         agenda.add(service_ecs::Targets::of(balancing));
+        agenda.add(service_ecs::Waiting);
         World {
             platform: builder.build(store, Clock::default(), 7),
             agenda,

@@ -12,6 +12,8 @@
 //!
 //! Strategies that shift traffic take their own way between InProgress and the end (`shift`).
 
+use std::time::Duration;
+
 use base::Timestamp;
 use control::{World, Write};
 
@@ -23,6 +25,7 @@ use crate::state::deployment::{Deployment, DeploymentState, Rollback, StopType};
 use crate::state::revision::Revision;
 use crate::state::service::Strategy;
 
+const STEADY_EVERY: Duration = Duration::from_secs(6 * 3600);
 const TRIPPED: &str = "Service deployment rolled back because the circuit breaker threshold was exceeded.";
 const TRIPPED_FOR_GOOD: &str =
     "Service deployment stopped because the circuit breaker threshold was exceeded.";
@@ -109,11 +112,19 @@ fn roll_back(draft: &mut Draft, reason: &str, world: &World) {
 }
 
 /// The rolling deployment under way has brought what it should: what is left is to say so, after
-/// its time of watching.
+/// bake time.
 pub fn is_done(draft: &mut Draft, now: Timestamp) {
     let Some(deployment) = draft.deployment.as_mut().filter(|deployment| !deployment.state.is_over()) else {
         return;
     };
+    let bake = Duration::from_secs(u64::from(deployment.settings.bake_minutes) * 60);
+    if !bake.is_zero() && deployment.state != DeploymentState::RollbackInProgress {
+        let until = *deployment.baking_since.get_or_insert(now) + bake;
+        if now < until {
+            draft.plan.wake_by(until);
+            return;
+        }
+    }
     let state = match deployment.state {
         DeploymentState::RollbackInProgress => DeploymentState::RollbackSuccessful,
         DeploymentState::Pending
@@ -153,9 +164,16 @@ pub fn settle(scene: &Scene, draft: &mut Draft, world: &World) {
         ending::prune(scene, draft, world);
     }
     let is_steady = draft.is_steady && !is_under_way && scene.service.deleted_at.is_none();
-    if is_steady && !draft.status.is_steady {
+    if !is_steady {
+        draft.status.steady_told_at = None;
+        return;
+    }
+    let told_at = draft.status.steady_told_at;
+    // AWS: a service that stays steady says so again every six hours.
+    if told_at.is_none_or(|at| world.now >= at + STEADY_EVERY) {
         draft.status.complaint = None;
         draft.tell(events::steady(&scene.service.at.name));
+        draft.status.steady_told_at = Some(world.now);
     }
-    draft.status.is_steady = is_steady;
+    draft.plan.wake_by(draft.status.steady_told_at.unwrap_or(world.now) + STEADY_EVERY);
 }

@@ -1,6 +1,7 @@
 //! What is let go of: services that were deleted, and what old deployments leave.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::Timestamp;
@@ -51,7 +52,15 @@ pub fn prune(scene: &Scene, draft: &mut Draft, world: &World) {
     let at = scene.service.at.key();
     let mut deployments: Vec<_> = world.scan::<Deployment>(&at).collect();
     deployments.sort_by_key(|deployment| std::cmp::Reverse(deployment.created_at));
-    let old = deployments.split_off(deployments.len().min(DEPLOYMENTS));
+    let mut old = deployments.split_off(deployments.len().min(DEPLOYMENTS));
+    // What is shown of a revision that has tasks comes from the deployment that brought it.
+    let is_live = |id: &str| {
+        draft.service.revision == id
+            || draft.status.completed.as_deref() == Some(id)
+            || scene.members.iter().any(|seen| seen.member.revision == id)
+    };
+    let is_shown = |it: &Arc<Deployment>| it.id == draft.service.newest_deployment || is_live(&it.target);
+    deployments.extend(old.extract_if(.., |it| is_shown(it)));
     let writes = &mut draft.plan.writes;
     writes.extend(old.iter().map(|it| Write::delete::<Deployment>(it.key())));
     let mut needed: BTreeSet<&str> = deployments.iter().map(|it| it.target.as_str()).collect();

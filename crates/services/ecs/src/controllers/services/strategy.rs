@@ -13,8 +13,8 @@ use core_rollout::{Stage, TaskView};
 use super::draft::Draft;
 use super::scene::Scene;
 use super::{Moves, deployments};
-use crate::behaviour::wake;
 use crate::balancing::Balancing;
+use crate::behaviour::wake;
 use crate::controllers::shift;
 use crate::state::deployment::DeploymentState;
 use crate::state::service::{ServiceStatus, Strategy};
@@ -51,8 +51,7 @@ pub fn rolling(scene: &Scene, draft: &mut Draft, world: &World) -> Moves {
     let goal = goal(scene, draft);
     let throttle = throttle(&draft.status, &goal.current);
     let step = rolling::step(&goal, &scene.views, &throttle, world.now);
-    let is_done = step.start.is_empty() && is_done(&goal, draft, &scene.views, world);
-    if is_done {
+    if is_done(&goal, draft, &scene.views, world) {
         deployments::is_done(draft, world.now);
     }
     Moves {
