@@ -168,8 +168,8 @@ PAUSE = {"targetType": "PAUSE", "lifecycleStages": ["POST_SCALE_UP"]}
 
 @pytest.mark.parametrize("configuration,text", [
     ({"maximumPercent": 100, "minimumHealthyPercent": 100}, "cannot be 100 as this will block deployments."),
-    ({"maximumPercent": 99}, "maximumPercent must be between 100 and 200."),
-    ({"maximumPercent": 201}, "maximumPercent must be between 100 and 200."),
+    ({"maximumPercent": 99}, "maximumPercent must be between 100 and 10000."),
+    ({"maximumPercent": 10001}, "maximumPercent must be between 100 and 10000."),
     ({"minimumHealthyPercent": 101}, "minimumHealthyPercent must be between 0 and 100."),
     ({"minimumHealthyPercent": -1}, "minimumHealthyPercent must be between 0 and 100."),
     ({"strategy": "SIDEWAYS"}, ENUM),
@@ -238,7 +238,10 @@ def test_names_and_tokens(ecs, simulated):
     text = "Creation of service was not idempotent."
     refused(INVALID, ecs.create_service, text, **asked(simulated, "named", desiredCount=1, clientToken="t1"))
     refused(INVALID, ecs.create_service, text, **asked(simulated, "other", desiredCount=0, clientToken="t1"))
-    refused(INVALID, ecs.create_service, text, **asked(simulated, "named", desiredCount=0))
+    # AWS: the same again answers with the service that is there, whatever its token.
+    same = create(ecs, simulated, "named", desiredCount=0)
+    assert same["createdAt"] == first["createdAt"] and len(same["deployments"]) == 1
+    refused(INVALID, ecs.create_service, text, **asked(simulated, "named", desiredCount=2))
     remove(ecs, "named")
     # A name is free once its service is INACTIVE; nothing of the old one shows.
     fresh = create(ecs, simulated, "named", desiredCount=0)
@@ -314,7 +317,8 @@ def test_deleting(ecs, simulated):
                                              WaiterConfig={"Delay": 1, "MaxAttempts": 60})
     seen = look(ecs, "gone")
     assert (seen["status"], seen["runningCount"], seen["pendingCount"]) == ("INACTIVE", 0, 0)
-    refused("ServiceNotFoundException", ecs.delete_service, "Service not found.", cluster="main", service="gone")
+    # AWS: deleting it again changes nothing.
+    assert ecs.delete_service(cluster="main", service="gone")["service"]["status"] == "INACTIVE"
     refused("ServiceNotFoundException", ecs.delete_service, "Service not found.", cluster="main", service="never")
     refused("ServiceNotFoundException", ecs.update_service, "Service not found.", cluster="main", service="never")
     refused("ServiceNotActiveException", ecs.update_service, "Service was not ACTIVE.", cluster="main", service="gone")

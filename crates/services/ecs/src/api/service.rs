@@ -1,5 +1,7 @@
 //! Services: CreateService, DeleteService; and what creating and updating one share.
 
+use std::sync::Arc;
+
 use aws_ecs as aws;
 use base::{Fault, Tags};
 use core_lifecycle::LaunchType;
@@ -10,8 +12,8 @@ use store::{Key, Record};
 use super::service_checks::{self, Asked};
 use super::{cluster, service_describe, tag, task_definition};
 use crate::behaviour::naming::is_name;
-use crate::behaviour::wake;
 use crate::behaviour::service::{MOST_TASKS, defaults};
+use crate::behaviour::wake;
 use crate::convert::service_settings;
 use crate::faults::service::ServiceError;
 use crate::faults::{DefinitionError, RunError};
@@ -55,7 +57,7 @@ pub fn create(
     tx: &mut Tx<'_>,
     request: aws::CreateServiceRequest,
 ) -> Result<aws::CreateServiceResponse, Fault> {
-    let said = hex::encode(&Sha256::digest(format!("{request:?}"))[..16]);
+    let said = said(&request);
     let cluster = cluster::find(tx, tx.caller, request.cluster.as_deref())?;
     if !is_name(&request.service_name) {
         return Err(ServiceError::Name.into());
@@ -64,14 +66,11 @@ pub fn create(
     let at = ServiceId { account, region, cluster: cluster.name.clone(), name: request.service_name.clone() };
     let token = request.client_token.clone().filter(|token| !token.is_empty());
     if let Some(token) = &token {
-        if token.len() > 64 || !token.bytes().all(|b| (33..=126).contains(&b)) {
-            return Err(RunError::Token.into());
-        }
-        if let Some(known) = known(tx, &at, token, &said)? {
-            return Ok(aws::CreateServiceResponse { service: service_describe::shape(tx, &known, true) });
-        }
+        is_fresh(tx, &at, token, &said)?;
     }
-    is_free(tx, &at)?;
+    if let Some(known) = known(tx, &at, &said)? {
+        return Ok(aws::CreateServiceResponse { service: service_describe::shape(tx, &known, true) });
+    }
     let name = request.task_definition.as_deref().filter(|name| !name.is_empty());
     let definition = definition(tx, name.ok_or(ServiceError::NoDefinition)?)?;
     scheduling(request.scheduling_strategy.as_deref())?;
@@ -108,7 +107,7 @@ pub fn create(
         created_at: tx.now,
         created_by: task_definition::principal(tx.caller),
         deleted_at: None,
-        request: token.is_some().then_some(said),
+        request: said,
         client_token: token,
         at: at.clone(),
     };
@@ -119,25 +118,36 @@ pub fn create(
     Ok(aws::CreateServiceResponse { service: service_describe::shape(tx, &service, true) })
 }
 
-/// AWS: the same request with the same token answers with the service that it made.
-fn known(tx: &Tx<'_>, at: &ServiceId, token: &str, said: &str) -> Result<Option<Service>, ServiceError> {
-    let key = Key::of(&[at.account.as_str(), at.region.as_str(), token]);
-    let known = tx.by::<Service>(BY_TOKEN, &key).find(|service| service.deleted_at.is_none());
-    match known {
-        None => Ok(None),
-        Some(known) if known.request.as_deref() == Some(said) => Ok(Some((*known).clone())),
-        Some(_) => Err(ServiceError::NotIdempotent),
-    }
+/// What tells one request from another, its token apart. Structures print all of their members.
+fn said(request: &aws::CreateServiceRequest) -> String {
+    let request = aws::CreateServiceRequest { client_token: None, ..request.clone() };
+    hex::encode(&Sha256::digest(format!("{request:?}"))[..16])
 }
 
-/// A name is free again once its service is INACTIVE.
-fn is_free(tx: &Tx<'_>, at: &ServiceId) -> Result<(), ServiceError> {
-    let Some(service) = tx.get::<Service>(&at.key()) else { return Ok(()) };
+/// A token that has made another service is refused.
+fn is_fresh(tx: &Tx<'_>, at: &ServiceId, token: &str, said: &str) -> Result<(), Fault> {
+    if token.len() > 64 || !token.bytes().all(|b| (33..=126).contains(&b)) {
+        return Err(RunError::Token.into());
+    }
+    let key = Key::of(&[at.account.as_str(), at.region.as_str(), token]);
+    let mut made = tx.by::<Service>(BY_TOKEN, &key).filter(|service| service.deleted_at.is_none());
+    if made.any(|service| service.request != said) {
+        return Err(ServiceError::NotIdempotent.into());
+    }
+    Ok(())
+}
+
+/// The service that an equal request has made already. A name is free again once its service is
+/// INACTIVE.
+fn known(tx: &Tx<'_>, at: &ServiceId, said: &str) -> Result<Option<Arc<Service>>, ServiceError> {
+    let Some(service) = tx.get::<Service>(&at.key()) else { return Ok(None) };
     let state = tx.get::<ServiceStatus>(&at.key()).map(|status| status.state);
     match state {
-        None | Some(State::Inactive { .. }) => Ok(()),
+        None | Some(State::Inactive { .. }) => Ok(None),
         Some(State::Draining) => Err(ServiceError::Draining),
         Some(State::Active) if service.deleted_at.is_some() => Err(ServiceError::Draining),
+        // AWS: creating a service again as it was answers with the one that is there.
+        Some(State::Active) if service.request == said => Ok(Some(service)),
         Some(State::Active) => Err(ServiceError::NotIdempotent),
     }
 }
@@ -158,7 +168,7 @@ fn forget(tx: &mut Tx<'_>, at: &ServiceId) {
 }
 
 /// A definition that services may be made of.
-pub fn definition(tx: &Tx<'_>, name: &str) -> Result<std::sync::Arc<TaskDefinition>, DefinitionError> {
+pub fn definition(tx: &Tx<'_>, name: &str) -> Result<Arc<TaskDefinition>, DefinitionError> {
     let definition = task_definition::find(tx, tx.caller, name).ok_or(DefinitionError::Missing)?;
     if definition.is_active() { Ok(definition) } else { Err(DefinitionError::Inactive) }
 }
@@ -278,11 +288,7 @@ fn word(tx: &mut Tx<'_>, letters: usize) -> String {
 }
 
 /// What a service asks for now, to be changed.
-pub fn asked_now(
-    revision: &Revision,
-    service: &Service,
-    definition: std::sync::Arc<TaskDefinition>,
-) -> Asked {
+pub fn asked_now(revision: &Revision, service: &Service, definition: Arc<TaskDefinition>) -> Asked {
     let launch_type: LaunchType = revision.launch_type;
     let balancers: Vec<LoadBalancer> = revision.balancers.clone();
     let network: Option<NetworkConfiguration> = revision.network.clone();
@@ -303,11 +309,7 @@ pub fn delete(
 ) -> Result<aws::DeleteServiceResponse, Fault> {
     let cluster = cluster::find(tx, tx.caller, request.cluster.as_deref())?;
     let service = service_describe::find(tx, &cluster, &request.service)?.ok_or(ServiceError::Missing)?;
-    let status = tx.get::<ServiceStatus>(&service.at.key()).ok_or(ServiceError::Missing)?;
-    if matches!(status.state, State::Inactive { .. }) {
-        return Err(ServiceError::Missing.into());
-    }
-    // AWS: deleting a service that is draining changes nothing.
+    // AWS: deleting a service that is draining or inactive changes nothing.
     if service.deleted_at.is_some() {
         return Ok(aws::DeleteServiceResponse { service: service_describe::shape(tx, &service, true) });
     }

@@ -8,6 +8,8 @@ use crate::state::service::{Breaker, DeploymentSettings, Hook, Strategy};
 /// AWS: of a service whose tasks come and go in parts.
 pub const MINIMUM: u32 = 100;
 pub const MAXIMUM: u32 = 200;
+/// AWS names no most; we take what multiplies safely.
+const MOST_PERCENT: u32 = 10_000;
 /// AWS: minutes that one wait of a deployment may last.
 const MOST_MINUTES: u32 = 1440;
 /// AWS: minutes until nobody's answer to a hook is taken for one, and the most that can be asked for.
@@ -62,7 +64,7 @@ pub fn defaults() -> DeploymentSettings {
 /// Whether deployments under `settings` can be.
 pub fn check(settings: &DeploymentSettings) -> Result<(), DeploymentFlaw> {
     within("minimumHealthyPercent", settings.minimum_percent, 0, 100)?;
-    within("maximumPercent", settings.maximum_percent, 100, 200)?;
+    within("maximumPercent", settings.maximum_percent, 100, MOST_PERCENT)?;
     if settings.minimum_percent == 100 && settings.maximum_percent == 100 {
         return Err(DeploymentFlaw::Blocked);
     }

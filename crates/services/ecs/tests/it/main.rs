@@ -12,6 +12,7 @@ mod peers;
 mod rollout;
 mod rules;
 mod run;
+mod service;
 mod setting;
 mod stage;
 mod tag;
