@@ -32,7 +32,7 @@ class Shifting:
     """A service of two groups behind a production rule and a test listener's rule."""
 
     def __init__(self, server, role, strategy="BLUE_GREEN", desired=2, production=None, has_test=True, bake=5,
-                 breaker=None, **configuration):
+                 breaker=None, is_awaited=True, **configuration):
         self.server, self.name = server, f"shift{next(NUMBERS)}"
         self.ecs, self.elb, self.role, self.breaker = server.client("ecs"), server.client("elbv2"), role, breaker
         self.balancer = make_balancer(server, self.name)["LoadBalancerArn"]
@@ -62,15 +62,16 @@ class Shifting:
             deploymentConfiguration=self.configuration,
             loadBalancers=[{"targetGroupArn": self.blue, "containerName": "web", "containerPort": 80,
                             "advancedConfiguration": advanced}])
-        self.comes_to("SUCCESSFUL")
+        if is_awaited:
+            self.comes_to("SUCCESSFUL")
 
     def version(self, simulate=None, **members):
         labels = {"dockerLabels": {"boxship.simulate": simulate}} if simulate else {}
         return define(self.server, self.name, [
             {"name": "web", "image": "web", "portMappings": [{"containerPort": 80}], **labels, **members}])
 
-    def update(self, simulate=None, **members):
-        self.ecs.update_service(service=self.name, taskDefinition=self.version(simulate), **members)
+    def update(self, simulate=None, container=None, **members):
+        self.ecs.update_service(service=self.name, taskDefinition=self.version(simulate, **container or {}), **members)
 
     @property
     def deployment(self):
@@ -214,10 +215,13 @@ def test_linear(simulated, role):
     assert seen == [(100, 0), (60, 40), (20, 80), (0, 100)]
 
 
-def test_a_pause_waits_for_its_answer(simulated, role):
-    it = Shifting(simulated, role, bake=0, lifecycleHooks=[pause("POST_TEST_TRAFFIC_SHIFT", minutes=30)])
-    # A first deployment has the same stages.
-    assert [hook["status"] for hook in it.hooks()] == ["SUCCEEDED"]
+def test_a_first_deployment_pauses_too(simulated, role):
+    it = Shifting(simulated, role, bake=0, is_awaited=False, lifecycleHooks=[pause("POST_TEST_TRAFFIC_SHIFT", minutes=30)])
+    it.is_at("POST_TEST_TRAFFIC_SHIFT")
+    # There is nothing to go back to.
+    refused("InvalidParameterException", it.stop, stopType="ROLLBACK")
+    it.answer("ROLLBACK")
+    it.comes_to("ROLLBACK_FAILED")
 
 
 @pytest.fixture
@@ -270,7 +274,8 @@ def test_a_pause_that_nobody_answers(paused, action, status, weights):
 def test_stopped_and_rolled_back(simulated, role, stage, minutes):
     it = Shifting(simulated, role, "CANARY", bake=5, canaryConfiguration={"canaryPercent": 20, "canaryBakeTimeInMinutes": 10})
     before = it.service()["taskDefinition"]
-    it.update()
+    # Nobody knows for five minutes whether it is healthy.
+    it.update(container={"healthCheck": {"command": ["CMD", "true"], "interval": 300}})
     it.until(lambda: it.stage() == stage, stage, limit=900)
     it.server.advance(minutes * MINUTE)
     it.stop(stopType="ROLLBACK")
@@ -287,7 +292,7 @@ def test_stopped_and_rolled_back(simulated, role, stage, minutes):
 
 def test_the_circuit_breaker_rolls_back(simulated, role):
     it = Shifting(simulated, role, breaker={"enable": True, "rollback": True})
-    it.update("exit=1 after=1s")
+    it.update("exit=1")
     it.comes_to("ROLLBACK_SUCCESSFUL")
     assert it.weights() == (100, 0) and it.groups() == (2, 0)
     assert "circuit breaker" in it.deployment["statusReason"] and it.deployment["deploymentCircuitBreaker"]["status"] == "TRIGGERED"
