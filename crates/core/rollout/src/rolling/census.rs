@@ -40,7 +40,7 @@ pub(super) struct Census<'a> {
     pub is_draining: bool,
     /// Time alone changes a verdict then.
     pub wake_at: Option<Timestamp>,
-    /// Until then tasks of the current revision that started lately may still become healthy.
+    /// Until then siblings of healthy tasks of the current revision may still become healthy, too.
     pub wave_until: Option<Timestamp>,
 }
 
@@ -63,8 +63,7 @@ impl<'a> Census<'a> {
             };
             census.members.push(Member { task, side: side(goal, &task.revision), health });
         }
-        let coming = census.members.iter().filter(|member| member.is_current() && member.is_waiting());
-        census.wave_until = coming.map(|member| member.task.created_at + WAVE).max();
+        census.wave_until = wave_until(&census.members);
         let order = |member: &Member<'a>| (member.task.created_at, &member.task.id);
         census.members.sort_by(|one, other| order(one).cmp(&order(other)));
         census
@@ -92,6 +91,16 @@ impl Member<'_> {
     pub fn is_good(&self) -> bool {
         self.is_healthy() || self.is_waiting()
     }
+}
+
+/// A task that keeps failing and coming back must not hold back the others: hence the wait ends with
+/// that of the healthy one.
+fn wave_until(members: &[Member]) -> Option<Timestamp> {
+    let newest = |health: Health| {
+        let current = members.iter().filter(|member| member.is_current() && member.health == health);
+        current.map(|member| member.task.created_at).max()
+    };
+    Some(newest(Health::Healthy)?.min(newest(Health::Waiting)?) + WAVE)
 }
 
 fn side(goal: &Goal, revision: &Arc<str>) -> Side {

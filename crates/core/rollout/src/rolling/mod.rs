@@ -176,8 +176,8 @@ pub fn step(goal: &Goal, tasks: &[TaskView], throttle: &Throttle, now: Timestamp
     }
 }
 
-/// For how long after its start a task that is not judged yet keeps older ones from giving way to its
-/// healthy siblings.
+/// Tasks that start together replace older ones together, unless one of them takes longer than this
+/// to become healthy.
 const WAVE: Duration = Duration::from_secs(10);
 
 /// How long a task without any check runs before it counts as healthy.
