@@ -11,6 +11,7 @@ import pytest
 
 import toolbox
 from conftest import BOXSHIP, IS_ROOT, Server, define, execution_role, wait_for
+from test_linux_crash import group_of
 
 SOURCE = Path(__file__).parent / "data/keeps.rs"
 # A shell is the first process: it hears SIGTERM.
@@ -139,6 +140,31 @@ def proxy(server):
                                stdout=server.log, stderr=server.log)
     wait_for(lambda: server.text().count("a proxy serves load balancers") > before, 20, "the proxy serving")
     return process
+
+
+def nothing_is_orphaned(server):
+    """Control groups are those of tasks that have not stopped, no more."""
+    ecs = server.client("ecs")
+
+    def orphans():
+        arns = [arn for status in ("RUNNING", "STOPPED") for page in ecs.get_paginator("list_tasks").paginate(desiredStatus=status)
+                for arn in page["taskArns"]]
+        tasks = [task for at in range(0, len(arns), 100) for task in ecs.describe_tasks(tasks=arns[at:at + 100])["tasks"]]
+        alive = {task["taskArn"].rsplit("/", 1)[1] for task in tasks if task["lastStatus"] != "STOPPED"}
+        roots = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").glob("*")]
+        found = {path.name for root in roots for path in children(root / group_of(server)) if path.is_dir() and len(path.name) == 32}
+        return found - alive
+    try:
+        wait_for(lambda: not orphans(), 30, "the control groups of ended tasks going")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {orphans()}") from None
+
+
+def children(directory):
+    try:
+        return list(directory.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def end(process):

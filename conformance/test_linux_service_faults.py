@@ -9,8 +9,7 @@ import time
 import pytest
 
 from conftest import needs_root, refused, wait_for
-from service_web import RUNS, Web, processor_seconds, serve, version
-from test_linux_crash import check_nothing_is_orphaned
+from service_web import RUNS, Web, nothing_is_orphaned, processor_seconds, serve, version
 
 pytestmark = needs_root
 
@@ -150,7 +149,7 @@ def test_updates_and_deletes_meet(server, front):
     refused("ServiceNotActiveException", one.ecs.update_service, service="meets", desiredCount=3)
     wait_for(lambda: one.service()["status"] == "INACTIVE", 60, "the service going")
     wait_for(lambda: not one.tasks(), 60, "its tasks going")
-    check_nothing_is_orphaned(server)
+    nothing_is_orphaned(server)
     # The name is free again.
     again = Alone(front, "meets", desired=1)
     again.stable()
@@ -254,6 +253,6 @@ def test_kill_9_of_the_server_in_rollouts(server, front):
         told = re.findall(r"\(task ([0-9a-f]{32})\)", " ".join(event for event in one.events() if "has started" in event))
         assert len(told) == len(set(told)), told
         assert {task["taskArn"].rsplit("/", 1)[1] for task in tasks} <= set(told)
-    check_nothing_is_orphaned(server)
+    nothing_is_orphaned(server)
     one.delete()
-    check_nothing_is_orphaned(server)
+    nothing_is_orphaned(server)

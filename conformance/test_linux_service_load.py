@@ -13,8 +13,8 @@ import pytest
 
 from conftest import needs_root, wait_for
 from service_load import Load
-from service_web import Web, end, proxy, serve, version
-from test_linux_crash import check_nothing_is_orphaned, supervisor
+from service_web import Web, end, nothing_is_orphaned, proxy, serve, version
+from test_linux_crash import supervisor
 
 pytestmark = needs_root
 
@@ -124,11 +124,11 @@ def test_a_rollout_goes_on_after_the_server_was_killed(web):
     finally:
         if plane:
             end(plane)
-    check_nothing_is_orphaned(server)
+    nothing_is_orphaned(server)
     assert len(web.tasks()) == 3 and len(web.healthy()) == 3
 
 
 def test_the_end_of_a_service_leaves_nothing(web):
     web.delete()
     wait_for(lambda: web.elb.describe_target_health(TargetGroupArn=web.group)["TargetHealthDescriptions"] == [], 30, "the targets going")
-    check_nothing_is_orphaned(web.server)
+    nothing_is_orphaned(web.server)

@@ -34,7 +34,7 @@ aws ec2 authorize-security-group-ingress --group-id "$back" --protocol tcp --por
 balancer=$(aws elbv2 create-load-balancer --name hello --security-groups "$front" --subnets $subnets \
   --query 'LoadBalancers[0].LoadBalancerArn' --output text)
 group=$(aws elbv2 create-target-group --name hello --protocol HTTP --port 80 --target-type ip --vpc-id "$vpc" \
-  --health-check-interval-seconds 5 --healthy-threshold-count 2 --query 'TargetGroups[0].TargetGroupArn' --output text)
+  --health-check-interval-seconds 5 --health-check-timeout-seconds 2 --healthy-threshold-count 2 --query 'TargetGroups[0].TargetGroupArn' --output text)
 aws elbv2 modify-target-group-attributes --target-group-arn "$group" --query 'Attributes[0].Key' --output text \
   --attributes Key=deregistration_delay.timeout_seconds,Value=5
 aws elbv2 create-listener --load-balancer-arn "$balancer" --protocol HTTP --port 80 \

@@ -11,7 +11,10 @@ group=$(aws elbv2 describe-target-groups --names hello --query 'TargetGroups[0].
 
 echo "== three tasks"
 aws ecs update-service --cluster $cluster --service hello --desired-count 3 --query service.desiredCount --output text
-aws ecs wait services-stable --cluster $cluster --services hello
+until [[ $(aws ecs describe-services --cluster $cluster --services hello --query 'services[0].runningCount' --output text) == 3 ]]; do
+  sleep 1
+done
+aws elbv2 wait target-in-service --target-group-arn "$group"
 answers=$(for _ in 1 2 3 4 5 6 7 8 9; do
   curl --silent --show-error --fail --connect-to "$name:80:127.0.0.1:$port" "http://$name/"
 done | sort -u | wc -l)

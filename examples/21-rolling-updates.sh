@@ -10,7 +10,7 @@ cluster=DemoCluster
 port=${AWS_ENDPOINT_URL##*:}
 scratch=$(mktemp -d)
 loads=()
-trap 'kill "${loads[@]}" 2>/dev/null; rm -rf "$scratch"' EXIT
+trap 'kill "${loads[@]}" 2>/dev/null || true; rm -rf "$scratch"' EXIT
 
 # A web server that says its version.
 command='mkdir -p /www; echo $VERSION > /www/index.html; trap \"exit 0\" TERM; httpd -f -p 80 -h /www & wait'
@@ -26,7 +26,7 @@ update() { aws ecs update-service --cluster $cluster --service web --query 'serv
 completed() {
   until [[ $(aws ecs describe-services --cluster $cluster --services web --output text \
     --query 'services[0].[length(deployments),deployments[0].rolloutState,runningCount==desiredCount]') == $'1\tCOMPLETED\tTrue' ]]; do
-    sleep 0.5
+    sleep 1
   done
 }
 # How many tasks there were, one after the other, since so many events and from so many tasks on.
@@ -54,7 +54,7 @@ balancer=$(aws elbv2 create-load-balancer --name web --security-groups "$front" 
   --query 'LoadBalancers[0].LoadBalancerArn' --output text)
 name=$(aws elbv2 describe-load-balancers --load-balancer-arns "$balancer" --query 'LoadBalancers[0].DNSName' --output text)
 group=$(aws elbv2 create-target-group --name web --protocol HTTP --port 80 --target-type ip --vpc-id "$vpc" \
-  --health-check-interval-seconds 5 --healthy-threshold-count 2 --query 'TargetGroups[0].TargetGroupArn' --output text)
+  --health-check-interval-seconds 5 --health-check-timeout-seconds 2 --healthy-threshold-count 2 --query 'TargetGroups[0].TargetGroupArn' --output text)
 aws elbv2 modify-target-group-attributes --target-group-arn "$group" --query 'Attributes[0].Key' --output text \
   --attributes Key=deregistration_delay.timeout_seconds,Value=5
 aws elbv2 create-listener --load-balancer-arn "$balancer" --protocol HTTP --port 80 \
@@ -104,7 +104,9 @@ echo "requests answered: more than $(cat "$scratch"/codes* | grep -c '^200$'), c
 
 echo "== and all of it goes"
 aws ecs delete-service --cluster $cluster --service web --force --query service.status --output text
-aws ecs wait services-inactive --cluster $cluster --services web
+until [[ $(aws ecs describe-services --cluster $cluster --services web --query 'services[0].status' --output text) == INACTIVE ]]; do
+  sleep 1
+done
 aws elbv2 delete-load-balancer --load-balancer-arn "$balancer"
 aws elbv2 wait load-balancers-deleted --load-balancer-arns "$balancer"
 aws elbv2 delete-target-group --target-group-arn "$group"

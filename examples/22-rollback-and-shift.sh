@@ -22,8 +22,6 @@ update() { aws ecs update-service --cluster $cluster --service web --task-defini
 newest() {
   aws ecs list-service-deployments --cluster $cluster --service web --query 'serviceDeployments[0].serviceDeploymentArn' --output text
 }
-# What describe-service-deployments says of the newest one.
-deployment() { aws ecs describe-service-deployments --service-deployment-arns "$(newest)" --output text --query "serviceDeployments[0].$1"; }
 ask() { curl --silent --show-error --fail --connect-to "$name:80:127.0.0.1:$port" "http://$name/" "$@"; }
 # The weights of the two groups in the rule of production.
 weights() {
@@ -32,19 +30,20 @@ weights() {
 }
 # Follows the newest deployment to its end, and agrees wherever it waits for somebody.
 follow() {
-  local status hook
+  local arn status stage hook
+  arn=$(newest)
   while :; do
-    status=$(deployment status)
+    read -r status stage hook < <(aws ecs describe-service-deployments --service-deployment-arns "$arn" --output text --query \
+      "serviceDeployments[0].[status,lifecycleStage,lifecycleHookDetails[?status=='AWAITING_ACTION'].hookId | [0]]")
     case $status in
       SUCCESSFUL | STOPPED | ROLLBACK_SUCCESSFUL | ROLLBACK_FAILED) break ;;
     esac
-    hook=$(deployment "lifecycleHookDetails[?status=='AWAITING_ACTION'].hookId | [0]")
     if [[ $hook == ecs-* ]]; then
-      echo "waits at $(deployment lifecycleStage), weights $(weights)"
+      echo "waits at $stage, weights $(weights)"
       if [[ ${1-} == look ]]; then
         echo "production: $(ask), test: $(ask --header 'x-test: yes')"
       fi
-      aws ecs continue-service-deployment --service-deployment-arn "$(newest)" --hook-id "$hook" --action CONTINUE \
+      aws ecs continue-service-deployment --service-deployment-arn "$arn" --hook-id "$hook" --action CONTINUE \
         --query serviceDeploymentArn --output text >/dev/null
     fi
     sleep 0.5
@@ -72,7 +71,7 @@ name=$(aws elbv2 describe-load-balancers --load-balancer-arns "$balancer" --quer
 target_group() {
   local arn
   arn=$(aws elbv2 create-target-group --name "$1" --protocol HTTP --port 80 --target-type ip --vpc-id "$vpc" \
-    --health-check-interval-seconds 5 --healthy-threshold-count 2 --query 'TargetGroups[0].TargetGroupArn' --output text)
+    --health-check-interval-seconds 5 --health-check-timeout-seconds 2 --healthy-threshold-count 2 --query 'TargetGroups[0].TargetGroupArn' --output text)
   aws elbv2 modify-target-group-attributes --target-group-arn "$arn" --query 'Attributes[0].Key' --output text \
     --attributes Key=deregistration_delay.timeout_seconds,Value=5 >/dev/null
   echo "$arn"
@@ -104,7 +103,8 @@ echo "== an image that is not there"
 register v2 "$registry/missing:1"
 update
 follow
-deployment '[statusReason,deploymentCircuitBreaker.status]'
+aws ecs describe-service-deployments --service-deployment-arns "$(newest)" --output text \
+  --query 'serviceDeployments[0].[statusReason,deploymentCircuitBreaker.status]'
 
 echo "== blue/green, after somebody has looked"
 register v3 "$image"
@@ -115,7 +115,8 @@ follow look
 
 echo "== a canary"
 register v4 "$image"
-pause=${pause/POST_TEST_TRAFFIC_SHIFT/PRODUCTION_TRAFFIC_SHIFT}
+# Before each step.
+pause=${pause/POST_TEST_TRAFFIC_SHIFT/PRE_PRODUCTION_TRAFFIC_SHIFT}
 update --deployment-configuration "{\"strategy\":\"CANARY\",\"bakeTimeInMinutes\":$bake,$pause,
   \"canaryConfiguration\":{\"canaryPercent\":10,\"canaryBakeTimeInMinutes\":$bake}}"
 follow
@@ -131,7 +132,9 @@ aws ecs describe-services --cluster $cluster --services web --query 'reverse(ser
 
 echo "== and all of it goes"
 aws ecs delete-service --cluster $cluster --service web --force --query service.status --output text
-aws ecs wait services-inactive --cluster $cluster --services web
+until [[ $(aws ecs describe-services --cluster $cluster --services web --query 'services[0].status' --output text) == INACTIVE ]]; do
+  sleep 1
+done
 aws elbv2 delete-load-balancer --load-balancer-arn "$balancer"
 aws elbv2 wait load-balancers-deleted --load-balancer-arns "$balancer"
 for group in "$blue" "$green"; do
