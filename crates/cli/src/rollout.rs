@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use aws_ecs::{Service, ServiceDeployment, ServiceRevisionSummary};
 
+/// What is said where a PAUSE hook holds a deployment up.
+const WAITS: &str = "waits for somebody: aws ecs continue-service-deployment";
 /// Cells of a bar.
 const WIDTH: usize = 20;
 
@@ -22,6 +24,8 @@ pub struct Look {
     /// Targets of the service's groups by state; `None` without a balancer.
     pub targets: Option<BTreeMap<String, usize>>,
     pub failed: i32,
+    /// The id of a hook that waits for somebody's word.
+    pub awaits: Option<String>,
 }
 
 /// Tasks of one revision.
@@ -53,7 +57,10 @@ impl Look {
             weight: summary.requested_production_traffic_weight.filter(|_| is_shifting),
         };
         let breaker = deployment.deployment_circuit_breaker.as_ref();
+        let hooks = deployment.lifecycle_hook_details.iter().flatten();
+        let waiting = hooks.filter(|hook| hook.status.as_deref() == Some("AWAITING_ACTION"));
         Look {
+            awaits: waiting.filter_map(|hook| hook.hook_id.clone()).next(),
             service: service.service_name.clone().unwrap_or_default(),
             status: deployment.status.clone().unwrap_or_default(),
             stage: deployment.lifecycle_stage.clone().filter(|_| is_shifting),
@@ -91,6 +98,9 @@ impl Look {
         if self.failed > 0 {
             parts.push(format!("failed: {}", self.failed));
         }
+        if let Some(hook) = &self.awaits {
+            parts.push(format!("{WAITS} --hook-id {hook}"));
+        }
         let stage = self.stage.as_deref().map_or_else(String::new, |stage| format!(" {stage}"));
         format!("{} {}{stage}: {}", self.service, self.status, parts.join("; "))
     }
@@ -123,6 +133,9 @@ impl Look {
         }
         if let Some(targets) = &self.targets {
             text.push_str(&format!("\n    targets: {}", states(targets)));
+        }
+        if let Some(hook) = &self.awaits {
+            text.push_str(&format!("\n    {WAITS} --hook-id {hook}"));
         }
         text
     }
@@ -176,12 +189,14 @@ mod tests {
             new: Side { weight: Some(10.0), ..look().new },
             targets: None,
             failed: 2,
+            awaits: Some(String::from("ecs-1")),
             old: Vec::new(),
             ..look()
         };
         assert_eq!(
             shifting.line(),
-            "web IN_PROGRESS BAKE_TIME: new web:10: 2 running, 1 pending, 10% of traffic; failed: 2"
+            "web IN_PROGRESS BAKE_TIME: new web:10: 2 running, 1 pending, 10% of traffic; failed: 2; \
+             waits for somebody: aws ecs continue-service-deployment --hook-id ecs-1"
         );
     }
 

@@ -111,7 +111,16 @@ pub fn tag<'a>(service: &'a Service, key: &str) -> Option<&'a str> {
     tags.find(|tag| tag.key.as_deref() == Some(key)).and_then(|tag| tag.value.as_deref())
 }
 
-/// AWS: what the waiter `services-stable` waits for.
+/// AWS: what the waiter `services-stable` waits for. A service that sleeps has what it wants, too.
 pub fn is_stable(service: &Service) -> bool {
-    service.deployments.iter().flatten().count() == 1 && service.running_count == service.desired_count
+    let is_whole = service.running_count == service.desired_count || is_asleep(service);
+    service.deployments.iter().flatten().count() == 1 && is_whole
+}
+
+/// Ours: a service with this tag keeps no task while nobody asks for it.
+pub const SCALE_TO_ZERO: &str = "boxship:scale-to-zero";
+
+pub fn is_asleep(service: &Service) -> bool {
+    let tasks = service.running_count.unwrap_or_default() + service.pending_count.unwrap_or_default();
+    tasks == 0 && tag(service, SCALE_TO_ZERO).is_some() && rollout(service) == "COMPLETED"
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::balancers::{Links, dash, links};
 use super::find;
-use super::find_service::{all, cluster_name, find, name, rollout, status};
+use super::find_service::{all, cluster_name, find, is_asleep, name, rollout, status};
 use crate::client::Client;
 use crate::screen::{Color, paint, table};
 
@@ -61,8 +61,11 @@ pub async fn of_service(client: &Client, service: &Service) -> Links {
 fn row(service: &Service, links: &Links) -> Vec<String> {
     let (running, desired) =
         (service.running_count.unwrap_or_default(), service.desired_count.unwrap_or_default());
-    let count = format!("{running} of {desired}");
+    let is_asleep = is_asleep(service);
+    let asleep = if is_asleep { ", asleep" } else { "" };
+    let count = format!("{running} of {desired}{asleep}");
     let count_color = match running {
+        _ if is_asleep => Color::Faint,
         _ if running >= desired => Color::Good,
         0 => Color::Bad,
         _ => Color::Pending,
@@ -109,6 +112,7 @@ fn as_json(service: &Service, links: &Links) -> Value {
         "desired": service.desired_count,
         "running": service.running_count,
         "pending": service.pending_count,
+        "asleep": is_asleep(service),
         "url": links.url,
         "aliasUrl": links.alias,
         "deployments": service.deployments.iter().flatten().map(|one| json!({

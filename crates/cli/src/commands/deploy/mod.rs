@@ -96,6 +96,7 @@ pub struct DeployArgs {
     pub step: Option<u32>,
     /// Seconds without a request after which no task is kept; the next request waits for one. 0: never
     #[arg(long, value_name = "SECONDS", conflicts_with = "no_balancer")]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=86_400))]
     pub scale_to_zero: Option<u32>,
     /// Roll out also where nothing has changed
     #[arg(long)]

@@ -14,10 +14,8 @@ use super::network::{Groups, Network};
 use super::program::Program;
 use super::resources;
 use crate::client::Client;
-use crate::commands::find_service::{look, status, tag};
+use crate::commands::find_service::{SCALE_TO_ZERO, look, status, tag};
 
-/// Ours: seconds without a request after which no task is kept.
-const SCALE_TO_ZERO: &str = "boxship:scale-to-zero";
 /// AWS: zero, which fails every program that takes a moment to listen.
 const GRACE: i32 = 30;
 

@@ -76,13 +76,12 @@ pub fn told(
         args.bake.or(kept.and_then(|one| u32::try_from(one.bake_time_in_minutes?).ok())).unwrap_or(BAKE);
     let minutes = Some(i32::try_from(bake)?);
     let breaker = DeploymentCircuitBreaker { enable: true, rollback: true, ..Default::default() };
+    // Percents, hooks and a breaker that somebody has set through the API stay.
+    let rest = before.cloned().unwrap_or_default();
     let configuration = DeploymentConfiguration {
-        deployment_circuit_breaker: Some(breaker),
-        // AWS: the defaults, said because an update without them keeps what was there.
-        minimum_healthy_percent: Some(100),
-        maximum_percent: Some(200),
+        deployment_circuit_breaker: rest.deployment_circuit_breaker.clone().or(Some(breaker)),
         strategy: Some(strategy.aws().to_owned()),
-        bake_time_in_minutes: minutes.filter(|_| strategy.is_shifting()),
+        bake_time_in_minutes: if strategy.is_shifting() { minutes } else { rest.bake_time_in_minutes },
         canary_configuration: (strategy == Strategy::Canary).then_some(CanaryConfiguration {
             canary_percent: Some(percent),
             canary_bake_time_in_minutes: minutes,
@@ -91,7 +90,7 @@ pub fn told(
             step_percent: Some(percent),
             step_bake_time_in_minutes: minutes,
         }),
-        ..Default::default()
+        ..rest
     };
     Ok((strategy, configuration))
 }
@@ -143,7 +142,9 @@ mod tests {
         let rolling = DeployArgs { strategy: Some(Strategy::Rolling), ..Default::default() };
         assert!(told(Some(&first), &rolling).is_err());
         let canary = DeployArgs { strategy: Some(Strategy::Canary), ..Default::default() };
+        let first = DeploymentConfiguration { minimum_healthy_percent: Some(50), ..first };
         let (_, canary) = told(Some(&first), &canary).expect("another that shifts");
-        assert_eq!(canary.bake_time_in_minutes, Some(1));
+        assert_eq!((canary.bake_time_in_minutes, canary.minimum_healthy_percent), (Some(1), Some(50)));
+        assert!(canary.linear_configuration.is_none());
     }
 }
