@@ -105,6 +105,19 @@ impl ContentImages {
         held.entry(task.to_owned()).or_default().push(image);
     }
 
+    /// What a digest names, where a task of this machine has it: it is the same wherever it comes
+    /// from, also where its tag was loaded anew since. Our own registry says itself who may have it.
+    async fn kept(&self, wanted: &Wanted<'_>) -> Option<Image> {
+        let reference: Reference = wanted.image.parse().ok()?;
+        let digest = reference.digest?;
+        let moved = self.mirrors.target(&reference).reference;
+        if self.registry(&moved, wanted).is_some() {
+            return None;
+        }
+        let content = self.content.clone();
+        tokio::task::spawn_blocking(move || content.image(&digest)).await.ok()?
+    }
+
     fn loaded(&self, reference: &Reference) -> Option<Arc<Loaded>> {
         let records = self.platform.store().snapshot();
         let named = records.get::<Loaded>(&Loaded::key_of(&reference.to_string()));
@@ -149,6 +162,11 @@ impl Images for ContentImages {
     fn pull<'a>(&'a self, wanted: Wanted<'a>) -> Pending<'a, Result<Pulled, PullError>> {
         Box::pin(async move {
             let shown = wanted.image.to_owned();
+            if let Some(image) = self.kept(&wanted).await {
+                let pulled = pulled(&image);
+                self.keep(wanted.task, image);
+                return Ok(pulled);
+            }
             let plan = self.plan(&wanted).map_err(|error| refused(&shown, &error))?;
             let platform = ImagePlatform::new("linux", architecture(wanted.architecture));
             let pull = self.content.ensure(
@@ -158,11 +176,7 @@ impl Images for ContentImages {
                 self.pulls.begin(wanted.task, wanted.image),
             );
             let image = pull.await.map_err(|error| refused(&plan.reference.to_string(), &error))?;
-            let pulled = Pulled {
-                digest: image.digest.to_string(),
-                layers: image.layers.clone(),
-                config: defaults(&image),
-            };
+            let pulled = pulled(&image);
             self.keep(wanted.task, image);
             Ok(pulled)
         })
@@ -191,6 +205,10 @@ fn architecture(name: &str) -> &str {
         "ARM64" => "arm64",
         _ => "amd64",
     }
+}
+
+fn pulled(image: &Image) -> Pulled {
+    Pulled { digest: image.digest.to_string(), layers: image.layers.clone(), config: defaults(image) }
 }
 
 fn defaults(image: &Image) -> ImageDefaults {
@@ -317,7 +335,8 @@ pub struct NoImages;
 impl Images for NoImages {
     fn pull<'a>(&'a self, wanted: Wanted<'a>) -> Pending<'a, Result<Pulled, PullError>> {
         // A digest that is the same for the same name: nobody pulled anything.
-        let digest = Digest::of(wanted.image.as_bytes()).to_string();
+        let named = wanted.image.split_once('@').map(|(_, digest)| String::from(digest));
+        let digest = named.unwrap_or_else(|| Digest::of(wanted.image.as_bytes()).to_string());
         Box::pin(async move { Ok(Pulled { digest, layers: Vec::new(), config: ImageDefaults::default() }) })
     }
 
