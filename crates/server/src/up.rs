@@ -365,7 +365,7 @@ fn controllers(
     let all = service_elb::controllers(all);
     match runtime {
         RuntimeChoice::Linux => all,
-        RuntimeChoice::Simulated => service_elb::simulated(all),
+        RuntimeChoice::Simulated => service_elb::simulated(all, service_ecs::unhealthy_at),
     }
     .start()
 }

@@ -28,7 +28,7 @@ use service::Service;
 
 pub use api::target::published as target_standing;
 pub use certificates::users_of_certificate;
-pub use controllers::{Draining, Provisioning, Simulated};
+pub use controllers::{Draining, Provisioning, Simulated, UnhealthyAt};
 pub use faults::refuse;
 pub use forwards::{forwarding, has_group};
 pub use observe::{is_healthy, known, take_in, touched_by_health, touched_target, users_of_group};
@@ -53,7 +53,8 @@ pub fn controllers(to: control::Controllers) -> control::Controllers {
     to.with(Provisioning).with(Draining)
 }
 
-/// Adds what stands in for proxies where none runs: every target in use counts as healthy.
-pub fn simulated(to: control::Controllers) -> control::Controllers {
-    to.with(Simulated)
+/// Adds what stands in for proxies where none runs: every target in use counts as healthy until
+/// `unhealthy_at` says otherwise.
+pub fn simulated(to: control::Controllers, unhealthy_at: UnhealthyAt) -> control::Controllers {
+    to.with(Simulated { unhealthy_at })
 }

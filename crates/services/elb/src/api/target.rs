@@ -22,6 +22,10 @@ use crate::table::{seen_of, users};
 /// A quota that AWS raises on request; it begins at 1,000.
 pub const MOST: usize = 10_000;
 
+/// A target drains for so long at least, whatever its group says: whoever serves has the table without
+/// it by then, and no request is on its way to a target that somebody stops as soon as it is gone.
+const LEAST_DELAY: Duration = Duration::from_millis(300);
+
 /// A target that a request names, with its port.
 struct Named {
     id: String,
@@ -204,8 +208,8 @@ pub fn deregister(
         let key = group.at.target(&target.id, target.port);
         let known = tx.get::<Target>(&key).filter(|known| known.draining_until.is_none());
         let Some(known) = known else { continue };
-        if is_used && !delay.is_zero() && is_zone_enabled(tx, &group.at, &known) {
-            let draining_until = Some(tx.now + delay);
+        if is_used && is_zone_enabled(tx, &group.at, &known) {
+            let draining_until = Some(tx.now + delay.max(LEAST_DELAY));
             tx.put(Target { draining_until, ..(*known).clone() });
         } else {
             tx.delete::<Target>(&key);

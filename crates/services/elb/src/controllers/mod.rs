@@ -6,4 +6,4 @@ mod simulated;
 
 pub use draining::Draining;
 pub use provisioning::Provisioning;
-pub use simulated::Simulated;
+pub use simulated::{Simulated, UnhealthyAt};

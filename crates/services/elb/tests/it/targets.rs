@@ -211,7 +211,7 @@ fn instances_are_asked_of_ec2() {
 }
 
 #[test]
-fn what_is_not_in_use_leaves_at_once() {
+fn what_is_not_in_use_leaves_at_once_and_what_is_has_a_moment() {
     let world = World::new();
     let group = world.group("g");
     world.register(&group, &["172.31.0.9"]);
@@ -222,6 +222,9 @@ fn what_is_not_in_use_leaves_at_once() {
     world.set(&group, "deregistration_delay.timeout_seconds", "0").unwrap();
     world.register(&group, &["172.31.0.9"]);
     world.deregister(&group, &["172.31.0.9"]);
+    // A moment, in which whoever serves hears of it.
+    assert!(is(&standing(&world, &group), "draining", "Target.DeregistrationInProgress"));
+    world.advance(Duration::from_secs(1));
     assert!(world.health(&group).is_empty());
     let nonsense = aws::DeregisterTargetsInput { target_group_arn: group, targets: vec![target("x")] };
     refused(world.call::<op::DeregisterTargets>(nonsense), "ValidationError", "'x'");
@@ -269,6 +272,23 @@ fn without_proxies_targets_in_use_are_healthy() {
     world.register(&group, &["172.31.0.10"]);
     world.settle();
     assert!(world.health(&group).iter().all(|one| one.1 == "healthy"));
+}
+
+#[test]
+fn without_proxies_a_target_fails_its_checks_when_it_was_told_to() {
+    let world = World::simulated();
+    let (balancer, group) = (world.balancer("web"), world.group("g"));
+    world.listener(&balancer, 80, &group);
+    world.register(&group, &["172.31.0.66"]);
+    world.settle();
+    assert!(is(&standing(&world, &group), "healthy", ""));
+    world.advance(Duration::from_secs(61));
+    assert!(is(&standing(&world, &group), "unhealthy", "Target.ResponseCodeMismatch"));
+    // The other one is not concerned, nor is one that comes when its time is over.
+    world.register(&group, &["172.31.0.10"]);
+    world.settle();
+    let states: Vec<_> = world.health(&group).into_iter().map(|one| one.1).collect();
+    assert_eq!(states, ["healthy", "unhealthy"]);
 }
 
 #[test]

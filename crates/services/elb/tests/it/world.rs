@@ -39,7 +39,7 @@ impl World {
         agenda.add(service_elb::Provisioning);
         agenda.add(service_elb::Draining);
         if is_simulated {
-            agenda.add(service_elb::Simulated);
+            agenda.add(service_elb::Simulated { unhealthy_at: told });
         }
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let loops = RefCell::new((agenda, watch));
@@ -272,4 +272,11 @@ pub fn refused<T: std::fmt::Debug>(answer: Result<T, Fault>, code: &str, text: &
     let fault = answer.expect_err("a refusal");
     assert_eq!(fault.code, code, "{}", fault.message);
     assert!(fault.message.contains(text), "{:?} has no {text:?}", fault.message);
+}
+
+/// Targets whose address ends in 66 fail their checks from a minute on after the first was looked at.
+fn told(_: &Snapshot, target: &core_routing::TargetName) -> Option<base::Timestamp> {
+    static AT: std::sync::OnceLock<base::Timestamp> = std::sync::OnceLock::new();
+    let at = AT.get_or_init(|| base::clock::wall() + Duration::from_secs(60));
+    target.id.ends_with(".66").then_some(*at)
 }
