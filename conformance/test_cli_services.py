@@ -186,6 +186,27 @@ def test_a_canary_is_left_alone_and_undone(server):
     assert everything(server)["groups"] == [] and everything(server)["balancers"] == []
 
 
+def test_somebodys_word_is_waited_for(server):
+    """Hooks and percents that were set through the API stay, and a deployment that waits says how it goes on."""
+    server.run("deploy", "web:1", "--strategy", "blue-green", "--bake", "0", "--drain", "0")
+    ecs = server.client("ecs")
+    hook = {"targetType": "PAUSE", "lifecycleStages": ["POST_SCALE_UP"], "timeoutConfiguration": {"timeoutInMinutes": 60, "action": "ROLLBACK"}}
+    configuration = service(server)["deploymentConfiguration"]
+    ecs.update_service(service="web", deploymentConfiguration={**configuration, "maximumPercent": 150, "lifecycleHooks": [hook]})
+    process = subprocess.Popen([BOXSHIP, "--data-dir", server.data_dir, "deploy", "web:2"], stderr=subprocess.PIPE, text=True)
+    said = []
+    while not any("waits for somebody" in line for line in said):
+        said.append(process.stderr.readline())
+        assert said[-1], said
+    identity = re.search(r"--hook-id (\S+)", said[-1])[1]
+    [under_way] = ecs.list_service_deployments(service="web", status=["IN_PROGRESS"])["serviceDeployments"]
+    ecs.continue_service_deployment(serviceDeploymentArn=under_way["serviceDeploymentArn"], hookId=identity, action="CONTINUE")
+    rest = process.communicate(timeout=60)[1]
+    assert process.returncode == 0, rest
+    assert service(server)["deploymentConfiguration"]["maximumPercent"] == 150
+    assert container(server)["image"] == "web:2"
+
+
 def test_a_rolled_back_deployment_is_a_failure(server):
     server.run("deploy", "web:1", "--strategy", "blue-green", "--bake", "5")
     process = subprocess.Popen([BOXSHIP, "--data-dir", server.data_dir, "deploy", "web:2"], stderr=subprocess.PIPE, text=True)
@@ -217,6 +238,17 @@ def test_what_is_not_understood_is_refused(server):
     # What is refused has made nothing.
     assert everything(server) == before
     assert "nothing of default/web" in fails(server, "destroy", "web", "--yes")
+
+
+def test_sleep_is_a_tag_of_the_service(server):
+    tags = lambda: {tag["key"]: tag["value"] for tag in service(server)["tags"]}
+    server.run("deploy", "web:1", "--scale-to-zero", "3600")
+    assert tags() == {"boxship:deploy": "default/web", "boxship:scale-to-zero": "3600"}
+    server.run("deploy", "web:1", "--scale-to-zero", "60", "--drain", "0")
+    assert tags()["boxship:scale-to-zero"] == "60"
+    server.run("deploy", "web:1", "--scale-to-zero", "0")
+    assert tags() == {"boxship:deploy": "default/web"}
+    assert "cannot be used with" in fails(server, "deploy", "job:1", "--no-balancer", "--scale-to-zero", "60")
 
 
 def test_what_is_somebody_elses_stays(server):

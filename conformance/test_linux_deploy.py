@@ -1,5 +1,6 @@
 """boxship deploy on real containers: live updates, rollbacks that say why, and nothing left."""
 
+import json
 import os
 import pty
 import re
@@ -121,6 +122,20 @@ def test_the_same_image_is_no_new_version(clean, hello_archive):
         assert len(box.client("ecs").list_service_deployments(service="web")["serviceDeployments"]) == 2
     finally:
         box.client("ecr").delete_repository(repositoryName="hello", force=True)
+
+
+def test_a_service_sleeps_and_wakes(clean):
+    box = clean
+    first = deploy(box, "--env", "VERSION=one", "--drain", "0", "--scale-to-zero", "1")
+    by_name = links(first.stdout)[0]
+    now = lambda: json.loads(box.run("services", "web", "--json").stdout)[0]
+    wait_for(lambda: now()["asleep"], 30, "the service's sleep")
+    assert "0 of 1, asleep" in box.run("services").stdout
+    assert ask(box, by_name) == "one"
+    # A new version comes to a service that sleeps.
+    wait_for(lambda: now()["asleep"], 30, "the service's sleep")
+    deploy(box, "--env", "VERSION=two", "--scale-to-zero", "0")
+    assert ask(box, by_name) == "two"
 
 
 def test_bars_on_a_terminal(clean):
