@@ -417,6 +417,7 @@ def test_deployments_and_revisions(ecs, simulated):
     assert [one["arn"] for one in whole["sourceServiceRevisions"]] == [oldest["targetServiceRevisionArn"]]
     assert whole["deploymentConfiguration"]["strategy"] == "ROLLING"
     assert whole["deploymentCircuitBreaker"] == {"status": "DISABLED", "failureCount": 0, "threshold": 3}
+    assert whole["alarms"] == {"status": "DISABLED"}
     # And its revision.
     answer = ecs.describe_service_revisions(serviceRevisionArns=[newest["targetServiceRevisionArn"]])
     [revision] = answer["serviceRevisions"]

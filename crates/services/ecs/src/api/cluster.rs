@@ -284,7 +284,8 @@ fn plain(records: &Snapshot, cluster: &Cluster) -> aws::Cluster {
     let mut shape = convert::cluster(cluster, counts);
     let instances = records.scan::<ContainerInstance>(&store::Record::key(cluster));
     let registered = instances.filter(|instance| instance.is_registered()).count();
-    let active = services(records, cluster).filter(|(status, _)| *status == "ACTIVE").count();
+    let services = records.scan::<Service>(&store::Record::key(cluster));
+    let active = services.filter(|service| service.deleted_at.is_none()).count();
     shape.active_services_count = i32::try_from(active).ok();
     shape.registered_container_instances_count = i32::try_from(registered).ok();
     shape

@@ -196,7 +196,8 @@ fn rollout(newest: &Deployment, revision: &Revision, own: &Deployment) -> (&'sta
             | DeploymentState::RollbackRequested
             | DeploymentState::RollbackInProgress
             | DeploymentState::Successful => {
-                ("IN_PROGRESS", format!("ECS deployment circuit breaker: rolling back to deploymentId {id}."))
+                let by = if newest.breaker_tripped_at.is_some() { "circuit breaker" } else { "rollback" };
+                ("IN_PROGRESS", format!("ECS deployment {by}: rolling back to deploymentId {id}."))
             }
         };
     }
@@ -275,7 +276,12 @@ pub fn deployment(record: &Deployment, service: &Service, status: &ServiceStatus
         let Counts { pending, running } = counts(status, id);
         let requested =
             if id == service.revision { service.desired } else { (pending + running).min(service.desired) };
-        let share = |weight: f64| if is_target { weight } else { 100.0 - weight };
+        let has_rest = record.shift.as_ref().is_some_and(|shift| shift.source.as_deref() == Some(id));
+        let share = |weight: f64| match (is_target, has_rest) {
+            (true, _) => weight,
+            (false, true) => 100.0 - weight,
+            (false, false) => 0.0,
+        };
         aws::ServiceRevisionSummary {
             arn: Some(revision_arn(at, id)),
             requested_task_count: number(requested),
@@ -310,7 +316,10 @@ pub fn deployment(record: &Deployment, service: &Service, status: &ServiceStatus
             service_revision_arn: back.revision.as_deref().map(|id| revision_arn(at, id)),
         }),
         deployment_circuit_breaker: Some(circuit_breaker(record, service.desired)),
-        ..Default::default()
+        alarms: Some(aws::ServiceDeploymentAlarms {
+            status: Some(String::from("DISABLED")),
+            ..Default::default()
+        }),
     }
 }
 
