@@ -16,7 +16,7 @@ use crate::convert::service as convert;
 use crate::faults::service::{ServiceDeploymentError, ServiceError};
 use crate::page::Page;
 use crate::state::deployment::{Deployment, StopType};
-use crate::state::service::{Service, ServiceId, ServiceStatus};
+use crate::state::service::{Service, ServiceId, ServiceStatus, Strategy};
 
 /// AWS: deployments of one request, and of one page where nothing is said.
 const MOST: usize = 20;
@@ -127,6 +127,10 @@ pub fn stop(
     }
     if !convert::can_be_stopped(&found) {
         return Err(ServiceDeploymentError::Stopping(arn).into());
+    }
+    // Where it is, its traffic may be split.
+    if how == StopType::Abort && found.settings.strategy != Strategy::Rolling {
+        return Err(ServiceDeploymentError::Abort.into());
     }
     if how == StopType::Rollback && found.sources.is_empty() {
         return Err(ServiceDeploymentError::NoSource.into());

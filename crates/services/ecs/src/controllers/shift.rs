@@ -33,7 +33,7 @@ use crate::state::revision::Revision;
 use crate::state::service::{DeploymentSettings, Strategy};
 
 /// Rules are looked at so often while a deployment is under way: nothing tells of their changes.
-const WATCHES: Duration = Duration::from_secs(5);
+const WATCHES: Duration = Duration::from_secs(10);
 /// AWS: of a hook that does not say.
 const TIMEOUT_MINUTES: u32 = 1440;
 
@@ -186,10 +186,10 @@ fn missing(balancing: &Balancing, revision: &Revision, world: &World) -> Option<
 fn tell(draft: &mut Draft, target: &str, before: &Shift, after: &Shift) {
     let name = draft.service.at.name.clone();
     let (old, new) = (before.weights, after.weights);
-    if old.test < new.test || old.test > new.test {
+    if old.test != new.test {
         draft.tell(told::shifted(&name, target, "test", new.test));
     }
-    if old.production < new.production || old.production > new.production {
+    if old.production != new.production {
         draft.tell(told::shifted(&name, target, "production", new.production));
     }
     for hook in after.hooks.iter().skip(before.hooks.len()).filter(|hook| hook.state == HookState::Awaiting) {

@@ -156,6 +156,8 @@ pub enum ServiceDeploymentError {
     Over(String),
     #[error("The service deployment {0} is being stopped already.")]
     Stopping(String),
+    #[error("A service deployment that shifts traffic can be stopped with the stop type ROLLBACK only.")]
+    Abort,
     #[error("There is no service revision to roll back to.")]
     NoSource,
     #[error("The lifecycle hook '{0}' was not found.")]
@@ -174,6 +176,7 @@ impl From<ServiceDeploymentError> for Fault {
             ServiceDeploymentError::Arn(_)
             | ServiceDeploymentError::RevisionArn(_)
             | ServiceDeploymentError::Empty(_)
+            | ServiceDeploymentError::Abort
             | ServiceDeploymentError::NoSource
             | ServiceDeploymentError::Hook(_)
             | ServiceDeploymentError::NotAwaiting(_) => invalid(&error),
