@@ -395,3 +395,60 @@ def test_without_a_balancer(simulated, role):
     until(lambda: counts() == [2, 2])
     until(lambda: counts() == [2])
     assert service()["deployments"][0]["rolloutState"] == "COMPLETED"
+
+
+def test_only_a_way_back_stops_a_shift(simulated, role):
+    it = Shifting(simulated, role)
+    it.update()
+    it.is_at("BAKE_TIME")
+    refused("InvalidParameterException", it.stop, "ROLLBACK", stopType="ABORT")
+    it.stop()
+    it.comes_to("ROLLBACK_SUCCESSFUL")
+    with pytest.raises(botocore.exceptions.ClientError):
+        it.stop()
+
+
+def test_back_when_the_source_is_being_cleaned_up(simulated, role):
+    it = Shifting(simulated, role, bake=0)
+    [*blue] = it.ecs.list_tasks(serviceName=it.name)["taskArns"]
+    it.ecs.update_task_protection(cluster="default", tasks=blue, protectionEnabled=True, expiresInMinutes=60)
+    it.update()
+    it.is_at("CLEAN_UP")
+    assert it.weights() == (0, 100) and it.counts() == (2, 2)
+    it.stop(stopType="ROLLBACK")
+    it.comes_to("ROLLBACK_SUCCESSFUL")
+    assert it.weights() == (100, 0) and set(it.ecs.list_tasks(serviceName=it.name)["taskArns"]) == set(blue)
+
+
+def test_blue_green_after_rolling(simulated, role):
+    it = Shifting(simulated, role, "ROLLING", bake=0)
+    assert it.groups() == (2, 0)
+    it.update(deploymentConfiguration={"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5})
+    it.is_at("BAKE_TIME")
+    assert it.weights() == (0, 100) and it.groups() == (2, 2)
+    it.comes_to("SUCCESSFUL")
+    assert it.groups() == (0, 2)
+
+
+def test_a_balancer_that_is_deleted(simulated, role):
+    it = Shifting(simulated, role, "CANARY", canaryConfiguration={"canaryPercent": 20, "canaryBakeTimeInMinutes": 30})
+    it.update()
+    it.until(lambda: it.weights() == (80, 20), "the canary")
+    # The green group is kept in use for as long as the deployment is under way.
+    it.elb.modify_rule(RuleArn=it.rule, Actions=[{"Type": "forward", "TargetGroupArn": it.blue}])
+    it.until(lambda: it.weights() == (80, 20), "the weights")
+    it.elb.delete_load_balancer(LoadBalancerArn=it.balancer)
+    for group in (it.blue, it.green):
+        it.elb.delete_target_group(TargetGroupArn=group)
+    it.comes_to("ROLLBACK_FAILED")
+    assert any("does not exist" in event for event in it.events())
+    it.until(lambda: it.service()["runningCount"] == 2, "the service as it was")
+
+
+def test_no_tasks_at_all(simulated, role):
+    it = Shifting(simulated, role, desired=0, bake=0)
+    it.update()
+    it.comes_to("SUCCESSFUL")
+    assert it.weights() == (0, 100)
+    it.ecs.update_service(service=it.name, desiredCount=1)
+    it.until(lambda: it.groups() == (0, 1), "a task where the traffic is")
