@@ -9,7 +9,7 @@ import sys
 
 from common import BOXSHIP, PLACE, ROOT
 
-NAMES = ["api", "rest", "start", "many", "lines", "registry", "unpack", "balancer", "services"]
+NAMES = ["api", "rest", "start", "many", "lines", "registry", "unpack", "balancer", "services", "scale"]
 
 
 def main():

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base::Timestamp;
 use service::Platform;
-use store::{Event, Watch, WriteError};
+use store::{Event, Place, Watch, WriteError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -14,8 +14,12 @@ use crate::{Agenda, Controller, Outcome, Planned, Refusal, Ticket};
 /// Plans that may wait for their commits together.
 const IN_FLIGHT: usize = 64;
 const REQUESTS: usize = 16;
-/// Between passes over everything.
+/// Between passes over everything; longer where a pass takes longer.
 const PASS_EVERY: Duration = Duration::from_secs(30);
+/// So many records a pass looks at before it rests: with very many of them it must neither take much of
+/// a processor nor stand in the way of what has a reason.
+const SLICE: usize = 2_000;
+const SLICE_EVERY: Duration = Duration::from_millis(200);
 
 /// Where commands leave. Must not wait: a command that finds no room is lost, and derived again.
 pub trait Outbox: Send + Sync {
@@ -61,6 +65,8 @@ impl Controllers {
         let driver = Driver {
             watch: self.platform.store().watch(),
             next_pass: Timestamp::EPOCH,
+            pass_began_at: Timestamp::EPOCH,
+            passing: None,
             seen: 0,
             in_flight: JoinSet::new(),
             settling: Vec::new(),
@@ -118,7 +124,11 @@ struct Driver {
     parts: Controllers,
     watch: Watch,
     requests: mpsc::Receiver<Request>,
+    /// Or its next slice.
     next_pass: Timestamp,
+    pass_began_at: Timestamp,
+    /// How far the pass over everything that is under way has come.
+    passing: Option<Place>,
     /// The newest revision whose changes have been looked at.
     seen: u64,
     in_flight: JoinSet<Carried>,
@@ -135,6 +145,9 @@ struct Carried {
 
 impl Driver {
     async fn run(mut self) {
+        self.pass();
+        let now = self.parts.platform.clock().now();
+        (self.pass_began_at, self.next_pass) = (now, now + self.parts.pass_every);
         while self.is_ending.is_none() {
             // A closed watch says so for ever.
             while self.is_ending.is_none()
@@ -178,11 +191,31 @@ impl Driver {
         self.seen = self.seen.max(snapshot.revision());
     }
 
+    /// The next slice of a pass; all of it where somebody waits for its end.
+    fn go_on_passing(&mut self, now: Timestamp) {
+        let (snapshot, every) = (self.parts.platform.store().snapshot(), self.parts.pass_every);
+        if self.passing.is_none() {
+            self.pass_began_at = now;
+        }
+        loop {
+            let (changes, rest) = snapshot.changes_from(self.passing.take().unwrap_or_default(), SLICE);
+            changes.iter().for_each(|change| self.parts.agenda.see(change));
+            self.passing = rest;
+            if self.passing.is_none() {
+                self.next_pass = (self.pass_began_at + every).max(now + every.min(SLICE_EVERY));
+                return;
+            }
+            if self.settling.is_empty() {
+                self.next_pass = now + SLICE_EVERY;
+                return;
+            }
+        }
+    }
+
     fn start_due(&mut self) {
         let now = self.parts.platform.clock().now();
-        if now >= self.next_pass {
-            self.pass();
-            self.next_pass = now + self.parts.pass_every;
+        if now >= self.next_pass || (self.passing.is_some() && !self.settling.is_empty()) {
+            self.go_on_passing(now);
         }
         while self.in_flight.len() < IN_FLIGHT {
             let snapshot = self.parts.platform.store().snapshot();

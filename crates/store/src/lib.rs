@@ -28,7 +28,7 @@ pub use key::Key;
 pub use load::OpenError;
 pub use memory::Memory;
 pub use record::{Entries, Kinds, Record};
-pub use snapshot::{Read, Snapshot};
+pub use snapshot::{Place, Read, Snapshot};
 pub use store::{Store, WriteError};
 pub use transaction::{Savepoint, Transaction};
 pub use watch::{Change, Commit, Event, Watch};

@@ -41,6 +41,13 @@ pub(crate) struct IndexKey {
     pub record: Key,
 }
 
+/// How far a walk over every record has come. The default is its beginning.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    table: usize,
+    after: Option<Key>,
+}
+
 /// Something that was read of a snapshot, so that it can be told later whether it has moved.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Read {
@@ -117,6 +124,34 @@ impl Snapshot {
                 after: Some(found.record),
             })
         })
+    }
+
+    /// As [`Snapshot::changes`], at most `count` of them, from where an earlier call has ended. `None`
+    /// behind the last. The snapshots of a walk may differ: what is there all the while is seen once.
+    pub fn changes_from(&self, from: Place, count: usize) -> (Vec<Change>, Option<Place>) {
+        let mut changes = Vec::new();
+        let Place { mut table, mut after } = from;
+        while let Some(records) = self.state.tables.get(table).map(|table| &table.records) {
+            let kind = self.state.kinds.at(table).name;
+            let rest = after.take().map_or_else(|| records.iter(), |key| records.after(&key));
+            for (key, found) in rest {
+                if changes.len() == count {
+                    let after = changes.last().map(|change: &Change| change.key.clone());
+                    // The last one seen may be of an earlier table.
+                    let after = after.filter(|_| changes.last().is_some_and(|change| change.kind == kind));
+                    return (changes, Some(Place { table, after }));
+                }
+                changes.push(Change {
+                    kind,
+                    key,
+                    revision: found.revision,
+                    before: None,
+                    after: Some(found.record),
+                });
+            }
+            table += 1;
+        }
+        (changes, None)
     }
 
     /// A fact about the database itself that the server keeps: its runtime, its clock's offset.

@@ -148,6 +148,32 @@ async fn a_pass_over_everything_repeats_a_lost_command() {
     assert_eq!(sent(), 3);
 }
 
+/// Far more than a pass looks at without a rest: whoever waits for quiet waits for all of it.
+#[tokio::test]
+async fn a_long_pass_comes_to_every_record_once() {
+    const TASKS: usize = 9_000;
+    let bench = Bench::new();
+    let planned = Arc::new(AtomicUsize::new(0));
+    let counting = Arc::clone(&planned);
+    let plan = move |_: &Task, _: &World| {
+        counting.fetch_add(1, Ordering::SeqCst);
+        Plan::default()
+    };
+    let put = bench.platform.store().write("put", |tx| {
+        (0..TASKS).for_each(|number| tx.put(Task::new(&format!("task-{number}"))));
+        Ok::<_, ()>(())
+    });
+    put.await.unwrap();
+    let engine = bench.controllers().with(Scripted(plan)).with_pass_every(HOUR).start();
+    engine.settle().await;
+    assert_eq!(planned.load(Ordering::SeqCst), TASKS, "a start looks at everything at once");
+    bench.jump(HOUR);
+    engine.settle().await;
+    assert_eq!(planned.load(Ordering::SeqCst), 2 * TASKS);
+    engine.settle().await;
+    assert_eq!(planned.load(Ordering::SeqCst), 2 * TASKS, "the next pass is an hour away");
+}
+
 /// A peer that writes a task, and refuses once it has.
 fn peer(is_refusing: Arc<AtomicBool>) -> PlatformBuilder {
     let handler = move |tx: &mut Tx<'_>, _| {

@@ -128,7 +128,8 @@ impl Controller for Counter {
 }
 
 fn order(task: &Task) -> Desired {
-    let order = if task.wants_to_run { Order::Run(std::sync::Arc::new(assignment(task))) } else { Order::Stop };
+    let order =
+        if task.wants_to_run { Order::Run(std::sync::Arc::new(assignment(task))) } else { Order::Stop };
     Desired {
         host: HostId("host".into()),
         task: task.name.as_str().into(),

@@ -1,5 +1,5 @@
 use store::suite::Note;
-use store::{Event, Key, Memory, Read, Record, Store};
+use store::{Event, Key, Memory, Place, Read, Record, Store};
 
 use crate::{key, note, open, write};
 
@@ -70,6 +70,39 @@ async fn a_slow_watcher_is_told_and_goes_on() {
     store.shut_down().await;
     assert!(matches!(watch.next().await, Event::Closed));
     assert!(matches!(store.watch().next().await, Event::Closed));
+}
+
+/// Every key that a walk in steps of `count` meets while `meanwhile` happens once per step.
+fn walked(count: usize, meanwhile: impl Fn(&Store, usize)) -> Vec<String> {
+    let store = open(&Memory::default());
+    write(&store, |tx| ["b", "d", "f", "h"].iter().for_each(|name| tx.put(note(name))));
+    let (mut seen, mut place) = (Vec::new(), Some(Place::default()));
+    for step in 0.. {
+        let Some(from) = place else { break };
+        let (changes, rest) = store.snapshot().changes_from(from, count);
+        assert!(changes.len() <= count);
+        seen.extend(changes.iter().map(|change| change.key.last().to_owned()));
+        place = rest;
+        meanwhile(&store, step);
+    }
+    seen
+}
+
+#[test]
+fn a_walk_in_steps_meets_every_record_once() {
+    for count in 1..6 {
+        assert_eq!(walked(count, |_, _| ()), ["b", "d", "f", "h"], "{count}");
+    }
+    // What comes behind it is met, what comes before or goes is not.
+    let seen = walked(2, |store, step| {
+        if step == 0 {
+            write(store, |tx| {
+                ["a", "g"].iter().for_each(|name| tx.put(note(name)));
+                ["b", "d", "f"].iter().for_each(|name| drop(tx.delete::<Note>(&key(name)).then_some(())));
+            });
+        }
+    });
+    assert_eq!(seen, ["b", "d", "g", "h"]);
 }
 
 async fn put(store: &Store, n: usize) {

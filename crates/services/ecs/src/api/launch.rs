@@ -183,7 +183,8 @@ fn record(
         zone: choice.zone.clone(),
         launch_type: run.launch_type,
         container_instance: carrier.instance.clone(),
-        needs: run.needs.clone(),
+        // What mattered to the choice alone is not kept.
+        needs: Needs { attributes: Vec::new(), architecture: None, ..run.needs.clone() },
         network_mode: assign::network_mode(spec),
         interface,
         storage_gib: assign::storage_gib(spec, run.launch_type),
