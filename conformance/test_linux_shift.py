@@ -8,7 +8,7 @@ import pytest
 
 from conftest import needs_root, wait_for
 from service_load import Load
-from service_web import Web, serve, version
+from service_web import Web, end, nothing_is_orphaned, proxy, serve, version
 
 pytestmark = needs_root
 
@@ -151,3 +151,32 @@ def test_linear_and_back_under_load(web):
     load.lost_nothing()
     web.stable()
     assert {task["taskDefinitionArn"] for task in web.tasks()} == {web.service()["taskDefinition"]}
+
+
+def test_a_server_that_dies_in_the_middle(web):
+    server, plane = web.server, None
+    web.stable()
+    try:
+        plane = proxy(server)
+        with Load(web.alias, processes=2) as load:
+            web.deploy("v5", pauses=["PRE_PRODUCTION_TRAFFIC_SHIFT"], strategy="CANARY",
+                       canaryConfiguration={"canaryPercent": 50, "canaryBakeTimeInMinutes": 0})
+            web.goes_on()
+            web.waits()
+            load.answers_with("v3", "v5")
+            server.kill()
+            load.answers_with("v3", "v5")
+            before = server.text().count("a proxy serves load balancers")
+            server.start()
+            wait_for(lambda: server.text().count("a proxy serves load balancers") > before, 20, "the server being followed")
+            assert web.weights() == (50, 50)
+            web.goes_on()
+            web.ends_as("SUCCESSFUL")
+            load.answers_with("v5")
+        print(load.report())
+        load.lost_nothing()
+    finally:
+        if plane:
+            end(plane)
+    assert web.weights() == (0, 100)
+    nothing_is_orphaned(server)
