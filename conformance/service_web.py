@@ -117,10 +117,11 @@ class Web:
         return self.ecs.update_service(service=self.name, **members)["service"]
 
     def stable(self, seconds=120):
-        """Waits as the waiter `services-stable` does, only more often."""
+        """Waits as the waiter `services-stable` does, only more often, and for the deployment to be over."""
         def is_stable():
             service = self.service()
-            return len(service["deployments"]) == 1 and service["runningCount"] == service["desiredCount"] and service["pendingCount"] == 0
+            return (len(service["deployments"]) == 1 and service["deployments"][0]["rolloutState"] == "COMPLETED"
+                    and service["runningCount"] == service["desiredCount"] and service["pendingCount"] == 0)
         wait_for(is_stable, seconds, f"{self.name} becoming stable: {self.events()[-5:]}")
 
     def healthy(self):

@@ -81,17 +81,19 @@ def test_what_cannot_work_is_told_and_costs_nothing(server, front):
         "subnets": [subnet], "securityGroups": [front.back], "assignPublicIp": "ENABLED"}})
     ec2.delete_subnet(SubnetId=subnet)
     nowhere.update(desiredCount=1)
-    stuck = Alone(front, "stuck", desired=2)
+    stuck = Alone(front, "stuck", desired=1)
     stuck.stable()
-    stuck.update(taskDefinition=version(server, "stuck", "v2"), deploymentConfiguration={
-        "minimumHealthyPercent": 100, "maximumPercent": 100})
+    percents = {"minimumHealthyPercent": 100, "maximumPercent": 100}
+    refused("InvalidParameterException", ecs.update_service, "cannot be 100", service="stuck", deploymentConfiguration=percents)
+    # A half more than one is one.
+    stuck.update(taskDefinition=version(server, "stuck", "v2"), deploymentConfiguration={**percents, "maximumPercent": 150})
     says = {
         "missing": missing.says(IMPAIRED), "sick": sick.says("is unhealthy in"), "ungrouped": ungrouped.says(group),
-        "nowhere": nowhere.says(subnet), "stuck": stuck.says("deploymentConfiguration")}
+        "nowhere": nowhere.says(subnet), "stuck": stuck.says("because of the service deployment configuration")}
     print("\n".join(says.values()))
     assert re.search(r"^\(service sick\) \(port 80\) is unhealthy in \(target-group arn:\S+\) due to "
                      r"\(reason Health checks failed with these codes: \[503\]\)", says["sick"]), says
-    assert stuck.service()["runningCount"] == 2 and len(stuck.service()["deployments"]) == 2
+    assert stuck.service()["runningCount"] == 1 and len(stuck.service()["deployments"]) == 2
 
     # Nothing turns in circles.
     before, counts = processor_seconds(server.process.pid), {one: len(one.events()) for one in (missing, ungrouped, nowhere, stuck)}
@@ -102,7 +104,7 @@ def test_what_cannot_work_is_told_and_costs_nothing(server, front):
     for one, count in counts.items():
         assert len(one.events()) <= count + 6, one.events()
     # The answer of each is as good as ever, and each can get well or go.
-    stuck.update(deploymentConfiguration={"minimumHealthyPercent": 50, "maximumPercent": 100})
+    stuck.update(deploymentConfiguration={"minimumHealthyPercent": 100, "maximumPercent": 200})
     stuck.stable()
     assert {task["taskDefinitionArn"] for task in stuck.tasks()} == {stuck.service()["taskDefinition"]}
     missing.update(taskDefinition=version(server, "missing", "v2"))
@@ -181,9 +183,8 @@ def test_health_of_containers_alone(server, front):
     check = {"command": ["CMD-SHELL", "test ! -e /tmp/sick"], "interval": 5, "retries": 1, "timeout": 2}
     one = Alone(front, "checked", desired=1, enableExecuteCommand=False, definition=version(
         server, "checked", "v1", healthCheck=check, command=[f"( sleep 3; test $NAME = v1 || touch /tmp/sick ) & {RUNS}"]))
-    one.stable()
+    wait_for(lambda: [task["healthStatus"] for task in one.tasks()] == ["HEALTHY"], 60, "the check passing")
     [first] = one.tasks()
-    assert first["healthStatus"] == "HEALTHY"
     # It gets sick after a while: another comes, and it goes.
     bad = version(server, "checked", "v2", healthCheck=check, command=[f"touch /tmp/sick; {RUNS}"])
     one.update(taskDefinition=bad, deploymentConfiguration={
@@ -193,20 +194,23 @@ def test_health_of_containers_alone(server, front):
     assert over["deploymentCircuitBreaker"]["status"] == "TRIGGERED", over
     one.stable()
     assert first["taskArn"] in [task["taskArn"] for task in one.tasks()], "the old one never left"
-    one.says("is unhealthy")
+    one.says("failed container health checks")
     one.delete()
 
 
 def test_the_grace_period(server, front):
     """What checks say in it does not count; what they say after it does."""
-    load_balancers = [{"targetGroupArn": front.group, "containerName": "web", "containerPort": 80}]
+    group = front.target_group("slow")
+    front.elb.create_rule(ListenerArn=front.listener, Priority=8, Actions=[{"Type": "forward", "TargetGroupArn": group}],
+                          Conditions=[{"Field": "path-pattern", "Values": ["/slow"]}])
+    load_balancers = [{"targetGroupArn": group, "containerName": "web", "containerPort": 80}]
     slow = version(server, "slow", "v1", environment=[{"name": "SICK", "value": "/tmp/sick"}],
                    command=[f"touch /tmp/sick; ( sleep 12; rm /tmp/sick ) & {RUNS}"])
     one = Alone(front, "slow", desired=1, definition=slow, loadBalancers=load_balancers, healthCheckGracePeriodSeconds=120)
     wait_for(lambda: one.tasks() and one.tasks()[0]["lastStatus"] == "RUNNING", 60, "the task running")
     [task] = one.tasks()
     def states():
-        health = front.elb.describe_target_health(TargetGroupArn=front.group)["TargetHealthDescriptions"]
+        health = front.elb.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
         return [found["TargetHealth"]["State"] for found in health]
     wait_for(lambda: "unhealthy" in states(), 60, "the balancer finding it sick")
     wait_for(lambda: states() == ["healthy"], 60, "the balancer finding it well")

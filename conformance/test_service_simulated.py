@@ -1,6 +1,7 @@
 """Scenarios 21 and 22 where nothing runs and the clock is moved: plain boto3 scripts, as a reader runs them."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -34,7 +35,10 @@ def test_rolling_updates(server):
 def test_rollback_and_shift(server):
     said = told(server, "22-simulated.py")
     assert "ROLLBACK_SUCCESSFUL TRIGGERED 1" in said
-    over = [line for line in said if " weights " in line]
-    assert over == ["SUCCESSFUL weights 100/0 0/100", "ROLLBACK_SUCCESSFUL weights 0/100",
-                    "SUCCESSFUL weights 0/100 10/90 100/0", "SUCCESSFUL weights 100/0 75/25 50/50 25/75 0/100"], said
+    over = [re.fullmatch(r"(\w+) after (\d+) minutes, weights (.*)", line) for line in said if ", weights " in line]
+    assert [(one[1], one[3]) for one in over] == [
+        ("SUCCESSFUL", "100/0 0/100"), ("ROLLBACK_SUCCESSFUL", "0/100"), ("SUCCESSFUL", "0/100 10/90 100/0"),
+        ("SUCCESSFUL", "100/0 75/25 50/50 25/75 0/100")], said
+    for one, least in zip(over, [10, 30, 15, 17]):
+        assert least <= int(one[2]) <= least + 8, one[0]
     assert "somebody looks: production (100, 0), test (0, 100)" in said

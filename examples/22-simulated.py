@@ -45,11 +45,11 @@ def shift(version, look=None, **settings):
             print(f"somebody looks: production {front.weights()}, test {front.weights(front.test)}")
             ecs.continue_service_deployment(serviceDeploymentArn=newest()["serviceDeploymentArn"], hookId=hook, action=look)
         return is_over()
-    passes(follows, 5)
+    passes(follows, 60)
     over = newest()
-    print(over["status"], "weights", " ".join(f"{blue}/{green}" for blue, green in moves))
-    # By the server's clock, which goes on by itself too.
-    return (over["finishedAt"] - over["createdAt"]).total_seconds()
+    # By the server's clock, which goes on by itself, too.
+    took = over["finishedAt"] - over["createdAt"]
+    print(f"{over['status']} after {took.seconds // 60} minutes, weights", " ".join(f"{blue}/{green}" for blue, green in moves))
 
 
 pause = {"targetType": "PAUSE", "lifecycleStages": ["POST_TEST_TRAFFIC_SHIFT"],
