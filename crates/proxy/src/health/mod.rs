@@ -12,7 +12,6 @@ mod probe;
 mod target;
 
 use std::collections::HashMap;
-use std::net::SocketAddrV4;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -24,7 +23,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::log::Book;
 use crate::sockets::Sockets;
 use crate::tls::Reencryption;
-use target::{Beat, Setup};
+use target::{Beat, Newest, Setup, Subject};
 
 /// Probes under way at the same time: each holds a socket.
 const AT_ONCE: usize = 2_048;
@@ -110,71 +109,92 @@ struct Shared {
     permits: Semaphore,
 }
 
-/// One target of one balancer.
-type Place = (Arc<str>, TargetKey);
+/// A balancer whose targets are checked.
+struct Checked {
+    balancer: Newest<Balancer>,
+    groups: HashMap<Arc<str>, Group>,
+}
+
+/// A group of it. What of a group has not changed is not looked at.
+struct Group {
+    group: Newest<TargetGroup>,
+    beats: HashMap<Place, Beat>,
+}
+
+/// A target within its group.
+type Place = (Arc<str>, u16);
 
 async fn run(config: Config, mut orders: mpsc::Receiver<Order>) {
     let mut chance = Chance::new(config.seed).split("health");
     let permits = Semaphore::new(AT_ONCE);
     let shared = Rc::new(Shared { config, reencryption: Reencryption::new(true), permits });
-    let mut beats: HashMap<Place, Beat> = HashMap::new();
+    let mut all: HashMap<Arc<str>, Checked> = HashMap::new();
     while let Some(order) = orders.recv().await {
         match order {
-            Order::Apply(balancer) => apply(&shared, &mut beats, &balancer, &mut chance),
-            Order::Remove(arn) => beats.retain(|(of, _), _| *of != arn),
+            Order::Apply(balancer) => apply(&shared, &mut all, &balancer, &mut chance),
+            Order::Remove(arn) => drop(all.remove(&arn)),
         }
     }
 }
 
 fn apply(
     shared: &Rc<Shared>,
-    beats: &mut HashMap<Place, Beat>,
+    all: &mut HashMap<Arc<str>, Checked>,
     balancer: &Arc<Balancer>,
     chance: &mut Chance,
 ) {
     let now = clock::wall();
-    let mut wanted = HashMap::new();
-    for (group, target) in checked(balancer) {
-        let key = TargetKey { group: group.arn.clone(), id: target.id.clone(), port: target.port };
-        wanted.insert((balancer.arn.clone(), key.clone()), setup(balancer, group, target, key));
-    }
-    // A target that left, or was registered anew, is done with.
-    beats.retain(|place, beat| {
-        let is_other = place.0 != balancer.arn;
-        is_other || wanted.get(place).is_some_and(|setup| setup.registered_at == beat.registered_at)
-    });
-    let fresh = wanted.keys().filter(|place| !beats.contains_key(place)).count();
-    for (place, setup) in wanted {
-        if let Some(beat) = beats.get(&place) {
-            beat.change(setup);
-            continue;
+    let new = || Checked { balancer: Newest::new(balancer), groups: HashMap::new() };
+    let Checked { balancer: newest, groups } = all.entry(balancer.arn.clone()).or_insert_with(new);
+    newest.replace(balancer.clone());
+    groups.retain(|arn, _| balancer.groups.contains_key(arn));
+    let mut fresh = Vec::new();
+    for (arn, group) in &balancer.groups {
+        match groups.get_mut(arn) {
+            Some(known) => known.follow(group, &mut fresh),
+            None => {
+                let new = Group { group: Newest::new(group), beats: HashMap::new() };
+                groups.insert(arn.clone(), new);
+                fresh.extend(open(group).map(|target| (group, target)));
+            }
         }
-        let first_at = first_probe_at(fresh, now, chance);
-        let beat = Beat::start(shared, setup, first_at, fresh, chance.split(&place.1.id));
-        beats.insert(place, beat);
+    }
+    let crowd = fresh.len();
+    for (of, target) in fresh {
+        let Some(group) = groups.get_mut(&of.arn) else { continue };
+        let first_at = first_probe_at(crowd, now, chance);
+        let key = TargetKey { group: of.arn.clone(), id: target.id.clone(), port: target.port };
+        let subject = Subject::new(newest, &group.group, key, target);
+        let beat = Beat::start(shared, subject, first_at, crowd, chance.split(&target.id));
+        group.beats.insert((target.id.clone(), target.port), beat);
     }
 }
 
-fn checked(balancer: &Balancer) -> impl Iterator<Item = (&Arc<TargetGroup>, &Target)> {
-    balancer.groups.values().flat_map(|group| {
-        let open = group.targets.iter().filter(|target| target.draining_until.is_none());
-        open.map(move |target| (group, target))
-    })
+impl Group {
+    /// Takes in what the group is now; its targets that are not checked yet are added to `fresh`.
+    fn follow<'a>(
+        &mut self,
+        group: &'a Arc<TargetGroup>,
+        fresh: &mut Vec<(&'a Arc<TargetGroup>, &'a Target)>,
+    ) {
+        let before = self.group.replace(group.clone());
+        if *before == **group {
+            return;
+        }
+        if before.check != group.check {
+            self.beats.values().for_each(Beat::hasten);
+        }
+        let wanted: HashMap<Place, &Target> =
+            open(group).map(|target| ((target.id.clone(), target.port), target)).collect();
+        // A target that left, or was registered anew, is done with.
+        self.beats.retain(|place, beat| wanted.get(place).is_some_and(|target| beat.is_of(target)));
+        let new = wanted.into_iter().filter(|(place, _)| !self.beats.contains_key(place));
+        fresh.extend(new.map(|(_, target)| (group, target)));
+    }
 }
 
-fn setup(balancer: &Arc<Balancer>, group: &Arc<TargetGroup>, target: &Target, key: TargetKey) -> Setup {
-    let nodes = &balancer.place.nodes;
-    // From the target's own zone, as its requests come from there.
-    let near = nodes.iter().find(|node| target.zone.as_ref() == Some(&node.zone));
-    let port = group.check.port.unwrap_or(target.port);
-    Setup {
-        balancer: balancer.clone(),
-        group: group.clone(),
-        key,
-        registered_at: target.registered_at,
-        from: near.or(nodes.first()).map(|node| node.address),
-        to: SocketAddrV4::new(target.address, port),
-    }
+fn open(group: &TargetGroup) -> impl Iterator<Item = &Target> {
+    group.targets.iter().filter(|target| target.draining_until.is_none())
 }
 
 fn report(setup: &Setup, watch: &core_routing::Watch, anomaly: Anomaly, at: Timestamp) -> HealthReport {

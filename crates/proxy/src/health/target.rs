@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use base::{Chance, Timestamp, clock};
 use core_routing::logs::HealthLine;
-use core_routing::{Anomaly, Balancer, Outcome, State, Step, TargetGroup, TargetKey, Watch, step};
+use core_routing::{Anomaly, Balancer, Outcome, State, Step, Target, TargetGroup, TargetKey, Watch, step};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
@@ -20,7 +20,35 @@ use crate::log::LogKind;
 /// them is probed early.
 const CROWD: usize = 100;
 
-/// What is to be checked, and how.
+/// The newest of what tables say, shared by all whom it concerns.
+pub(super) struct Newest<T>(Rc<RefCell<Arc<T>>>);
+
+impl<T> Newest<T> {
+    pub fn new(of: &Arc<T>) -> Self {
+        Newest(Rc::new(RefCell::new(of.clone())))
+    }
+
+    /// Answers what it was.
+    pub fn replace(&self, with: Arc<T>) -> Arc<T> {
+        self.0.replace(with)
+    }
+
+    fn get(&self) -> Arc<T> {
+        self.0.borrow().clone()
+    }
+}
+
+/// A target that is checked: one registration of it.
+pub(super) struct Subject {
+    balancer: Newest<Balancer>,
+    group: Newest<TargetGroup>,
+    key: TargetKey,
+    registered_at: Timestamp,
+    address: Ipv4Addr,
+    zone: Option<Arc<str>>,
+}
+
+/// What is probed, and how, by the newest table.
 pub(super) struct Setup {
     pub balancer: Arc<Balancer>,
     pub group: Arc<TargetGroup>,
@@ -31,10 +59,37 @@ pub(super) struct Setup {
     pub to: SocketAddrV4,
 }
 
+impl Subject {
+    pub fn new(
+        balancer: &Newest<Balancer>,
+        group: &Newest<TargetGroup>,
+        key: TargetKey,
+        target: &Target,
+    ) -> Subject {
+        Subject {
+            balancer: Newest(balancer.0.clone()),
+            group: Newest(group.0.clone()),
+            key,
+            registered_at: target.registered_at,
+            address: target.address,
+            zone: target.zone.clone(),
+        }
+    }
+
+    fn setup(&self) -> Setup {
+        let (balancer, group) = (self.balancer.get(), self.group.get());
+        let nodes = &balancer.place.nodes;
+        // From the target's own zone, as its requests come from there.
+        let near = nodes.iter().find(|node| self.zone.as_ref() == Some(&node.zone));
+        let from = near.or(nodes.first()).map(|node| node.address);
+        let to = SocketAddrV4::new(self.address, group.check.port.unwrap_or(self.key.port));
+        Setup { balancer, group, key: self.key.clone(), registered_at: self.registered_at, from, to }
+    }
+}
+
 /// A target's task. Dropping it ends the checks.
 pub(super) struct Beat {
-    pub registered_at: Timestamp,
-    setup: Rc<RefCell<Rc<Setup>>>,
+    subject: Rc<Subject>,
     changed: Rc<Notify>,
     task: AbortHandle,
 }
@@ -42,37 +97,37 @@ pub(super) struct Beat {
 impl Beat {
     pub fn start(
         shared: &Rc<Shared>,
-        setup: Setup,
+        subject: Subject,
         first_at: Timestamp,
         crowd: usize,
         mut chance: Chance,
     ) -> Beat {
-        let registered_at = setup.registered_at;
-        let interval = setup.group.check.interval;
+        let interval = subject.group.get().check.interval;
         let spread = if crowd > CROWD { chance.below(interval.as_micros() as u64 / 2) } else { 0 };
-        let setup = Rc::new(RefCell::new(Rc::new(setup)));
+        let subject = Rc::new(subject);
         let changed = Rc::new(Notify::new());
         let task = Task {
             shared: shared.clone(),
-            setup: setup.clone(),
+            subject: subject.clone(),
             changed: changed.clone(),
             is_eager: crowd <= CROWD,
             early_by: Duration::from_micros(spread),
         };
         let task = tokio::task::spawn_local(task.run(first_at)).abort_handle();
-        Beat { registered_at, setup, changed, task }
+        Beat { subject, changed, task }
     }
 
-    /// The same target under a newer table.
-    pub fn change(&self, setup: Setup) {
-        let is_same = {
-            let known = self.setup.borrow();
-            known.group.check == setup.group.check && known.to == setup.to
-        };
-        *self.setup.borrow_mut() = Rc::new(setup);
-        if !is_same {
-            self.changed.notify_one();
-        }
+    /// The check itself changed: it is due at once.
+    pub fn hasten(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Whether it checks this registration.
+    pub fn is_of(&self, target: &Target) -> bool {
+        let known = &*self.subject;
+        known.registered_at == target.registered_at
+            && known.address == target.address
+            && known.zone == target.zone
     }
 }
 
@@ -84,7 +139,7 @@ impl Drop for Beat {
 
 struct Task {
     shared: Rc<Shared>,
-    setup: Rc<RefCell<Rc<Setup>>>,
+    subject: Rc<Subject>,
     changed: Rc<Notify>,
     /// It is probed often while it is new: not where many others are, too.
     is_eager: bool,
@@ -99,9 +154,8 @@ impl Task {
         let mut due_at = first_at;
         loop {
             self.sleep_until(due_at).await;
-            let setup = self.setup.borrow().clone();
             let Ok(permit) = self.shared.permits.acquire().await else { return };
-            let began_at = clock::wall();
+            let (setup, began_at) = (self.subject.setup(), clock::wall());
             // Boxed: a task that sleeps holds no room for a handshake.
             let outcome = Box::pin(probe(&self.shared, &setup)).await;
             drop(permit);
@@ -129,8 +183,8 @@ impl Task {
     }
 
     fn begin(&self) -> Watch {
-        let (setup, now) = (self.setup.borrow().clone(), clock::wall());
-        match (self.shared.config.known)(&setup.key, setup.registered_at) {
+        let (subject, now) = (&self.subject, clock::wall());
+        match (self.shared.config.known)(&subject.key, subject.registered_at) {
             State::Initial if self.is_eager => Watch::eager(now),
             State::Initial => Watch::new(now),
             known @ (State::Healthy | State::Unhealthy) => Watch::resumed(known, None, now),

@@ -279,6 +279,34 @@ async fn a_target_that_is_registered_anew_begins_anew() {
 }
 
 #[tokio::test]
+async fn who_joins_is_checked_and_who_stays_is_not_checked_anew() {
+    let (heads, seen) = sync_channel(64);
+    let (one, two) = (serve(answering(&[OK], Some(heads))), serve(answering(&[OK], None)));
+    let mut bench = bench();
+    let slow = GroupCheck { interval: Duration::from_secs(300), ..check() };
+    let table = balancer(slow, Version::Http1, one, 1);
+    let with = |ports: &[u16]| {
+        let mut table = (*table).clone();
+        let group = Arc::make_mut(table.groups.get_mut("group").unwrap());
+        let target = |port: &u16| Target { port: *port, ..group.targets[0].clone() };
+        group.targets = ports.iter().map(target).collect();
+        Arc::new(table)
+    };
+    for (ports, healthy) in [(&[one][..], one), (&[two, one], two), (&[two], one), (&[one], one)] {
+        bench.checker.apply(with(ports)).await;
+        // In the third table nobody is new.
+        if ports == [two] {
+            continue;
+        }
+        let report = tokio::time::timeout(PATIENCE, bench.reports.recv()).await.unwrap().unwrap();
+        assert_eq!((report.target.port, report.state), (healthy, State::Healthy));
+    }
+    // Once when it came, and once when it came again.
+    assert_eq!(seen.iter().take(2).count(), 2);
+    assert!(seen.try_recv().is_err());
+}
+
+#[tokio::test]
 async fn a_changed_check_is_due_at_once() {
     let (heads, seen) = sync_channel(64);
     let port = serve(answering(&[OK], Some(heads)));

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use base::{Timestamp, clock};
@@ -15,6 +15,24 @@ use crate::front::{
 };
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// A target that answers when it is told to; it says when it was asked.
+fn patient(text: &'static str) -> (SocketAddrV4, Receiver<()>, SyncSender<()>) {
+    let (asked, was_asked) = sync_channel(8);
+    let (go, gone) = sync_channel::<()>(8);
+    let gone = std::sync::Mutex::new(gone);
+    let at = scripted(move |mut stream| {
+        let mut input = Vec::new();
+        while let Ok(Some(_)) = read_request(&mut stream, &mut input) {
+            asked.send(()).unwrap();
+            gone.lock().unwrap().recv().unwrap();
+            let length = text.len();
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{text}");
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    (at, was_asked, go)
+}
 
 #[test]
 fn changes_under_load_lose_nothing() {
@@ -61,17 +79,7 @@ fn changes_under_load_lose_nothing() {
 
 #[test]
 fn a_request_under_way_outlives_its_table_and_its_listener() {
-    let (asked, was_asked) = sync_channel(8);
-    let (go, gone) = sync_channel::<()>(8);
-    let gone = std::sync::Mutex::new(gone);
-    let at = scripted(move |mut stream| {
-        let mut input = Vec::new();
-        while let Ok(Some(_)) = read_request(&mut stream, &mut input) {
-            asked.send(()).unwrap();
-            gone.lock().unwrap().recv().unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
-        }
-    });
+    let (at, was_asked, go) = patient("ok");
     let front = Front::to(&[at]);
     let mut client = front.client();
     client.send(REQUEST.as_bytes());
@@ -86,17 +94,7 @@ fn a_request_under_way_outlives_its_table_and_its_listener() {
 
 #[test]
 fn a_draining_target_ends_what_it_has_and_gets_nothing_new() {
-    let (asked, was_asked) = sync_channel(8);
-    let (go, gone) = sync_channel::<()>(8);
-    let gone = std::sync::Mutex::new(gone);
-    let slow = scripted(move |mut stream| {
-        let mut input = Vec::new();
-        while let Ok(Some(_)) = read_request(&mut stream, &mut input) {
-            asked.send(()).unwrap();
-            gone.lock().unwrap().recv().unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow").unwrap();
-        }
-    });
+    let (slow, was_asked, go) = patient("slow");
     let (other, seen) = recording();
     let mut front = Front::to(&[slow]);
     let mut client = front.client();
@@ -233,17 +231,7 @@ fn a_client_that_is_old_enough_is_let_go_after_its_answer() {
 
 #[test]
 fn a_plane_that_closes_lets_requests_end() {
-    let (asked, was_asked) = sync_channel(8);
-    let (go, gone) = sync_channel::<()>(8);
-    let gone = std::sync::Mutex::new(gone);
-    let at = scripted(move |mut stream| {
-        let mut input = Vec::new();
-        while let Ok(Some(_)) = read_request(&mut stream, &mut input) {
-            asked.send(()).unwrap();
-            gone.lock().unwrap().recv().unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
-        }
-    });
+    let (at, was_asked, go) = patient("ok");
     let mut front = Front::to(&[at]);
     let mut client = front.client();
     let mut idle = front.client();
@@ -260,17 +248,7 @@ fn a_plane_that_closes_lets_requests_end() {
 
 #[test]
 fn a_group_that_moves_to_another_balancer_keeps_its_requests() {
-    let (asked, was_asked) = sync_channel(8);
-    let (go, gone) = sync_channel::<()>(8);
-    let gone = std::sync::Mutex::new(gone);
-    let at = scripted(move |mut stream| {
-        let mut input = Vec::new();
-        while let Ok(Some(_)) = read_request(&mut stream, &mut input) {
-            asked.send(()).unwrap();
-            gone.lock().unwrap().recv().unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
-        }
-    });
+    let (at, was_asked, go) = patient("ok");
     let mut front = Front::to(&[at]);
     let mut other = front.table.clone();
     other.arn = "arn:other".into();
@@ -291,17 +269,7 @@ fn a_group_that_moves_to_another_balancer_keeps_its_requests() {
 
 #[test]
 fn a_request_outlives_its_target_and_its_group() {
-    let (asked, was_asked) = sync_channel(8);
-    let (go, gone) = sync_channel::<()>(8);
-    let gone = std::sync::Mutex::new(gone);
-    let at = scripted(move |mut stream| {
-        let mut input = Vec::new();
-        while let Ok(Some(_)) = read_request(&mut stream, &mut input) {
-            asked.send(()).unwrap();
-            gone.lock().unwrap().recv().unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
-        }
-    });
+    let (at, was_asked, go) = patient("ok");
     let (other, _) = recording();
     for leave in [0, 1] {
         let mut front = Front::to(&[at]);

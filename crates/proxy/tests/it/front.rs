@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use base::{Chance, Timestamp};
 use core_routing::{
-    Action, Algorithm, Attributes, Balancer, GroupCheck, GroupKind, HeaderRules, Kind, Listener, Matcher,
-    MinimumHealthy, Node, Placed, Protocol, Rule, Scheme, Target, TargetGroup, Version, WeightedGroup,
+    Action, Algorithm, Attributes, Balancer, GroupCheck, GroupKind, HeaderRules, HealthReport, Kind,
+    Listener, Matcher, MinimumHealthy, Node, Placed, Protocol, Rule, Scheme, Target, TargetGroup, Version,
+    WeightedGroup,
 };
 use proxy::log::NoLogs;
 use proxy::{Config, Loopback, Plane};
@@ -74,6 +75,11 @@ impl Front {
         change(&mut self.table);
         self.table.generation += 1;
         self.apply();
+    }
+
+    /// Tells what others saw of the targets of the table that comes next.
+    pub fn recall(&self, reports: Vec<HealthReport>) {
+        self.runtime.block_on(self.plane().recall(reports));
     }
 
     pub fn group(&mut self, change: impl FnOnce(&mut TargetGroup)) {

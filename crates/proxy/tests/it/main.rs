@@ -12,6 +12,7 @@ mod h2_stage;
 mod h2_wire;
 mod held;
 mod hostile;
+mod known;
 mod requests;
 mod smuggling;
 mod soak;
