@@ -115,6 +115,23 @@ def test_its_tasks_are_those_of_the_service(ecs, simulated):
     remove(ecs, "tasks")
 
 
+def test_tags_reach_the_tasks(ecs, simulated):
+    web = ecs.list_task_definitions(familyPrefix="web", sort="DESC")["taskDefinitionArns"][0]
+    ecs.tag_resource(resourceArn=web, tags=[{"key": "of", "value": "definition"}])
+    ours = [{"key": "of", "value": "service"}]
+    for name, members, expected in [
+        ("no-tags", {"tags": ours}, {}),
+        ("service-tags", {"tags": ours, "propagateTags": "SERVICE"}, {"of": "service"}),
+        ("definition-tags", {"tags": ours, "propagateTags": "TASK_DEFINITION", "enableECSManagedTags": True},
+         {"of": "definition", "aws:ecs:clusterName": "main", "aws:ecs:serviceName": "definition-tags"}),
+    ]:
+        create(ecs, simulated, name, taskDefinition=web, **members)
+        [task] = wait_for(lambda: ecs.list_tasks(cluster="main", serviceName=name)["taskArns"], 30)
+        [task] = ecs.describe_tasks(cluster="main", tasks=[task], include=["TAGS"])["tasks"]
+        assert {tag["key"]: tag["value"] for tag in task["tags"]} == expected, name
+    remove(ecs, "no-tags", "service-tags", "definition-tags")
+
+
 @pytest.mark.parametrize("members,code,text", [
     ({"serviceName": "a.b"}, INVALID, "Service names take"),
     ({"cluster": "nowhere"}, "ClusterNotFoundException", "Cluster not found."),

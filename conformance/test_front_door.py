@@ -176,8 +176,8 @@ def test_unknown_operations(simulated):
 
 def test_operations_of_the_model_that_are_not_built(simulated):
     cases = [
-        ("UnknownOperationException", simulated.client("ecs").create_service,
-         {"serviceName": "x", "taskDefinition": "x"}, "CreateService"),
+        ("UnknownOperationException", simulated.client("ecs").create_task_set,
+         {"cluster": "x", "service": "x", "taskDefinition": "x"}, "CreateTaskSet"),
         ("UnknownOperationException", simulated.client("ecr").describe_image_scan_findings,
          {"repositoryName": "xx", "imageId": {"imageTag": "x"}}, "DescribeImageScanFindings"),
         ("InvalidAction", simulated.client("iam").create_user, {"UserName": "x"}, "CreateUser"),
