@@ -19,6 +19,9 @@ use core_rollout::rolling::{Blocked, Step};
 
 use crate::world::World;
 
+/// Steps until nothing is left to do.
+const MOST_STEPS: usize = 20;
+
 fn command(world: &mut Option<World>, line: &str) {
     let words: Vec<&str> = line.split(' ').collect();
     let (verb, rest) = (words[0], &words[1..]);
@@ -80,7 +83,7 @@ fn service(words: &[&str]) -> World {
 /// All decisions until nothing is left to do.
 fn decide(world: &mut World) -> String {
     let mut text = String::new();
-    loop {
+    for _ in 0..MOST_STEPS {
         let first = world.born;
         let before = world.live().count();
         let step = world.act();
@@ -107,6 +110,7 @@ fn decide(world: &mut World) -> String {
             return text;
         }
     }
+    panic!("no end: {text}");
 }
 
 fn rest(world: &World, step: &Step) -> String {

@@ -16,7 +16,7 @@ use core_rollout::{Check, Stage, TargetState};
 
 use crate::world::{Vice, World, number};
 
-const HISTORIES: u64 = 1_500;
+const HISTORIES: u64 = 600;
 const LONG: u64 = 200_000;
 const EVENTS: usize = 80;
 
@@ -82,7 +82,7 @@ fn equal_histories_come_to_equal_ends() {
 /// A new revision that is good overcomes older ones of which no task is, whatever was before.
 #[test]
 fn a_broken_revision_is_overcome() {
-    for seed in 0..HISTORIES / 3 {
+    for seed in 0..HISTORIES / 2 {
         let mut world = play(seed, None).0;
         unprotect(&mut world);
         let keeps = seed % 2 == 0;
@@ -107,7 +107,7 @@ fn a_broken_revision_is_overcome() {
 /// what dies or sickens of the running one meanwhile comes again.
 #[test]
 fn the_kept_revision_stays_up() {
-    for seed in 0..HISTORIES / 3 {
+    for seed in 0..HISTORIES / 2 {
         let mut world = play(seed, None).0;
         unprotect(&mut world);
         world.deploy("good", false);
