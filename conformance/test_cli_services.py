@@ -125,6 +125,19 @@ def test_reading(server):
     assert "<h2>Services</h2>" in page and "3 of 3" in page and "has reached a steady state" in page
 
 
+def test_services_end_with_the_server_and_come_back(server):
+    """`down` neither starts tasks again nor waits for balancers, and is nobody's failure."""
+    server.run("deploy", "web:1", "--count", "3", "--drain", "300")
+    old = set(server.client("ecs").list_tasks(serviceName="web")["taskArns"])
+    server.run("down")
+    server.process.wait(timeout=30)
+    server.start()
+    wait_for(lambda: service(server)["runningCount"] == 3, 20, "the service's return")
+    assert not old & set(server.client("ecs").list_tasks(serviceName="web")["taskArns"])
+    [deployment] = service(server)["deployments"]
+    assert deployment["failedTasks"] == 0 and deployment["rolloutState"] == "COMPLETED"
+
+
 def test_events_are_followed(server):
     server.run("deploy", "web:1")
     following = subprocess.Popen([BOXSHIP, "--data-dir", server.data_dir, "events", "web", "--follow"], stdout=subprocess.PIPE, text=True)

@@ -279,6 +279,8 @@ async fn serve(
     // Before any task starts: security groups filter it from its first packet on.
     let sealed = (data.seal.clone(), &data.ecs.secret);
     let balancers = Balancing::start(platform, sealed, host.network(), &options.data_dir, stop.clone()).await;
+    // `boxship down` has ended everything; now it comes back.
+    service_ecs::tasks::resume(platform).await?;
     let engine = controllers(platform, orders, options.runtime);
     instance::settle(platform, options.instance.as_ref()).await?;
     if let Some(network) = host.network() {

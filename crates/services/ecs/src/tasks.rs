@@ -5,9 +5,11 @@ use core_lifecycle::{Goal, StopCode};
 use service::{Caller, Platform};
 use store::Key;
 
+use crate::state::rest::Rest;
 use crate::state::task::{Task, TaskStatus};
 
-/// Asks every task to stop, as StopTask would; answers how many have not stopped yet.
+/// Asks every task to stop, as StopTask would; answers how many have not stopped yet. Services start
+/// none in their place until [`resume`], and nobody waits for balancers that end, too.
 ///
 /// # Errors
 /// The records cannot be written.
@@ -15,6 +17,8 @@ pub async fn stop_all(platform: &Platform, reason: &str) -> Result<usize, Fault>
     let caller = Caller::platform("boxship", AccountId::default_account(), Region::default_region());
     let reason = reason.to_owned();
     let written = platform.write("StopAll", caller, move |tx| {
+        let since = tx.now;
+        tx.put(Rest { since });
         let running: Vec<Task> = tx
             .scan::<Task>(&Key::all())
             .filter(|task| task.goal == Goal::Running)
@@ -34,6 +38,22 @@ pub async fn stop_all(platform: &Platform, reason: &str) -> Result<usize, Fault>
     });
     written.await?;
     Ok(unfinished(platform))
+}
+
+/// Lets services have their tasks again: a server starts.
+///
+/// # Errors
+/// The records cannot be written.
+pub async fn resume(platform: &Platform) -> Result<(), Fault> {
+    if platform.store().snapshot().get::<Rest>(&Rest::only()).is_none() {
+        return Ok(());
+    }
+    let caller = Caller::platform("boxship", AccountId::default_account(), Region::default_region());
+    let written = platform.write("Resume", caller, |tx| {
+        tx.delete::<Rest>(&Rest::only());
+        Ok(())
+    });
+    written.await
 }
 
 /// How many tasks have not stopped.

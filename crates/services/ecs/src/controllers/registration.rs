@@ -15,6 +15,7 @@ use store::{Key, Record};
 
 use crate::state::instance::{ContainerInstance, InstanceId};
 use crate::state::member::{Standing, TaskTarget, TaskTargets};
+use crate::state::rest::Rest;
 use crate::state::revision::Revision;
 use crate::state::service::{LoadBalancer, ServiceId};
 use crate::state::task::{Task, TaskObserved};
@@ -31,7 +32,7 @@ pub enum Registration {
 
 impl Registration {
     pub fn of(task: &Task, state: &State, seen: Option<&TaskObserved>, world: &World) -> Registration {
-        if task.service.is_none() {
+        if task.service.is_none() || is_at_rest(state, world) {
             return Registration::Known(None);
         }
         match state {
@@ -75,6 +76,11 @@ impl Registration {
             _ => {}
         }
     }
+}
+
+/// A task that only waits for its balancers, while everything is ended, them included.
+fn is_at_rest(state: &State, world: &World) -> bool {
+    matches!(state, State::Deactivating { .. }) && world.get::<Rest>(&Rest::only()).is_some()
 }
 
 /// The balancers of the service's revision that the task was started from, as targets.

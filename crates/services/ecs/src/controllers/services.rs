@@ -31,6 +31,7 @@ use crate::behaviour::events;
 use crate::state::deployment::Deployment;
 use crate::state::member::{Member, TaskTargets};
 use crate::state::protection::TaskProtection;
+use crate::state::rest::Rest;
 use crate::state::service::{Service, ServiceId, ServiceStatus, State};
 use crate::state::sleep::Sleep;
 use crate::state::task::{Stage, Task, TaskId, TaskObserved, TaskStatus};
@@ -75,6 +76,10 @@ impl Controller for Services {
     }
 
     fn plan(&self, key: &ServiceId, world: &World) -> Plan {
+        // What ends now is nobody's failure, and comes back with the server.
+        if world.get::<Rest>(&Rest::only()).is_some() {
+            return Plan::default();
+        }
         let Some(scene) = Scene::read(key, world) else { return Plan::default() };
         let mut draft = Draft::of(&scene, world);
         match scene.status.state {
@@ -166,7 +171,9 @@ fn carry_out(scene: &Scene, draft: &mut Draft, moves: Moves, now: Timestamp) {
             draft.complain(events::cannot_start(&scene.service.at.name));
         }
         Some(Blocked::NoRoom) if !is_moving => draft.complain(events::no_room(&scene.service.at.name)),
-        Some(Blocked::Protected) if !is_moving => draft.complain(events::protected(&scene.service.at.name)),
+        Some(Blocked::Protected) if !is_moving => {
+            draft.complain(events::protected(&scene.service.at.name, &scene.service.revision));
+        }
         Some(Blocked::NoRoom | Blocked::Protected) | None => {}
     }
 }
@@ -182,6 +189,9 @@ fn start(scene: &Scene, draft: &mut Draft, mut starts: Vec<Start>, now: Timestam
     starts.truncate(MOST_STARTED);
     if starts.is_empty() {
         return;
+    }
+    if starts.iter().any(|start| start.is_rebalancing) {
+        draft.tell(events::unbalanced(&scene.service.at.name, &scene.zones()));
     }
     let at = scene.service.at.clone();
     let caller = Caller::platform("ecs.amazonaws.com", at.account.clone(), at.region.clone());

@@ -23,6 +23,7 @@
 //! ecs/service-status    account / region / cluster / name           how it stands      (controller)
 //!   waiting             account / region / cluster                  those that wait for room
 //! ecs/service-sleep     account / region / cluster / name           it sleeps          (wake)
+//! ecs/rest              machine                                   everything is ended (operator)
 //! ecs/service-revision  account / region / cluster / name / id      what tasks start from
 //!   by-group            target group
 //!   by-definition       account / region / family / number
@@ -46,6 +47,7 @@ pub mod kept;
 pub mod member;
 pub mod overrides;
 pub mod protection;
+pub mod rest;
 pub mod revision;
 pub mod service;
 pub mod session;
@@ -75,6 +77,7 @@ pub fn kinds(kinds: Kinds) -> Kinds {
         .with::<service::Service>()
         .with::<service::ServiceStatus>()
         .with::<sleep::Sleep>()
+        .with::<rest::Rest>()
         .with::<revision::Revision>()
         .with::<deployment::Deployment>()
         .with::<event::Event>()
