@@ -98,3 +98,15 @@ impl Peer {
         }
     }
 }
+
+impl Vpc {
+    /// Whether whoever comes from the internet, wherever that is, may connect to that port of a member of
+    /// these groups.
+    pub fn is_open_to_the_internet(&self, groups: &[String], port: u16) -> bool {
+        let own = self.groups.iter().filter(|group| groups.contains(&group.id));
+        own.flat_map(|group| &group.ingress).any(|rule| {
+            rule.traffic.has(Packet::Tcp(port))
+                && matches!(&rule.peer, Peer::Range(range) if range.prefix() == 0)
+        })
+    }
+}

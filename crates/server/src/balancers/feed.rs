@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use authority::Seal;
 use core_routing::{Balancer, Placed, Target, TargetGroup};
-use core_security::{Peer, Traffic};
 use service::Platform;
 use store::{Event, Snapshot, Watch};
 use tokio::sync::watch;
@@ -218,7 +217,7 @@ impl Feed {
                 return false;
             }
             let groups = service_ec2::security_of(records, &for_ec2(&vpc_of(&table.place)));
-            let opens = |port| is_open_to_the_internet(&groups, &table.place.security_groups, port);
+            let opens = |port| groups.is_open_to_the_internet(&table.place.security_groups, port);
             let is_unmoved = served.stage.open_at_alias(&table, opens).await;
             if !(is_same && is_unmoved) || self.partial.contains(&arn) {
                 table.generation += 1;
@@ -301,41 +300,4 @@ fn of_ec2(key: service_ec2::VpcKey) -> VpcKey {
 fn for_ec2(key: &VpcKey) -> service_ec2::VpcKey {
     let VpcKey { account, region, vpc } = key.clone();
     service_ec2::VpcKey { account, region, vpc }
-}
-
-/// Whether whoever comes from the internet, wherever that is, may connect.
-fn is_open_to_the_internet(vpc: &core_security::Vpc, groups: &[String], port: u16) -> bool {
-    let own = vpc.groups.iter().filter(|group| groups.contains(&group.id));
-    own.flat_map(|group| &group.ingress).any(|rule| {
-        let is_port = match rule.traffic {
-            Traffic::All | Traffic::Protocol(6) => true,
-            Traffic::Tcp(first, last) => (first..=last).contains(&port),
-            Traffic::Udp(..) | Traffic::Icmp(..) | Traffic::Protocol(_) => false,
-        };
-        is_port && matches!(&rule.peer, Peer::Range(range) if range.prefix() == 0)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use core_security::{Group, Rule, Vpc};
-
-    use super::*;
-
-    #[test]
-    fn the_internet_comes_in_where_a_rule_names_all_of_it() {
-        let check = |traffic: Traffic, range: &str, groups: &[&str], expected: bool| {
-            let rule = Rule { traffic, peer: Peer::Range(range.parse().unwrap()) };
-            let group = Group { id: "sg-1".into(), ingress: vec![rule], egress: Vec::new() };
-            let vpc = Vpc { groups: vec![group], ..Vpc::default() };
-            let groups: Vec<_> = groups.iter().map(|id| (*id).to_owned()).collect();
-            assert_eq!(is_open_to_the_internet(&vpc, &groups, 80), expected, "{traffic:?} {range}");
-        };
-        check(Traffic::Tcp(80, 80), "0.0.0.0/0", &["sg-1"], true);
-        check(Traffic::All, "0.0.0.0/0", &["sg-2", "sg-1"], true);
-        check(Traffic::Tcp(81, 90), "0.0.0.0/0", &["sg-1"], false);
-        check(Traffic::Udp(80, 80), "0.0.0.0/0", &["sg-1"], false);
-        check(Traffic::Tcp(80, 80), "10.0.0.0/8", &["sg-1"], false);
-        check(Traffic::Tcp(80, 80), "0.0.0.0/0", &["sg-2"], false);
-    }
 }

@@ -36,6 +36,23 @@ fn ip(text: &str) -> Ipv4Addr {
 }
 
 #[test]
+fn the_internet_comes_in_where_a_rule_names_all_of_it() {
+    let check = |traffic: Traffic, peer: &str, groups: &[&str], expected: bool| {
+        let vpc = vpc(&[("sg-1", &[rule(traffic, peer)], &[])], &[]);
+        let groups: Vec<_> = groups.iter().map(|id| (*id).to_owned()).collect();
+        assert_eq!(vpc.is_open_to_the_internet(&groups, 80), expected, "{traffic:?} {peer}");
+    };
+    check(Traffic::Tcp(80, 80), "0.0.0.0/0", &["sg-1"], true);
+    check(Traffic::All, "0.0.0.0/0", &["sg-2", "sg-1"], true);
+    check(Traffic::Protocol(6), "0.0.0.0/0", &["sg-1"], true);
+    check(Traffic::Tcp(81, 90), "0.0.0.0/0", &["sg-1"], false);
+    check(Traffic::Udp(80, 80), "0.0.0.0/0", &["sg-1"], false);
+    check(Traffic::Tcp(80, 80), "10.0.0.0/8", &["sg-1"], false);
+    check(Traffic::Tcp(80, 80), "sg-1", &["sg-1"], false);
+    check(Traffic::Tcp(80, 80), "0.0.0.0/0", &["sg-2"], false);
+}
+
+#[test]
 fn what_no_rule_allows_is_denied() {
     let vpc = vpc(&[("sg-1", &[], &[])], &[]);
     for direction in [Direction::Ingress, Direction::Egress] {
