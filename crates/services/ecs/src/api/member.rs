@@ -27,6 +27,14 @@ use crate::state::task::TaskId;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
 
+/// A task that has started.
+struct Started {
+    revision: String,
+    task: TaskId,
+    zone: String,
+    is_rebalancing: bool,
+}
+
 /// Starts tasks of a service, as members of it. What keeps one from starting is told by an event:
 /// it is no fault of the plan.
 pub fn start(tx: &mut Tx<'_>, at: &ServiceId, starts: &[Start]) -> Result<(), Fault> {
@@ -45,13 +53,20 @@ pub fn start(tx: &mut Tx<'_>, at: &ServiceId, starts: &[Start]) -> Result<(), Fa
             Err(message) => trouble = Some((String::from(&*first.revision), message)),
         }
         let counts = status.counts.entry(String::from(&*first.revision)).or_default();
-        let count = started.iter().filter(|(revision, _)| *revision == *first.revision).count();
+        let count = started.iter().filter(|started| *started.revision == *first.revision).count();
         counts.pending = counts.pending.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
     }
     status.counts.retain(|_, counts| *counts != Default::default());
-    if !started.is_empty() {
-        let ids: Vec<String> = started.into_iter().map(|(_, task)| task.id).collect();
+    let (balancing, others): (Vec<Started>, Vec<Started>) =
+        started.into_iter().partition(|it| it.is_rebalancing);
+    if !others.is_empty() {
+        let ids: Vec<String> = others.into_iter().map(|started| started.task.id).collect();
         tell(tx, &mut status, events::started(&at.name, &ids));
+    }
+    for of_zone in balancing.chunk_by(|one, other| one.zone == other.zone) {
+        let ids: Vec<String> = of_zone.iter().map(|started| started.task.id.clone()).collect();
+        let zone = of_zone.first().map(|started| started.zone.as_str()).unwrap_or_default();
+        tell(tx, &mut status, events::started_to_balance(&at.name, zone, &ids));
     }
     if let Some((revision, message)) = trouble {
         count_failure(tx, &service, &revision);
@@ -93,7 +108,7 @@ fn start_all(
     service: &Service,
     revision: &str,
     starts: &[Start],
-    started: &mut Vec<(String, TaskId)>,
+    started: &mut Vec<Started>,
 ) -> Result<(), String> {
     let name = &service.at.name;
     let Some(revision) = tx.get::<Revision>(&Revision::key_of(&service.at, revision)) else { return Ok(()) };
@@ -124,6 +139,7 @@ fn start_all(
             }
             Err(fault) => return Err(events::not_launched(name, &fault.message)),
         };
+        let zone = task.availability_zone.unwrap_or_default();
         let Some(task) = task.task_arn.as_deref().and_then(TaskId::of_arn) else { continue };
         tx.put(Member {
             service: service.at.clone(),
@@ -136,7 +152,8 @@ fn start_all(
             is_told_registered: false,
             is_told_leaving: false,
         });
-        started.push((revision.id.clone(), task));
+        let (revision, is_rebalancing) = (revision.id.clone(), start.is_rebalancing);
+        started.push(Started { revision, task, zone, is_rebalancing });
     }
     Ok(())
 }

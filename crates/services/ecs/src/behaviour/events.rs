@@ -2,6 +2,7 @@
 //!
 //! AWS: <https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html>
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 const TROUBLESHOOTING: &str =
@@ -81,11 +82,27 @@ pub fn no_room(service: &str) -> String {
     )
 }
 
-pub fn protected(service: &str) -> String {
+pub fn protected(service: &str, revision: &str) -> String {
     format!(
-        "(service {service}) was unable to scale in or replace tasks because they have scale-in protection \
-         enabled. {TROUBLESHOOTING}"
+        "(service {service}) was unable to reach steady state because (taskSet ecs-svc/{revision}) was unable to \
+         scale in. Reason: The number of protected tasks are more than the desired count of tasks."
     )
+}
+
+/// `counts`: tasks by zone.
+pub fn unbalanced(service: &str, counts: &BTreeMap<String, usize>) -> String {
+    let zones: Vec<String> = counts.iter().map(|(zone, count)| format!("{count} tasks in {zone}")).collect();
+    format!("(service {service}) is not AZ balanced with {}. AZ Rebalancing in progress.", zones.join(", "))
+}
+
+pub fn started_to_balance(service: &str, zone: &str, tasks: &[String]) -> String {
+    let (count, tasks) = (tasks.len(), named(tasks));
+    format!("(service {service}) has started {count} tasks in {zone} to AZ Rebalance: {tasks}.")
+}
+
+pub fn stopped_to_balance(service: &str, zone: &str, tasks: &[String]) -> String {
+    let (count, tasks) = (tasks.len(), named(tasks));
+    format!("(service {service}) has stopped {count} running tasks in {zone} due to AZ rebalancing: {tasks}.")
 }
 
 pub fn not_launched(service: &str, error: &str) -> String {

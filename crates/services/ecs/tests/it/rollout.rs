@@ -610,3 +610,50 @@ fn bridged_tasks_register_by_their_ports() {
     assert_eq!(stage.world.describe(&task).last_status.as_deref(), Some("RUNNING"));
     assert_eq!(stage.targets(), [(joined.ec2_instance_id, 32768)]);
 }
+
+/// Zones that have become uneven are evened out: a task more in one, then one less in the other.
+#[test]
+fn zones_are_evened_out() {
+    let mut stage = Stage::new();
+    let app = stage.define(Fate::Runs);
+    stage.create(app, 4, |_| ());
+    stage.pass(6);
+    let zone = |stage: &mut Stage, task: &str| stage.world.describe(task).availability_zone.unwrap();
+    let tasks = stage.tasks();
+    let kept: Vec<String> = tasks.into_iter().filter(|task| zone(&mut stage, task) == "us-east-1b").collect();
+    let protect = |stage: &mut Stage, is_on: bool| {
+        let request = aws::UpdateTaskProtectionRequest {
+            cluster: "main".into(),
+            tasks: kept.clone(),
+            protection_enabled: is_on,
+            expires_in_minutes: None,
+        };
+        stage.world.call::<op::UpdateTaskProtection>(request).unwrap();
+        stage.go();
+    };
+    protect(&mut stage, true);
+    stage.update(|request| request.desired_count = Some(2));
+    let mut left = stage.tasks();
+    left.sort();
+    let mut wanted = kept.clone();
+    wanted.sort();
+    assert_eq!(left, wanted, "those that are protected stay, in one zone");
+    protect(&mut stage, false);
+    stage.pass(20);
+    let zones: std::collections::BTreeSet<_> =
+        stage.tasks().iter().map(|task| stage.world.describe(task).availability_zone).collect();
+    assert_eq!((zones.len(), stage.counts()), (2, (2, 0, 2)));
+    let events = stage.events();
+    let tail = [
+        "(service web) is not AZ balanced with 0 tasks in us-east-1a, 2 tasks in us-east-1b. AZ Rebalancing in \
+         progress.",
+        "(service web) has started 1 tasks in us-east-1a to AZ Rebalance: (task t5).",
+    ];
+    let at = events.iter().position(|event| event == tail[0]).unwrap_or_else(|| panic!("{events:#?}"));
+    assert_eq!(events[at + 1], tail[1]);
+    assert!(events[at..].iter().any(|event| {
+        event.starts_with(
+            "(service web) has stopped 1 running tasks in us-east-1b due to AZ rebalancing: (task t",
+        )
+    }));
+}

@@ -162,7 +162,7 @@ fn unhealthy(name: &str, seen: &Seen, cause: Cause) -> String {
 
 /// Tells tasks to stop, and why.
 pub fn stop(scene: &Scene, draft: &mut Draft, stops: Vec<Stop>) {
-    let mut ids = Vec::new();
+    let (mut ids, mut balanced) = (Vec::new(), BTreeMap::<String, Vec<String>>::new());
     for stop in stops.into_iter().take(MOST_STOPPED) {
         let Some(nth) = scene.views.iter().position(|view| view.id == stop.task) else { continue };
         let seen = &scene.members[nth];
@@ -180,11 +180,18 @@ pub fn stop(scene: &Scene, draft: &mut Draft, stops: Vec<Stop>) {
             reason: why(seen, stop.why, &draft.service.revision),
         };
         draft.plan.writes.push(Write::put(Task { goal, ..(*seen.task).clone() }));
-        ids.push(seen.task.at.id.clone());
+        let id = seen.task.at.id.clone();
+        match stop.why {
+            Why::Rebalanced => balanced.entry(seen.task.zone.clone()).or_default().push(id),
+            Why::Replaced | Why::ScaledIn | Why::Unhealthy(_) => ids.push(id),
+        }
         draft.stopped.insert(stop.task);
     }
     if !ids.is_empty() {
         draft.tell(events::stopped(&scene.service.at.name, &ids));
+    }
+    for (zone, ids) in &balanced {
+        draft.tell(events::stopped_to_balance(&scene.service.at.name, zone, ids));
     }
 }
 

@@ -65,6 +65,16 @@ impl Scene {
         })
     }
 
+    /// How many tasks there are in each zone.
+    pub fn zones(&self) -> BTreeMap<String, usize> {
+        let known = self.current.zones.iter().map(|zone| (zone.clone(), 0));
+        let mut counts: BTreeMap<String, usize> = known.collect();
+        for view in self.views.iter().filter(|view| view.stage != Stage::Leaving) {
+            *counts.entry(String::from(&*view.zone)).or_default() += 1;
+        }
+        counts
+    }
+
     /// Tasks of each revision, by what they count as, but for those in `stopped`.
     pub fn counts(&self, stopped: &BTreeSet<Arc<str>>) -> BTreeMap<String, Counts> {
         let mut counts = BTreeMap::<String, Counts>::new();
