@@ -209,12 +209,13 @@ PAUSE = {"targetType": "PAUSE", "lifecycleStages": ["POST_SCALE_UP"]}
     ({"lifecycleHooks": [{"hookTargetArn": "arn:aws:lambda:us-east-1:000000000000:function:f",
                           "roleArn": "arn:aws:iam::000000000000:role/r", "lifecycleStages": ["PRE_SCALE_UP"]}]},
      "lifecycleHooks with targetType 'AWS_LAMBDA' is not supported by Boxship yet."),
-    ({"lifecycleHooks": [{**PAUSE, "lifecycleStages": []}]}, "lifecycleStages cannot be empty."),
-    ({"lifecycleHooks": [{**PAUSE, "lifecycleStages": ["SCALE_UP"]}]}, ENUM),
-    ({"lifecycleHooks": [{**PAUSE, "lifecycleStages": ["TEST_TRAFFIC_SHIFT"]}]}, "cannot be configured at TEST_TRAFFIC_SHIFT"),
-    ({"lifecycleHooks": [{**PAUSE, "hookTargetArn": "arn:x"}]}, "hookTargetArn is not used by PAUSE hooks."),
-    ({"lifecycleHooks": [{**PAUSE, "timeoutConfiguration": {"timeoutInMinutes": 0}}]}, "greater than or equal to 1"),
-    ({"lifecycleHooks": [{**PAUSE, "timeoutConfiguration": {"action": "WAIT"}}]}, ENUM),
+    ({"strategy": "BLUE_GREEN", "lifecycleHooks": [{**PAUSE, "lifecycleStages": []}]}, "lifecycleStages cannot be empty."),
+    ({"strategy": "BLUE_GREEN", "lifecycleHooks": [{**PAUSE, "lifecycleStages": ["SCALE_UP"]}]}, ENUM),
+    ({"strategy": "BLUE_GREEN", "lifecycleHooks": [{**PAUSE, "lifecycleStages": ["TEST_TRAFFIC_SHIFT"]}]}, "cannot be configured at TEST_TRAFFIC_SHIFT"),
+    ({"strategy": "BLUE_GREEN", "lifecycleHooks": [{**PAUSE, "hookTargetArn": "arn:x"}]}, "hookTargetArn is not used by PAUSE hooks."),
+    ({"strategy": "BLUE_GREEN", "lifecycleHooks": [{**PAUSE, "timeoutConfiguration": {"timeoutInMinutes": 0}}]}, "greater than or equal to 1"),
+    ({"strategy": "BLUE_GREEN", "lifecycleHooks": [{**PAUSE, "timeoutConfiguration": {"action": "WAIT"}}]}, ENUM),
+    ({"lifecycleHooks": [PAUSE]}, "lifecycleHooks are only valid when the deployment strategy is BLUE_GREEN, LINEAR or"),
     ({"earlySuccessCriteria": {"enable": True, "healthyPercent": 50}}, "sourceServiceRevisionCleanup is required"),
     ({"earlySuccessCriteria": {"enable": True, "sourceServiceRevisionCleanup": "DEFERRED"}}, "healthyPercent is required"),
     ({"earlySuccessCriteria": {"enable": True, "healthyPercent": 50, "sourceServiceRevisionCleanup": "DEFERRED"}},
@@ -276,7 +277,7 @@ def test_what_starts_a_deployment_and_what_does_not(ecs, simulated):
     quiet = [{"desiredCount": 2}, {"healthCheckGracePeriodSeconds": 7}, {"propagateTags": "SERVICE"},
              {"enableECSManagedTags": True}, {"deploymentConfiguration": {"minimumHealthyPercent": 50}},
              {"taskDefinition": "web:1"}, {"networkConfiguration": network(simulated)},
-             {"availabilityZoneRebalancing": "DISABLED"}, {"loadBalancers": []}]
+             {"availabilityZoneRebalancing": "DISABLED"}, {"loadBalancers": []}, {"platformVersion": "LATEST"}]
     for members in quiet:
         ecs.update_service(cluster="main", service="moves", **members)
         assert primary() == before, members
@@ -609,6 +610,11 @@ def test_advanced_configuration(ecs, simulated, balanced):
         request = asked(simulated, "bg", loadBalancers=[target(balanced, advancedConfiguration=changed)],
                         deploymentConfiguration={"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0})
         refused(INVALID, ecs.create_service, text, **request)
+    # Some clients send an empty text for a rule that is not there.
+    empty = create(ecs, simulated, "bg-empty", desiredCount=0, deploymentConfiguration={"strategy": "BLUE_GREEN"},
+                   loadBalancers=[target(balanced, advancedConfiguration={**advanced, "testListenerRule": ""})])
+    assert empty["loadBalancers"] == [target(balanced, advancedConfiguration=advanced)]
+    remove(ecs, "bg-empty")
     for strategy in ("BLUE_GREEN", "LINEAR", "CANARY"):
         refused(INVALID, ecs.create_service, f"advancedConfiguration is required for every load balancer with the {strategy}",
                 **asked(simulated, "bg", loadBalancers=[target(balanced)], deploymentConfiguration={"strategy": strategy}))

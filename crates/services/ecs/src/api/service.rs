@@ -81,8 +81,8 @@ pub fn create(
     let asked = Asked {
         launch_type: super::run_task::launch_type(request.launch_type.as_deref(), &definition.spec)?,
         platform_version: request.platform_version.filter(|version| !version.is_empty()),
-        network: Kept::keep(request.network_configuration),
-        balancers: Kept::keep(request.load_balancers.unwrap_or_default()),
+        network: network(request.network_configuration),
+        balancers: balancers(request.load_balancers.unwrap_or_default()),
         enable_execute_command: request.enable_execute_command == Some(true),
         strategy: settings.strategy,
         definition,
@@ -236,6 +236,27 @@ pub fn propagate(asked: Option<&str>) -> Result<Propagate, ServiceError> {
 
 fn tags(asked: Option<Vec<aws::Tag>>) -> Result<Tags, Fault> {
     Ok(tag::checked(asked)?)
+}
+
+/// The network of a request. AWS: without a word tasks have no public address.
+pub fn network(asked: Option<aws::NetworkConfiguration>) -> Option<NetworkConfiguration> {
+    let mut network: NetworkConfiguration = Kept::keep(asked?);
+    if let Some(awsvpc) = &mut network.awsvpc_configuration {
+        awsvpc.security_groups = awsvpc.security_groups.take().filter(|groups| !groups.is_empty());
+        let said = awsvpc.assign_public_ip.take().filter(|said| !said.is_empty());
+        awsvpc.assign_public_ip = Some(said.unwrap_or_else(|| String::from("DISABLED")));
+    }
+    Some(network)
+}
+
+/// The balancers of a request. Some clients send an empty text for a rule that is not there.
+pub fn balancers(asked: Vec<aws::LoadBalancer>) -> Vec<LoadBalancer> {
+    let mut balancers: Vec<LoadBalancer> = Kept::keep(asked);
+    for advanced in balancers.iter_mut().filter_map(|it| it.advanced_configuration.as_mut()) {
+        let rule = advanced.test_listener_rule.take();
+        advanced.test_listener_rule = rule.filter(|rule| !rule.is_empty());
+    }
+    balancers
 }
 
 /// Makes the revision that `asked` describes the one that `service` should be of, and the

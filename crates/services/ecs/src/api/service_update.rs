@@ -5,12 +5,12 @@ use aws_ecs as aws;
 use base::Fault;
 
 use super::service::{self, asked_now};
+use super::service_checks::Asked;
 use super::{cluster, run_task, service_checks, service_describe, task_definition};
 use crate::behaviour::check;
 use crate::convert::service_settings;
 use crate::faults::service::ServiceError;
 use crate::faults::{DefinitionError, RunError};
-use crate::state::kept::Kept;
 use crate::state::revision::Revision;
 use crate::state::service::{Service, ServiceStatus};
 
@@ -68,26 +68,7 @@ pub fn update(
     let before = (asked.definition.family.clone(), asked.definition.revision);
     let is_other_definition = before != (revision.family.clone(), revision.revision);
     let is_forced = request.force_new_deployment == Some(true);
-    // AWS: these start a deployment, whether or not they say anything new; an empty list of
-    // balancers takes them away.
-    let platform = request.platform_version.filter(|version| !version.is_empty());
-    let is_deployed = is_forced
-        || is_other_definition
-        || platform.as_ref().is_some_and(|version| Some(version) != asked.platform_version.as_ref())
-        || request.network_configuration.clone().is_some_and(|it| asked.network != Some(Kept::keep(it)))
-        || request.load_balancers.clone().is_some_and(|it| {
-            let balancers: Vec<crate::state::service::LoadBalancer> = Kept::keep(it);
-            asked.balancers != balancers
-        });
-    if platform.is_some() {
-        asked.platform_version = platform;
-    }
-    if request.network_configuration.is_some() {
-        asked.network = Kept::keep(request.network_configuration);
-    }
-    if let Some(balancers) = request.load_balancers {
-        asked.balancers = Kept::keep(balancers);
-    }
+    let is_deployed = is_forced | is_other_definition | replace(&mut asked, &request);
     if is_deployed || service.deployment.strategy != found.deployment.strategy {
         if is_other_definition {
             let name = crate::convert::launch_type_text(asked.launch_type);
@@ -103,6 +84,27 @@ pub fn update(
     }
     tx.put(service.clone());
     Ok(aws::UpdateServiceResponse { service: service_describe::shape(tx, &service, true) })
+}
+
+/// What starts a deployment beside the definition; says whether any of it is new. AWS: an empty list
+/// of balancers takes them away.
+fn replace(asked: &mut Asked, request: &aws::UpdateServiceRequest) -> bool {
+    let mut is_new = false;
+    if let Some(version) = request.platform_version.clone().filter(|version| !version.is_empty()) {
+        is_new |= asked.platform_version.as_deref().unwrap_or("LATEST") != version;
+        asked.platform_version = Some(version);
+    }
+    if request.network_configuration.is_some() {
+        let network = service::network(request.network_configuration.clone());
+        is_new |= asked.network != network;
+        asked.network = network;
+    }
+    if let Some(balancers) = request.load_balancers.clone() {
+        let balancers = service::balancers(balancers);
+        is_new |= asked.balancers != balancers;
+        asked.balancers = balancers;
+    }
+    is_new
 }
 
 /// What a service is told that needs no deployment.

@@ -31,6 +31,8 @@ pub enum DeploymentFlaw {
     OtherStrategy { member: &'static str, strategy: &'static str },
     #[error("{name} '{value}' is not valid.")]
     Unknown { name: &'static str, value: String },
+    #[error("lifecycleHooks are only valid when the deployment strategy is BLUE_GREEN, LINEAR or CANARY.")]
+    Hooks,
     #[error("A PAUSE hook cannot be configured at {0}.")]
     PauseStage(&'static str),
     #[error("lifecycleStages cannot be empty.")]
@@ -95,6 +97,9 @@ pub fn check(settings: &DeploymentSettings) -> Result<(), DeploymentFlaw> {
         if percent < settings.minimum_percent {
             return Err(DeploymentFlaw::Early);
         }
+    }
+    if settings.strategy == Strategy::Rolling && !settings.hooks.is_empty() {
+        return Err(DeploymentFlaw::Hooks);
     }
     settings.hooks.iter().try_for_each(check_hook)
 }

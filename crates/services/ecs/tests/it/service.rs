@@ -257,12 +257,20 @@ fn a_deleted_cluster_takes_its_services_along() {
 fn an_update_that_says_nothing_new_changes_nothing() {
     let mut world = World::furnished();
     let made = create(&mut world, asked("web"));
+    let mut spelled = network(&peers::SUBNETS);
+    let awsvpc = spelled.awsvpc_configuration.as_mut().unwrap();
+    awsvpc.assign_public_ip = Some("DISABLED".into());
+    awsvpc.security_groups = Some(Vec::new());
     let same = aws::UpdateServiceRequest {
         desired_count: Some(1),
         task_definition: Some("app:1".into()),
-        network_configuration: Some(network(&peers::SUBNETS)),
+        platform_version: Some("LATEST".into()),
+        network_configuration: Some(spelled),
         load_balancers: Some(Vec::new()),
         ..named("web")
     };
-    assert_eq!(update(&mut world, same).unwrap(), made);
+    assert_eq!(
+        update(&mut world, same).unwrap(),
+        aws::Service { platform_version: Some("LATEST".into()), ..made }
+    );
 }
