@@ -39,8 +39,8 @@ pub struct Goal {
     // AWS: during a rolling deployment a task that dies or is unhealthy is replaced by one of its own
     // revision, and scaling out reaches the running revision too (announced in November 2025).
     pub kept: Option<Kept>,
-    /// The deployment has failed and is not rolled back: none of the current revision starts, and no
-    /// healthy task of another one gives way to it.
+    /// The deployment has failed and is not rolled back: none of the current revision starts, and
+    /// healthy tasks of others give way only above the desired count.
     pub is_halted: bool,
 }
 
@@ -72,7 +72,8 @@ pub struct Step {
 pub struct Start {
     /// The current one, or the kept one.
     pub revision: Arc<str>,
-    /// The zone that it should be in; `None`: the goal names none.
+    /// The zone that it has to be in: one that is placed elsewhere is not what was decided, and zones
+    /// would be evened out again and again. `None`: the goal names none.
     pub zone: Option<Arc<str>>,
     /// It evens out the zones; another one stops once it is healthy.
     pub is_rebalancing: bool,
