@@ -30,6 +30,9 @@ const AT_ONCE: usize = 2_048;
 /// Tables that wait to be taken in.
 const WAITING: usize = 64;
 
+/// How the target stands whose registration that is.
+pub type Known = dyn Fn(&TargetKey, Timestamp) -> State + Send + Sync;
+
 /// What a checker works with.
 pub struct Config {
     pub sockets: Arc<dyn Sockets>,
@@ -42,7 +45,7 @@ pub struct Config {
     /// of checks.
     pub anomaly: Arc<dyn Fn(&TargetKey) -> Anomaly + Send + Sync>,
     /// How a target stands that is to be checked from now on, by this registration.
-    pub known: Arc<dyn Fn(&TargetKey, Timestamp) -> State + Send + Sync>,
+    pub known: Arc<Known>,
     /// Lines of health check logs.
     pub book: Book,
     /// Spreads probes.

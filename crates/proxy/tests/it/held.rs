@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddrV4;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use core_routing::Matcher;
@@ -93,7 +93,7 @@ fn a_client_that_leaves_waits_no_more() {
 #[test]
 fn so_many_wait_and_no_more() {
     let mut front = holding(Duration::from_secs(300));
-    let (sender, answered) = channel();
+    let (sender, answered) = sync_channel(2_000);
     for _ in 0..1_025 {
         let (sender, at) = (sender.clone(), front.at);
         let ask = move || {
@@ -130,7 +130,7 @@ fn a_plane_that_leaves_and_a_balancer_that_goes_answer_who_waits() {
 #[test]
 fn requests_of_a_group_that_holds_are_told_and_quiet_is_quiet() {
     let (at, _) = recording();
-    let (go, gone) = channel::<()>();
+    let (go, gone) = sync_channel::<()>(1);
     let gone = std::sync::Mutex::new(gone);
     let slow = scripted(move |mut stream| {
         let mut input = Vec::new();
