@@ -71,19 +71,32 @@ def test_a_killed_task_costs_what_it_was_answering(web):
     chance, deaths = random.Random(seed), []
     web.stable()
     with Load(web.alias, processes=2) as load:
-        for _ in range(KILLS):
-            victim = chance.choice([task for task in web.tasks() if task["lastStatus"] == "RUNNING"])
-            deaths.append(kill(web.server, victim["taskArn"]))
-            wait_for(lambda: all(task["taskArn"] != victim["taskArn"] for task in web.tasks()), 30, "the end being noticed")
-            wait_for(lambda: len(web.healthy()) == 3 and web.service()["runningCount"] == 3, 60, "another task")
+        for number in range(KILLS):
+            if number % 3 == 1:
+                web.update(taskDefinition=version(web.server, "web", f"k{number}"))
+            deaths.append(kill_any(web, chance))
+            wait_for(lambda: len(web.healthy()) >= 3, 60, "another task")
             load.goes_on()
+        web.stable()
     print(load.report())
     for since, until in deaths:
         during = [one for one in load.failures if one.began <= until and one.ended >= since]
         assert len(during) == len({one.connection for one in during}), load.report()
         load.failures = [one for one in load.failures if one not in during]
     load.lost_nothing()
-    wait_for(lambda: sum("has started 1 tasks" in said for said in web.events()) >= KILLS, 20, "the replacements being told")
+
+
+def kill_any(web, chance):
+    """SIGKILL to the first process of one of the tasks; from when on until when requests to it fail."""
+    tasks = [task["taskArn"] for task in web.tasks() if task["lastStatus"] == "RUNNING"]
+    for arn in chance.sample(tasks, len(tasks)):
+        try:
+            death = kill(web.server, arn)
+        except (ValueError, ProcessLookupError):
+            continue  # a rollout was quicker
+        wait_for(lambda: all(task["taskArn"] != arn for task in web.tasks()), 30, "the end being noticed")
+        return death
+    raise AssertionError(f"none of {tasks} could be killed")
 
 
 def kill(server, arn):
