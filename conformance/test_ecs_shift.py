@@ -358,6 +358,17 @@ def test_an_update_in_the_middle(simulated, role):
     assert it.weights() == (0, 100) and it.groups() == (0, 2) and it.service()["taskDefinition"] != first
 
 
+def test_rolling_in_the_middle(simulated, role):
+    it = Shifting(simulated, role, "CANARY", bake=0, canaryConfiguration={"canaryPercent": 20, "canaryBakeTimeInMinutes": 30})
+    it.update()
+    it.until(lambda: it.weights() == (80, 20), "the canary")
+    it.update(deploymentConfiguration={"strategy": "ROLLING"})
+    # No traffic goes where tasks only go from now on.
+    it.until(lambda: it.weights() == (100, 0), "all on one side", step=1, limit=10)
+    it.comes_to("SUCCESSFUL")
+    assert it.weights() == (100, 0) and it.weights(it.test) == (100, 0) and it.groups() == (2, 0)
+
+
 def test_rolling_after_a_shift_stays_where_the_traffic_is(simulated, role):
     it = Shifting(simulated, role, bake=0)
     it.update()

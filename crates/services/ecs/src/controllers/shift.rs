@@ -78,16 +78,16 @@ pub fn moves(scene: &Scene, draft: &mut Draft, balancing: &Balancing, world: &Wo
 
 /// Where the tasks of a rolling deployment go: to the groups that have the traffic. What it has
 /// overtaken may have left traffic on both sides.
-pub fn stay(scene: &Scene, draft: &mut Draft, balancing: &Balancing, world: &World) {
-    let Some(deployment) =
-        draft.deployment.clone().filter(|_| traffic::has_two_groups(&draft.current.balancers))
-    else {
+pub fn stay(draft: &mut Draft, balancing: &Balancing, world: &World) {
+    let Some(deployment) = draft.deployment.clone() else { return };
+    // That is settled where it begins.
+    if deployment.started_at != Some(world.now) || !traffic::has_two_groups(&draft.current.balancers) {
         return;
-    };
+    }
     let is_alternate = |id: &str| {
         world.get::<Revision>(&Revision::key_of(&deployment.at, id)).is_some_and(|found| found.is_alternate)
     };
-    let Some((overtaken, shift)) = overtaken(scene) else {
+    let Some((overtaken, shift)) = overtaken(&deployment, world) else {
         let completed = draft.status.completed.as_deref().filter(|completed| *completed != deployment.target);
         if let Some(side) = completed.map(is_alternate) {
             draft.current.is_alternate = side;
@@ -101,10 +101,14 @@ pub fn stay(scene: &Scene, draft: &mut Draft, balancing: &Balancing, world: &Wor
     weigh(draft, &deployment, &after, true, balancing, world);
 }
 
-/// The deployment before, where this one has overtaken it, and how far it had come.
-fn overtaken(scene: &Scene) -> Option<(Arc<Deployment>, Shift)> {
-    let overtaken = scene.superseded.iter().max_by_key(|overtaken| overtaken.created_at)?;
-    Some((Arc::clone(overtaken), overtaken.shift.clone()?))
+/// The deployment that this one has overtaken, if it shifted traffic, and how far it had come.
+fn overtaken(deployment: &Deployment, world: &World) -> Option<(Arc<Deployment>, Shift)> {
+    let mut others: Vec<_> = world.scan::<Deployment>(&deployment.at.key()).collect();
+    // One that had not begun has changed nothing.
+    others.retain(|other| other.id != deployment.id && other.started_at.is_some());
+    let before = others.into_iter().max_by_key(|other| other.created_at)?;
+    let shift = before.shift.clone().filter(|_| before.state == DeploymentState::Stopped)?;
+    Some((before, shift))
 }
 
 fn going(draft: &mut Draft, step: Step, now: Timestamp) -> Moves {
@@ -117,7 +121,7 @@ fn going(draft: &mut Draft, step: Step, now: Timestamp) -> Moves {
 
 /// The first state: whose traffic is shifted, and which groups the target's tasks go to.
 fn begin(scene: &Scene, draft: &mut Draft, deployment: &Deployment, world: &World) -> Shift {
-    let source = source(scene, draft, deployment, world.now);
+    let source = source(scene, draft, deployment, world);
     let of = |id: &str| world.get::<Revision>(&Revision::key_of(&deployment.at, id));
     let source = source.filter(|id| of(id).is_some());
     let is_alternate = source.as_deref().and_then(of).is_some_and(|revision| revision.is_alternate);
@@ -132,14 +136,14 @@ fn begin(scene: &Scene, draft: &mut Draft, deployment: &Deployment, world: &Worl
 /// The revision that has the traffic: where the deployment before was overtaken, the one that it had
 /// brought most of the traffic to; else the one with the most healthy tasks, or the last that was
 /// completed.
-fn source(scene: &Scene, draft: &Draft, deployment: &Deployment, now: Timestamp) -> Option<String> {
-    if let Some((overtaken, shift)) = overtaken(scene) {
+fn source(scene: &Scene, draft: &Draft, deployment: &Deployment, world: &World) -> Option<String> {
+    if let Some((overtaken, shift)) = overtaken(deployment, world) {
         return shift.heir(&overtaken.target).0;
     }
     let completed = draft.status.completed.as_deref().filter(|completed| *completed != deployment.target);
     let mut healthy = BTreeMap::<&str, usize>::new();
     for view in scene.views.iter().filter(|view| *view.revision != *deployment.target) {
-        if verdict(view, strategy::rules(scene), now) == Verdict::Healthy {
+        if verdict(view, strategy::rules(scene), world.now) == Verdict::Healthy {
             *healthy.entry(&*view.revision).or_default() += 1;
         }
     }

@@ -31,7 +31,7 @@ pub fn moves(scene: &Scene, draft: &mut Draft, balancing: &Balancing, world: &Wo
     let under_way = draft.deployment.as_ref().filter(|deployment| !deployment.state.is_over());
     match under_way.map_or(Strategy::Rolling, |deployment| deployment.settings.strategy) {
         Strategy::Rolling => {
-            shift::stay(scene, draft, balancing, world);
+            shift::stay(draft, balancing, world);
             rolling(scene, draft, world)
         }
         Strategy::BlueGreen | Strategy::Linear { .. } | Strategy::Canary { .. } => {
