@@ -390,6 +390,8 @@ def test_tags_of_services(ecs, simulated):
     assert ecs.list_tags_for_resource(resourceArn=arn)["tags"] == [{"key": "b", "value": "2"}]
     assert look(ecs, "tagged", include=["TAGS"])["tags"] == [{"key": "b", "value": "2"}]
     refused("ResourceNotFoundException", ecs.list_tags_for_resource, resourceArn=arn.replace("tagged", "nobody"))
+    refused(INVALID, ecs.tag_resource, "Long arn format must be used for tagging operations",
+            resourceArn=arn.replace("/main", ""), tags=[])
     remove(ecs, "tagged")
 
 

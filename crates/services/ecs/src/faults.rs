@@ -240,6 +240,8 @@ pub enum TagError {
     Missing,
     #[error("Invalid ARN: '{0}' names no cluster, service, task definition, task or container instance.")]
     Arn(String),
+    #[error("Long arn format must be used for tagging operations")]
+    Short,
     #[error("Duplicate tag keys found: '{0}'.")]
     Duplicate(String),
     #[error("Tag keys cannot be null or empty.")]
@@ -255,6 +257,7 @@ impl From<TagError> for Fault {
         match error {
             TagError::Missing => Fault::caller("ResourceNotFoundException", &error),
             TagError::Arn(_)
+            | TagError::Short
             | TagError::Duplicate(_)
             | TagError::NoKey
             | TagError::Reserved

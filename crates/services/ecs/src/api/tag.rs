@@ -107,6 +107,10 @@ fn find(records: &Snapshot, caller: &Caller, text: &str) -> Result<Resource, Fau
     if arn.service() != "ecs" {
         return Err(malformed().into());
     }
+    // AWS: tags came with the long form of ARNs.
+    if matches!(kind, "service" | "task" | "container-instance") && !rest.contains('/') {
+        return Err(TagError::Short.into());
+    }
     let (account, region) = (&caller.account, &caller.region);
     let is_ours = arn.account() == account.as_str() && arn.region() == region.as_str();
     match kind {
