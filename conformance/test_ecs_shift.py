@@ -276,7 +276,7 @@ def test_stopped_and_rolled_back(simulated, role, stage, minutes):
     before = it.service()["taskDefinition"]
     # Nobody knows for five minutes whether it is healthy.
     it.update(container={"healthCheck": {"command": ["CMD", "true"], "interval": 300}})
-    it.until(lambda: it.stage() == stage, stage, limit=900)
+    it.until(lambda: it.stage() == stage, stage, limit=1800)
     it.server.advance(minutes * MINUTE)
     it.stop(stopType="ROLLBACK")
     it.comes_to("ROLLBACK_SUCCESSFUL")
@@ -348,9 +348,11 @@ def test_an_update_in_the_middle(simulated, role):
     it.update()
     it.until(lambda: it.weights() == (80, 20), "the canary")
     overtaken = it.deployment["serviceDeploymentArn"]
-    it.update()
+    it.update(deploymentConfiguration={**it.configuration, "lifecycleHooks": [pause("PRE_SCALE_UP")]})
     # The traffic goes back before anything of the overtaken revision goes.
-    it.until(lambda: it.weights() == (100, 0), "all on the first")
+    it.is_at("PRE_SCALE_UP")
+    assert it.weights() == (100, 0) and it.weights(it.test) == (100, 0)
+    it.answer("CONTINUE")
     it.until(lambda: it.weights() == (80, 20), "the canary of the second")
     [old] = it.ecs.describe_service_deployments(serviceDeploymentArns=[overtaken])["serviceDeployments"]
     assert old["status"] == "STOPPED"

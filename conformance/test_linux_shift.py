@@ -180,3 +180,23 @@ def test_a_server_that_dies_in_the_middle(web):
             end(plane)
     assert web.weights() == (0, 100)
     nothing_is_orphaned(server)
+
+
+@pytest.mark.parametrize("early,last,members", [
+    ("v6", "v7", {"strategy": "BLUE_GREEN"}), ("v8", "v9", {"strategy": "ROLLING"})])
+def test_a_newer_deployment_in_the_middle(web, early, last, members):
+    web.stable()
+    [before] = web.answers(20)
+    with Load(web.alias, processes=2) as load:
+        web.deploy(early, pauses=["PRE_PRODUCTION_TRAFFIC_SHIFT"], strategy="CANARY",
+                   canaryConfiguration={"canaryPercent": 50, "canaryBakeTimeInMinutes": 0})
+        web.goes_on()
+        web.waits()
+        load.answers_with(before, early)
+        web.deploy(last, **members)
+        web.ends_as("SUCCESSFUL")
+        load.answers_with(last)
+    print(load.report())
+    load.lost_nothing()
+    web.stable()
+    assert {task["taskDefinitionArn"] for task in web.tasks()} == {web.service()["taskDefinition"]}

@@ -13,10 +13,10 @@ use std::time::Duration;
 use aws_elbv2::{self as elb, op};
 use base::{Fault, Timestamp};
 use control::{Call, World};
-use core_rollout::Stage;
+use core_rollout::Stage as TaskStage;
 use core_rollout::health::{Verdict, verdict};
 use core_rollout::shift::{
-    Back, Goal, Heard, HookState, Outcome, Pace, Pause, Shift, Step, Throttles, Weights, Why, step,
+    Back, Goal, Heard, HookState, Outcome, Pace, Pause, Shift, Stage, Step, Throttles, Weights, Why, step,
 };
 use core_routing::Forwarding;
 use service::{Caller, Tx};
@@ -84,18 +84,21 @@ pub fn stay(draft: &mut Draft, balancing: &Balancing, world: &World) {
     if deployment.started_at != Some(world.now) || !traffic::has_two_groups(&draft.current.balancers) {
         return;
     }
-    let is_alternate = |id: &str| {
-        world.get::<Revision>(&Revision::key_of(&deployment.at, id)).is_some_and(|found| found.is_alternate)
-    };
-    let Some((overtaken, shift)) = overtaken(&deployment, world) else {
-        let completed = draft.status.completed.as_deref().filter(|completed| *completed != deployment.target);
-        if let Some(side) = completed.map(is_alternate) {
-            draft.current.is_alternate = side;
-        }
+    let overtaken = overtaken(&deployment, world);
+    // One that was as good as done: its source is on its way out.
+    let done = overtaken.as_ref().filter(|(_, shift)| shift.back.is_none() && shift.stage == Stage::CleanUp);
+    if let Some((done, _)) = done {
+        draft.status.completed = Some(done.target.clone());
+    }
+    // The revision that is kept up until the new one is there.
+    let kept = draft.status.completed.as_deref().filter(|completed| *completed != deployment.target);
+    let kept = kept.and_then(|id| world.get::<Revision>(&Revision::key_of(&deployment.at, id)));
+    let side = kept.map(|kept| kept.is_alternate);
+    let Some((_, shift)) = overtaken else {
+        draft.current.is_alternate = side.unwrap_or(draft.current.is_alternate);
         return;
     };
-    let heir = shift.heir(&overtaken.target).0;
-    draft.current.is_alternate = heir.as_deref().map_or(shift.is_swapped, is_alternate);
+    draft.current.is_alternate = side.unwrap_or(shift.is_swapped);
     let all = Weights { production: 100.0, test: 100.0 };
     let after = Shift { weights: all, is_swapped: draft.current.is_alternate, ..shift };
     weigh(draft, &deployment, &after, true, balancing, world);
@@ -128,7 +131,7 @@ fn begin(scene: &Scene, draft: &mut Draft, deployment: &Deployment, world: &Worl
     let is_swapped = source.is_some() && !is_alternate && traffic::has_two_groups(&draft.current.balancers);
     draft.current.is_alternate = is_swapped;
     let is_other = |revision: &str| revision != deployment.target && source.as_deref() != Some(revision);
-    let mut live = scene.views.iter().filter(|view| view.stage != Stage::Leaving);
+    let mut live = scene.views.iter().filter(|view| view.stage != TaskStage::Leaving);
     let has_others = live.any(|view| is_other(&view.revision));
     Shift::begin(source, is_swapped, has_others, world.now)
 }
