@@ -90,7 +90,7 @@ impl Controller for Services {
                 // What a deployment has just become may change what every task is measured by.
                 let moves = strategy::moves(&scene, &mut draft, &self.balancing, world);
                 members::judge(&scene, &mut draft, world.now);
-                carry_out(&scene, &mut draft, moves, world.now);
+                carry_out(&scene, &mut draft, moves, world);
                 draft.status.counts = scene.counts(&draft.stopped);
                 deployments::settle(&scene, &mut draft, world);
                 ending::drained(&scene, &mut draft, world.now);
@@ -157,13 +157,13 @@ fn of(task: &TaskId, service: Option<&String>) -> Option<ServiceId> {
     Some(ServiceId { account, region, cluster, name: service?.clone() })
 }
 
-fn carry_out(scene: &Scene, draft: &mut Draft, moves: Moves, now: Timestamp) {
+fn carry_out(scene: &Scene, draft: &mut Draft, moves: Moves, world: &World) {
     if let Some(at) = moves.wake_at {
         draft.plan.wake_by(at);
     }
     let is_moving = !moves.start.is_empty() || !moves.stop.is_empty();
-    members::stop(scene, draft, moves.stop);
-    start(scene, draft, moves.start, now);
+    members::stop(scene, draft, moves.stop, world);
+    start(scene, draft, moves.start, world.now);
     draft.is_steady = moves.is_steady;
     match moves.blocked {
         Some(Blocked::Throttled { until }) => {

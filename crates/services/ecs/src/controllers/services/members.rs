@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use base::Timestamp;
-use control::Write;
+use control::{World, Write};
 use core_lifecycle::{Goal, StopCode};
 use core_rollout::Stage;
 use core_rollout::health::{Cause, Verdict, verdict};
@@ -161,7 +161,7 @@ fn unhealthy(name: &str, seen: &Seen, cause: Cause) -> String {
 }
 
 /// Tells tasks to stop, and why.
-pub fn stop(scene: &Scene, draft: &mut Draft, stops: Vec<Stop>) {
+pub fn stop(scene: &Scene, draft: &mut Draft, stops: Vec<Stop>, world: &World) {
     let (mut ids, mut balanced) = (Vec::new(), BTreeMap::<String, Vec<String>>::new());
     for stop in stops.into_iter().take(MOST_STOPPED) {
         let Some(nth) = scene.views.iter().position(|view| view.id == stop.task) else { continue };
@@ -179,7 +179,9 @@ pub fn stop(scene: &Scene, draft: &mut Draft, stops: Vec<Stop>) {
             code: StopCode::ServiceSchedulerInitiated,
             reason: why(seen, stop.why, &draft.service.revision),
         };
-        draft.plan.writes.push(Write::put(Task { goal, ..(*seen.task).clone() }));
+        // It is written whole: nobody else may have written it meanwhile.
+        let Some(task) = world.get::<Task>(&seen.task.at.key()) else { continue };
+        draft.plan.writes.push(Write::put(Task { goal, ..(*task).clone() }));
         let id = seen.task.at.id.clone();
         match stop.why {
             Why::Rebalanced => balanced.entry(seen.task.zone.clone()).or_default().push(id),

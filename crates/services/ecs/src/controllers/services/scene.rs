@@ -41,17 +41,21 @@ impl Scene {
         let (service, status) = (world.get::<Service>(&at)?, world.get::<ServiceStatus>(&at)?);
         let current = world.get::<Revision>(&Revision::key_of(key, &service.revision))?;
         let mut under_way: Vec<_> = world.by::<Deployment>(UNDER_WAY, &at).collect();
+        // What a deployment brings has to show that it works.
+        let is_asleep = under_way.is_empty() && world.get::<Sleep>(&at).is_some();
         let newest = under_way.iter().position(|deployment| deployment.id == service.newest_deployment);
         let deployment = newest.map(|newest| under_way.remove(newest));
         let (mut members, mut orphans) = (Vec::new(), Vec::new());
-        for member in world.scan::<Member>(&at) {
-            match seen(Arc::clone(&member), world) {
+        let all: Vec<_> = world.scan::<Member>(&at).collect();
+        let is_large = all.len() > LARGE;
+        for member in all {
+            match seen(Arc::clone(&member), world, is_large) {
                 Some(seen) => members.push(seen),
                 None => orphans.push(member),
             }
         }
         let views = members.iter().map(|seen| seen.view(world.now)).collect();
-        let is_asleep = world.get::<Sleep>(&at).is_some();
+
         Some(Scene {
             is_asleep,
             service,
@@ -89,8 +93,23 @@ impl Scene {
     }
 }
 
-fn seen(member: Arc<Member>, world: &World) -> Option<Seen> {
+/// Some task of a service with more is always about to change. Its plan holds nevertheless if which
+/// tasks there are has not changed, and those that it stops: what it missed touches it again.
+const LARGE: usize = 100;
+
+fn seen(member: Arc<Member>, world: &World, is_large: bool) -> Option<Seen> {
     let key = member.task.key();
+    if is_large {
+        let records = world.peek();
+        return Some(Seen {
+            task: records.get::<Task>(&key)?,
+            status: records.get::<TaskStatus>(&key)?,
+            observed: records.get::<TaskObserved>(&key),
+            targets: records.get::<TaskTargets>(&key),
+            protection: records.get::<TaskProtection>(&key),
+            member,
+        });
+    }
     Some(Seen {
         task: world.get::<Task>(&key)?,
         status: world.get::<TaskStatus>(&key)?,
