@@ -17,4 +17,5 @@ mod setting;
 mod stage;
 mod tag;
 mod tasks;
+mod wake;
 mod world;

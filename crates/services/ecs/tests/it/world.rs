@@ -52,6 +52,7 @@ impl World {
         agenda.add(service_ecs::Services::of(balancing));
         agenda.add(service_ecs::Targets::of(balancing));
         agenda.add(service_ecs::Waiting);
+        agenda.add(service_ecs::Wake);
         World {
             platform: builder.build(store, Clock::default(), 7),
             agenda,
