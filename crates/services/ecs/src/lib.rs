@@ -26,9 +26,11 @@ use service::{Acts, Operation, Service};
 pub use api::exec::Config;
 pub use api::wake::{held_for, sleep, sleepers, touched as touched_held, wake};
 pub use balancing::Balancing;
-pub use directions::unhealthy_at;
 pub use behaviour::wake::{Activity, Sleeper};
-pub use controllers::{Clusters, Definitions, Instances, Protections, Services, Sessions, Targets, Tasks, Tokens, Waiting, Wake};
+pub use controllers::{
+    Clusters, Definitions, Instances, Protections, Services, Sessions, Targets, Tasks, Tokens, Waiting, Wake,
+};
+pub use directions::unhealthy_at;
 
 /// The service with its operations, record kinds, and what it does with a host's reports.
 pub fn service(config: &Config) -> Service {
@@ -50,8 +52,8 @@ pub fn controllers(to: control::Controllers, balancing: Balancing) -> control::C
 
 fn operations(config: &Config) -> Vec<Operation> {
     use api::{
-        attribute, cluster, deployment, exec, instance, list_tasks, protection, revision, run_task, service, service_describe,
-        service_update, setting, start_task, tag, task, task_definition as definition,
+        attribute, cluster, deployment, exec, instance, list_tasks, protection, revision, run_task, service,
+        service_describe, service_update, setting, start_task, tag, task, task_definition as definition,
     };
     use aws_ecs::op;
     let exec_in = config.clone();
