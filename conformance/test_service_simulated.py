@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from conftest import Server
+from conftest import Server, define, network, refused, wait_for
 from test_examples import EXAMPLES
 
 
@@ -42,3 +42,28 @@ def test_rollback_and_shift(server):
     for one, least in zip(over, [10, 30, 15, 17]):
         assert least <= int(one[2]) <= least + 8, one[0]
     assert "somebody looks: production (100, 0), test (0, 100)" in said
+
+
+def test_many_tasks(server):
+    """Up and back to none, with the counts right; `BOXSHIP_LONG=1`: as many as there may be."""
+    most = 5_000 if os.environ.get("BOXSHIP_LONG") else 300
+    ecs = server.client("ecs")
+    ecs.create_cluster(clusterName="default")
+    definition = define(server, "many", [{"image": "web:1"}])
+    members = {"serviceName": "many", "taskDefinition": definition, "launchType": "FARGATE", "networkConfiguration": network(server)}
+    # AWS: the quota of tasks of a service.
+    refused("InvalidParameterException", ecs.create_service, "desiredCount", desiredCount=10_000, **members)
+    ecs.create_service(desiredCount=most, **members)
+
+    def service():
+        return ecs.describe_services(services=["many"])["services"][0]
+
+    def counts():
+        now = service()
+        return now["runningCount"], now["pendingCount"]
+    wait_for(lambda: counts() == (most, 0), 400, f"{most} tasks")
+    ecs.update_service(service="many", desiredCount=0)
+    wait_for(lambda: counts() == (0, 0), 400, "none")
+    assert 1 < len(service()["events"]) <= 100
+    ecs.delete_service(service="many")
+    wait_for(lambda: service()["status"] == "INACTIVE", 60, "the service going")
