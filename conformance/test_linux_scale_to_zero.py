@@ -105,6 +105,23 @@ def test_a_proxy_wakes_it(web):
     assert ask(web)[0] == 200
 
 
+def test_a_request_waits_while_the_server_restarts(web):
+    sleeps(web)
+    role = proxy(web.server)
+    try:
+        alias = web.alias
+        web.server.kill()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            connection = http.client.HTTPConnection(alias, 80, timeout=60)
+            connection.request("GET", "/")
+            waiting = pool.submit(connection.getresponse)
+            web.server.start()
+            assert waiting.result(60).status == 200
+        connection.close()
+    finally:
+        end(role)
+
+
 def test_without_the_tag_it_stays_awake(web):
     sleeps(web)
     arn = web.service()["serviceArn"]
