@@ -12,7 +12,7 @@ SERVICES = int(os.environ.get("SERVICES", 10_000))
 TASKS = 10
 CLUSTERS = 100
 CLIENTS = 8
-WATCH = 60
+WATCH = float(os.environ.get("WATCH", 60))
 
 
 class Fleet:
@@ -23,7 +23,6 @@ class Fleet:
         self.places = [self.place(number) for number in range(-(-SERVICES * TASKS * 2 // 60_000))]
         for number in range(CLUSTERS):
             server.ecs("CreateCluster", clusterName=f"c{number}")
-        self.connections = [Raw(server.port) for _ in range(CLIENTS)]
         self.began, self.cpu = time.monotonic(), cpu_seconds(server.pid)
 
     def place(self, number):
@@ -41,6 +40,8 @@ class Fleet:
     def each(self, operation, body):
         """Asks for every service, several at the same time."""
         numbers = range(SERVICES)
+        # One that was idle for long may have been closed.
+        self.connections = [Raw(self.server.port) for _ in range(CLIENTS)]
         for at in range(0, len(numbers), CLIENTS):
             some = numbers[at:at + CLIENTS]
             for connection, number in zip(self.connections, some):
@@ -97,7 +98,7 @@ class Fleet:
 def describe(fleet, operation, body, rounds=400):
     """CPU of the server per request."""
     request = json_request(fleet.server.port, operation, body)
-    raw, before = fleet.connections[0], cpu_seconds(fleet.server.pid)
+    raw, before = Raw(fleet.server.port), cpu_seconds(fleet.server.pid)
     for _ in range(rounds):
         raw.call(request)
     return (cpu_seconds(fleet.server.pid) - before) / rounds * 1000
