@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from conftest import BOXSHIP, Server, network, run_task, define, wait_for
+from conftest import BOXSHIP, HELLO, Server, network, run_task, define, wait_for
 
 
 @pytest.fixture
@@ -292,3 +292,11 @@ def test_clusters_and_tasks_without_a_balancer(server):
     assert server.run("events", "job").stdout
     server.run("destroy", "job", "--cluster", "other", "--yes")
     assert everything(server) == before
+
+
+def test_the_main_job_without_containers(server):
+    """It tells the same story, and says what is missing."""
+    done = server.run("demo", "--binary", HELLO)
+    assert "updated live" in done.stderr and "SIMULATED: no container was started" in done.stdout
+    assert "(service hello) has reached a steady state." in done.stdout
+    assert service(server, "hello")["runningCount"] == 3

@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from conftest import BOXSHIP, needs_root, wait_for
+from conftest import BOXSHIP, HELLO, needs_root, wait_for
 from test_cli_services import everything
 
 pytestmark = needs_root
@@ -160,3 +160,18 @@ def test_bars_on_a_terminal(clean):
     text = said.decode()
     assert "█" in text and "of 2" in text and "targets: 2 healthy, 2 draining" in text, text
     assert "web is up at http://" in text
+
+
+def test_the_main_job(box):
+    """What `cargo xtask demo` shows, twice: the second time the service is there already."""
+    before = everything(box)
+    for _ in range(2):
+        done = box.run("demo", "--binary", HELLO)
+        said = done.stdout + done.stderr
+        assert re.findall(r"[1-9]\d* requests, (\d+) lost", said) == ["0", "0"], said
+        assert "rolled back by the circuit breaker" in said and "(service hello) has reached a steady state." in said
+        link = re.search(r"open it: (\S+)", said)[1]
+        assert ask(box, link).startswith("Hello from version 2")
+    box.run("destroy", "hello", "--yes")
+    box.client("ecr").delete_repository(repositoryName="hello", force=True)
+    assert everything(box) == before
