@@ -180,7 +180,8 @@ fn target_group(tx: &mut Tx<'_>, arn: &str, spec: &Spec) -> Result<(), Fault> {
         NetworkMode::Awsvpc => ("awsvpc", "ip"),
         NetworkMode::Bridge => ("bridge", "instance"),
         NetworkMode::Host => ("host", "instance"),
-        NetworkMode::None => ("none", "instance"),
+        // Nothing reaches such a task: no type fits.
+        NetworkMode::None => ("none", ""),
     };
     let found = group.target_type.unwrap_or_default();
     if found != takes {
