@@ -3,7 +3,7 @@
 //! a decision has asked to be woken, counts failures, rolls back and completes; every decision is
 //! checked against the promises.
 //!
-//! `BOXSHIP_LONG=1` lets a hundred weeks pass; `BOXSHIP_SEED=n` one of them, as a failure says.
+//! `BOXSHIP_LONG=1` lets twenty weeks pass; `BOXSHIP_SEED=n` one of them, as a failure says.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -21,7 +21,7 @@ use crate::world::World;
 
 const SERVICES: u64 = 100;
 const WEEKS: u64 = 1;
-const LONG: u64 = 100;
+const LONG: u64 = 20;
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 const HOUR: u64 = 3600;
 
