@@ -13,7 +13,7 @@ from service_web import RUNS, Web, nothing_is_orphaned, processor_seconds, serve
 
 pytestmark = needs_root
 
-KILLS = 20 if os.environ.get("BOXSHIP_LONG") else 4
+KILLS = 20 if os.environ.get("BOXSHIP_LONG") else 3
 IMPAIRED = "is unable to consistently start tasks successfully"
 
 
