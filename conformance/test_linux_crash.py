@@ -162,8 +162,9 @@ def check_nothing_is_orphaned(server):
         found = set()
         # One in each hierarchy; those of tasks that end go while this looks.
         for root in [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").glob("*")]:
-            if (root / group_of(server)).is_dir():
-                found |= {name for name in os.listdir(root / group_of(server)) if len(name) == 32}
+            group = root / group_of(server)
+            if group.is_dir():
+                found |= {name for name in os.listdir(group) if len(name) == 32 and (group / name).is_dir()}
         return found
     wait_for(lambda: groups() <= alive, 10, "the control groups of ended tasks going")
 
