@@ -6,7 +6,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 /// Crates with tests that read `BOXSHIP_LONG`.
-const CRASHES: [&str; 7] = ["store-sqlite", "journal", "vpc", "core-lifecycle", "core-rollout", "agent", "proxy"];
+const CRASHES: [&str; 7] =
+    ["store-sqlite", "journal", "vpc", "core-lifecycle", "core-rollout", "agent", "proxy"];
 const FUZZ_SECONDS: &str = "120";
 
 /// Runs all of it; takes about an hour and a half on two cores.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use aws_ecs::op::{DescribeServices, DescribeTasks, ListClusters, ListServices, ListTasks};
 use aws_ecs::{
-    DescribeServicesRequest, DescribeTasksRequest, ListClustersRequest, ListServicesRequest, ListTasksRequest,
-    Service, Task,
+    DescribeServicesRequest, DescribeTasksRequest, ListClustersRequest, ListServicesRequest,
+    ListTasksRequest, Service, Task,
 };
 use base::{AccountId, Region};
 use gateway::{Body, Endpoint, Peer, bytes};
