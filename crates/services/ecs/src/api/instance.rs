@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use aws_ecs as aws;
 use base::{Arn, Fault};
-use core_lifecycle::{Goal, StopCode};
+use core_lifecycle::{Goal, LaunchType, StopCode};
 use service::{Tx, View};
 use store::{Key, Record, Snapshot};
 
-use super::launch::Carrier;
+use super::launch::{Carrier, Run};
 use super::{cluster, tag};
 use crate::behaviour::attribute;
 use crate::behaviour::capacity::{Room, Taken};
@@ -24,7 +24,7 @@ use crate::page::Page;
 use crate::state::cluster::Cluster;
 use crate::state::instance::{ContainerInstance, InstanceId, InstanceStatus};
 use crate::state::kept::Kept;
-use crate::state::task::{BY_INSTANCE, LIVE, Stage, Task, TaskObserved, TaskStatus};
+use crate::state::task::{BY_INSTANCE, LIVE, Stage, Task, TaskId, TaskObserved, TaskStatus};
 
 /// AWS: the attribute that says which architecture an instance has.
 const ARCHITECTURE: &str = "ecs.cpu-architecture";
@@ -35,25 +35,68 @@ const FORCED: &str = "Container instance deregistration forced by user.";
 /// Why an instance does not take a task: its ARN where there is one, and AWS's reason.
 pub type Refusal = (Option<String>, &'static str);
 
-/// The instance of `cluster` that carries a task with these `needs`; else why each of its instances
-/// does not. Nothing at all where the cluster has no instance that takes tasks.
-pub fn place(records: &Snapshot, cluster: &Cluster, needs: &Needs) -> Result<Carrier, Vec<Refusal>> {
-    let mut refusals = Vec::new();
-    let active = records.scan::<ContainerInstance>(&cluster.key());
-    for instance in active.filter(|instance| instance.status == InstanceStatus::Active) {
-        match admit(records, &instance, needs) {
-            Ok(carrier) => return Ok(carrier),
-            Err(reason) => refusals.push((Some(instance.at.arn().to_string()), reason)),
+/// The instances that may take a run's tasks, with what each has left. Read once, however many tasks
+/// are placed in one transaction: what these take is noted.
+pub struct Places(Vec<(Arc<ContainerInstance>, Room)>);
+
+impl Places {
+    pub fn of(records: &Snapshot, run: &Run) -> Places {
+        if run.launch_type != LaunchType::Ec2 {
+            return Places(Vec::new());
+        }
+        let cluster = run.cluster.key();
+        let active = records.scan::<ContainerInstance>(&cluster);
+        let active = active.filter(|instance| instance.status == InstanceStatus::Active);
+        let mut places: Vec<_> =
+            active.map(|it| (it.at.arn().to_string(), Room::of(&it.registered), it)).collect();
+        if !places.is_empty() {
+            for (task, _) in live(records, &cluster) {
+                let is_here = |arn: &String| task.container_instance.as_ref() == Some(arn);
+                if let Some((_, room, _)) = places.iter_mut().find(|(arn, ..)| is_here(arn)) {
+                    room.take(taken(records, &task));
+                }
+            }
+        }
+        Places(places.into_iter().map(|(_, room, instance)| (instance, room)).collect())
+    }
+
+    /// The instance that carries a task with these `needs`; else why each of them does not. Nothing at
+    /// all where the cluster has no instance that takes tasks.
+    pub fn find(&self, needs: &Needs) -> Result<Carrier, Vec<Refusal>> {
+        let mut refusals = Vec::new();
+        for (instance, room) in &self.0 {
+            match admit(instance, needs, || room.clone()) {
+                Ok(carrier) => return Ok(carrier),
+                Err(reason) => refusals.push((Some(instance.at.arn().to_string()), reason)),
+            }
+        }
+        Err(refusals)
+    }
+
+    /// A task was started on one of them.
+    pub fn note(&mut self, records: &Snapshot, task: Option<&TaskId>) {
+        let Some(task) = task.and_then(|task| records.get::<Task>(&task.key())) else { return };
+        let Some(arn) = task.container_instance.as_deref() else { return };
+        if let Some((_, room)) = self.0.iter_mut().find(|(instance, _)| instance.at.arn().to_string() == arn)
+        {
+            room.take(taken(records, &task));
         }
     }
-    Err(refusals)
 }
 
-/// `instance` as the carrier of a task with these `needs`; AWS's reason where it does not take it.
-pub fn admit(
+/// `instance` as the carrier of one task with these `needs`; AWS's reason where it does not take it.
+pub fn carrier(
     records: &Snapshot,
     instance: &ContainerInstance,
     needs: &Needs,
+) -> Result<Carrier, &'static str> {
+    admit(instance, needs, || load(records, instance).room)
+}
+
+fn admit(
+    instance: &ContainerInstance,
+    needs: &Needs,
+    room: impl FnOnce() -> Room,
 ) -> Result<Carrier, &'static str> {
     if instance.status != InstanceStatus::Active {
         return Err("INACTIVE");
@@ -67,7 +110,7 @@ pub fn admit(
     if !is_architecture || !needs.attributes.iter().all(has) {
         return Err("ATTRIBUTE");
     }
-    let room = load(records, instance).room;
+    let room = room();
     match room.refusal(needs) {
         Some(reason) => Err(reason),
         None => Ok(Carrier::of(instance, host, room)),
@@ -78,22 +121,29 @@ fn load(records: &Snapshot, instance: &ContainerInstance) -> Load {
     let mut load = Load { room: Room::of(&instance.registered), ..Load::default() };
     let (at, arn) = (&instance.at, instance.at.arn().to_string());
     let cluster = Key::of(&[at.account.as_str(), at.region.as_str(), &at.cluster]);
-    // AWS: what a task holds is its own until it has stopped.
-    for status in records.by::<TaskStatus>(LIVE, &cluster) {
-        let key = status.at.key();
-        let task = records.get::<Task>(&key);
-        let Some(task) = task.filter(|task| task.container_instance.as_ref() == Some(&arn)) else { continue };
-        match Stage::of(&status.state) {
+    let here = live(records, &cluster).filter(|(task, _)| task.container_instance.as_ref() == Some(&arn));
+    for (task, stage) in here {
+        match stage {
             Stage::Coming => load.pending += 1,
             Stage::Running => load.running += 1,
             Stage::Going => {}
         }
-        let seen = records.get::<TaskObserved>(&key);
-        let containers = seen.iter().flat_map(|seen| &seen.observation.containers);
-        let gpus = task.containers.iter().flat_map(|container| &container.gpus);
-        load.room.take(Taken::of(&task.needs, gpus, containers.flat_map(|container| &container.bindings)));
+        load.room.take(taken(records, &task));
     }
     load
+}
+
+/// The tasks of a cluster that have not stopped. AWS: what a task holds is its own until it has.
+fn live(records: &Snapshot, cluster: &Key) -> impl Iterator<Item = (Arc<Task>, Stage)> {
+    let statuses = records.by::<TaskStatus>(LIVE, cluster);
+    statuses.filter_map(|status| Some((records.get::<Task>(&status.at.key())?, Stage::of(&status.state))))
+}
+
+fn taken(records: &Snapshot, task: &Task) -> Taken {
+    let seen = records.get::<TaskObserved>(&task.key());
+    let containers = seen.iter().flat_map(|seen| &seen.observation.containers);
+    let gpus = task.containers.iter().flat_map(|container| &container.gpus);
+    Taken::of(&task.needs, gpus, containers.flat_map(|container| &container.bindings))
 }
 
 /// Every task that `instance` carries or carried, those that stopped lately among them.

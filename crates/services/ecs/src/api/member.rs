@@ -8,8 +8,9 @@ use core_lifecycle::LaunchType;
 use core_rollout::rolling::Start;
 use service::Tx;
 
+use super::instance::{self, Places};
 use super::launch::{self, Carrier, Run};
-use super::{instance, run_task};
+use super::run_task;
 use crate::behaviour::{events, room};
 use crate::controllers::draft;
 use crate::state::cluster::Cluster;
@@ -118,11 +119,12 @@ fn start_all(
         tx.put(Revision { zones, ..(*revision).clone() });
     }
     let first = usize::try_from(tx.chance.below(16)).unwrap_or(0);
+    let mut places = Places::of(tx, &run);
     for (nth, start) in starts.iter().enumerate() {
         let carrier = match run.launch_type {
             LaunchType::Fargate => Carrier::local(),
             LaunchType::Ec2 | LaunchType::External => {
-                let placed = instance::place(tx, &run.cluster, &run.needs);
+                let placed = places.find(&run.needs);
                 placed.map_err(|refusals| not_placed(name, &refusals))?
             }
         };
@@ -141,6 +143,7 @@ fn start_all(
         };
         let zone = task.availability_zone.unwrap_or_default();
         let Some(task) = task.task_arn.as_deref().and_then(TaskId::of_arn) else { continue };
+        places.note(tx, Some(&task));
         tx.put(Member {
             service: service.at.clone(),
             task: task.clone(),

@@ -11,9 +11,10 @@ use core_policy::Verdict;
 use service::{Origin, Tx, View};
 use sha2::{Digest as _, Sha256};
 
+use super::instance::{self, Places};
 use super::launch::{self, Carrier, Run};
 use super::network::{self, Network};
-use super::{cluster, instance, setting, tag, task, task_definition};
+use super::{cluster, setting, tag, task, task_definition};
 use crate::behaviour::setting::SettingName;
 use crate::behaviour::{assign, capability, check, fargate, logs, naming, overrides, room, support};
 use crate::convert;
@@ -67,8 +68,9 @@ pub fn run(tx: &mut Tx<'_>, request: aws::RunTaskRequest) -> Result<aws::RunTask
     let run = checked(tx, request)?;
     let (mut tasks, mut failures, mut arns) = (Vec::new(), Vec::new(), Vec::new());
     let start = usize::try_from(tx.chance.below(16)).unwrap_or(0);
+    let mut places = Places::of(tx, &run);
     for nth in 0..run.count {
-        let carrier = match carrier(tx, &run)? {
+        let carrier = match carrier(&places, &run)? {
             Ok(carrier) => carrier,
             Err(refusals) => {
                 // Tasks of one request are alike: where one finds no room, the next finds none.
@@ -78,6 +80,7 @@ pub fn run(tx: &mut Tx<'_>, request: aws::RunTaskRequest) -> Result<aws::RunTask
         };
         match launch::start_one(tx, &run, start + nth, carrier)? {
             Ok(shape) => {
+                places.note(tx, shape.task_arn.as_deref().and_then(TaskId::of_arn).as_ref());
                 arns.extend(shape.task_arn.clone());
                 tasks.push(shape);
             }
@@ -119,12 +122,12 @@ fn shape_of(view: &View<'_>, arn: &str) -> Option<aws::Task> {
 }
 
 /// A host with room for a task of `run`, or why none has it.
-fn carrier(tx: &Tx<'_>, run: &Run) -> Result<Result<Carrier, Vec<aws::Failure>>, Fault> {
+fn carrier(places: &Places, run: &Run) -> Result<Result<Carrier, Vec<aws::Failure>>, Fault> {
     match run.launch_type {
         LaunchType::Fargate => Ok(Ok(Carrier::local())),
         // External instances are other machines; none has joined.
         LaunchType::External => Err(RunError::NoInstances.into()),
-        LaunchType::Ec2 => match instance::place(tx, &run.cluster, &run.needs) {
+        LaunchType::Ec2 => match places.find(&run.needs) {
             Ok(carrier) => Ok(Ok(carrier)),
             Err(refusals) if refusals.is_empty() => Err(RunError::NoInstances.into()),
             Err(refusals) => Ok(Err(refusals.into_iter().map(failure).collect())),

@@ -46,7 +46,7 @@ pub fn start(tx: &mut Tx<'_>, request: aws::StartTaskRequest) -> Result<aws::Sta
             failures.push(instance::missing(&run.cluster, name));
             continue;
         };
-        let carrier = match instance::admit(tx, &found, &run.needs) {
+        let carrier = match instance::carrier(tx, &found, &run.needs) {
             Ok(carrier) => carrier,
             Err(reason) => {
                 failures.push(run_task::failure((Some(found.at.arn().to_string()), reason)));

@@ -657,3 +657,120 @@ fn zones_are_evened_out() {
         )
     }));
 }
+
+/// What the first tasks of one transaction take, the next ones do not find: there is room for so many.
+#[test]
+fn an_instance_takes_as_many_as_it_has_room_for() {
+    let mut stage = Stage::new();
+    crate::instance::join(&mut stage.world, "main");
+    let container =
+        aws::ContainerDefinition { memory: Some(1024), cpu: Some(600), ..crate::world::container("web") };
+    stage
+        .world
+        .call::<op::RegisterTaskDefinition>(aws::RegisterTaskDefinitionRequest {
+            family: "large".into(),
+            container_definitions: vec![container],
+            ..Default::default()
+        })
+        .unwrap();
+    stage.create(1, 5, |request| {
+        request.task_definition = Some("large".into());
+        request.launch_type = Some("EC2".into());
+        request.network_configuration = None;
+    });
+    assert_eq!(stage.counts(), (5, 0, 3), "2,048 units of cpu");
+    let why = "closest matching (container-instance";
+    assert!(stage.events().iter().any(|event| event.contains(why)), "{:#?}", stage.events());
+    // Room that comes back is taken.
+    let task = stage.tasks().remove(0);
+    stage.crash(&task);
+    stage.pass(2);
+    assert_eq!(stage.counts(), (5, 0, 3));
+    let request = aws::RunTaskRequest {
+        cluster: Some("main".into()),
+        task_definition: "large".into(),
+        launch_type: Some("EC2".into()),
+        count: Some(2),
+        ..Default::default()
+    };
+    stage.update(|request| request.desired_count = Some(1));
+    let answer = stage.world.call::<op::RunTask>(aws::RunTaskRequest { count: Some(3), ..request }).unwrap();
+    assert_eq!(answer.tasks.unwrap().len(), 2);
+    assert_eq!(answer.failures.unwrap()[0].reason.as_deref(), Some("RESOURCE:CPU"));
+}
+
+/// Who puts the machine to rest does not fail its deployments, whatever the tasks end with.
+#[test]
+fn a_deployment_outlives_a_rest() {
+    for fate in [Fate::Hangs, Fate::Runs] {
+        for dies in [false, true] {
+            let mut stage = Stage::new();
+            let good = stage.define(Fate::Runs);
+            stage.create(good, 2, |request| request.deployment_configuration = breaker(true));
+            stage.pass(6);
+            let next = stage.define(fate);
+            stage.deploy(next);
+            let ended = stage.world.wait(|platform| async move {
+                service_ecs::tasks::stop_all(&platform, "Stopped by boxship down").await
+            });
+            assert!(ended.unwrap() > 0);
+            if dies {
+                // What they need ends, too: some end by themselves.
+                for task in stage.live.keys().cloned().collect::<Vec<_>>() {
+                    stage.crash(&task);
+                }
+            }
+            stage.pass(5);
+            assert_eq!((stage.tasks().len(), stage.live.len()), (0, 0), "{fate:?}");
+            stage.world.wait(|platform| async move { service_ecs::tasks::resume(&platform).await }).unwrap();
+            // A server that starts looks at everything.
+            let records = stage.world.platform.store().snapshot();
+            stage.world.agenda.see_all(&records);
+            stage.go();
+            let deployments = stage.service().deployments.unwrap();
+            assert_eq!(deployments[0].failed_tasks, Some(0), "{fate:?} {dies}");
+            assert_eq!(deployments[0].rollout_state.as_deref(), Some("IN_PROGRESS"));
+            assert_eq!(stage.tasks().len(), 4, "nothing is throttled");
+        }
+    }
+}
+
+/// A deployment that has no task to bring has nothing to wait for; and what was complete is there to
+/// go back to, though it has no task either.
+#[test]
+fn a_service_without_tasks_deploys_and_goes_back() {
+    for strategy in ["ROLLING", "BLUE_GREEN"] {
+        let mut stage = Stage::new();
+        let configuration =
+            aws::DeploymentConfiguration { strategy: Some(strategy.into()), ..Default::default() };
+        let one = stage.define(Fate::Runs);
+        stage.create(one, 0, |request| request.deployment_configuration = Some(configuration));
+        stage.pass(30);
+        let state =
+            |stage: &mut Stage| stage.service().deployments.unwrap()[0].rollout_state.clone().unwrap();
+        assert_eq!(state(&mut stage), "COMPLETED", "{strategy}");
+        let two = stage.define(Fate::Runs);
+        let request = aws::UpdateServiceRequest {
+            cluster: Some("main".into()),
+            service: "web".into(),
+            task_definition: Some(format!("app:{two}")),
+            ..Default::default()
+        };
+        let service = stage.world.call::<op::UpdateService>(request).unwrap().service.unwrap();
+        let arn = service.current_service_deployment.unwrap();
+        let request = aws::StopServiceDeploymentRequest {
+            service_deployment_arn: arn.clone(),
+            stop_type: Some("ROLLBACK".into()),
+        };
+        stage.world.call::<op::StopServiceDeployment>(request).unwrap();
+        stage.pass(30);
+        let request = aws::DescribeServiceDeploymentsRequest { service_deployment_arns: vec![arn] };
+        let described = stage.world.call::<op::DescribeServiceDeployments>(request).unwrap();
+        let deployment = described.service_deployments.unwrap().remove(0);
+        assert_eq!(deployment.status.as_deref(), Some("ROLLBACK_SUCCESSFUL"), "{strategy}");
+        assert!(stage.service().task_definition.unwrap().ends_with(&format!("app:{one}")), "{strategy}");
+        stage.deploy(two);
+        stage.pass(30);
+        assert_eq!(state(&mut stage), "COMPLETED", "{strategy}");
+    }
+}
