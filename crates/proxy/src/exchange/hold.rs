@@ -20,6 +20,8 @@ use crate::table::{GroupState, Here, HereGroup};
 
 /// Requests of one group that may wait: each holds a connection and what was read of it.
 const MOST: u32 = 1_024;
+/// So often it is looked whether a client has left whose body is unread: nothing tells of that.
+const LOOKS: Duration = Duration::from_millis(500);
 
 /// A request's place among those that wait.
 struct Seat(Arc<GroupState>);
@@ -110,14 +112,16 @@ async fn wait<F: Front>(front: &mut F, arrival: &Arrival, group: &HereGroup, unt
     if !group.pool(arrival.table().served.zone(arrival.node)).holds() {
         return Woken::Changed;
     }
-    let left = until.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        return Woken::Over;
-    }
-    tokio::select! {
-        () = turned => Woken::Changed,
-        () = changed => Woken::Changed,
-        () = poll_fn(|cx| front.poll_gone(cx)) => Woken::ClientGone,
-        () = tokio::time::sleep(left.max(Duration::from_millis(1))) => Woken::Over,
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Woken::Over;
+        }
+        tokio::select! {
+            () = &mut turned => return Woken::Changed,
+            () = &mut changed => return Woken::Changed,
+            () = poll_fn(|cx| front.poll_gone(cx)) => return Woken::ClientGone,
+            () = tokio::time::sleep(left.clamp(Duration::from_millis(1), LOOKS)) => {}
+        }
     }
 }

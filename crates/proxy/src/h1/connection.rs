@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::request::{self, Unread};
 use super::server::Server;
-use super::wire::{Cut, Framing, Wire};
+use super::wire::{Framing, Line, Wire};
 use crate::arrival::Arrival;
 use crate::exchange::{After, Desk, exchange, refuse};
 use crate::watch::Watched;
@@ -30,7 +30,7 @@ const LINGER_BYTES: usize = 1 << 20;
 /// there is one per idle connection.
 pub fn serve<S>(io: S, input: Vec<u8>, arrival: Arrival) -> impl Future<Output = ()>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Cut,
+    S: AsyncRead + AsyncWrite + Unpin + Line,
 {
     let worker = &arrival.worker;
     let mut wire = Wire::new(io, worker.buffers.clone(), input);
@@ -85,7 +85,7 @@ enum Next {
 /// `is_new` has its first request on the way: nobody has told it yet that the listener goes.
 async fn wait<S>(wire: &mut Wire<S>, watched: &Watched, arrival: &Arrival, is_new: bool) -> bool
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + Line,
 {
     if !wire.input().is_empty() {
         return true;
@@ -109,7 +109,7 @@ where
 /// Serves requests for as long as they come.
 async fn busy<S>(wire: &mut Wire<S>, watched: &Watched, arrival: &Arrival, course: &mut Course) -> Next
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + Line,
 {
     let worker = &arrival.worker;
     let mut desk = worker.desk();
@@ -146,7 +146,7 @@ async fn one<S>(
     desk: &mut Desk,
 ) -> After
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + Line,
 {
     let read = match head(wire, watched, arrival, desk).await {
         Headed::Read(read) => read,
@@ -198,7 +198,7 @@ enum Headed {
 /// Reads until the head is whole.
 async fn head<S>(wire: &mut Wire<S>, watched: &Watched, arrival: &Arrival, desk: &mut Desk) -> Headed
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + Line,
 {
     let table = arrival.table();
     let attributes = &table.served.balancer.attributes;

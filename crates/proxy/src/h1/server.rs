@@ -7,7 +7,7 @@ use core_routing::{Fields, Form, Head};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::answer::{bodiless, write_number, write_status};
-use super::wire::{Framing, Wire, write_field};
+use super::wire::{Framing, Line, Wire, write_field};
 use crate::exchange::{AnswerHead, Fill, Front, Length, Piece, Sink, Source};
 
 /// One request of a client and the answer to it.
@@ -92,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink for Server<'_, S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Front for Server<'_, S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Line> Front for Server<'_, S> {
     fn length(&self) -> Length {
         self.wire.incoming_length()
     }
@@ -138,8 +138,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Front for Server<'_, S> {
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // Bytes of a next request wait where they are: a client that sends them is there.
-        if !self.wire.has_read_body() || !self.wire.input().is_empty() {
+        // A body waits where it is.
+        if !self.wire.has_read_body() {
+            return if self.wire.io.is_left(cx) { Poll::Ready(()) } else { Poll::Pending };
+        }
+        // So do bytes of a next request: a client that sends them is there.
+        if !self.wire.input().is_empty() {
             return Poll::Pending;
         }
         match ready!(self.wire.poll_read(cx)) {

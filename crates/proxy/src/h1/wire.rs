@@ -4,13 +4,13 @@
 //! past the end of a body of known length but into the connection's own buffer.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::BufMut;
 use core_routing::Fields;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -32,22 +32,40 @@ pub struct Wire<S> {
     is_ended: bool,
 }
 
-/// A connection that can be ended so that its peer does not take it for a proper end.
-pub trait Cut {
+/// What is asked of a client's connection itself, whatever is spoken on it.
+pub trait Line {
+    /// Ends it so that its peer does not take that for a proper end.
     fn cut(&self);
+
+    /// Whether the peer has ended its side, though what it sent before may be unread. Nobody is woken
+    /// when that changes.
+    fn is_left(&self, cx: &mut Context<'_>) -> bool;
 }
 
-impl Cut for TcpStream {
+impl Line for TcpStream {
     fn cut(&self) {
         // Where it cannot be set the peer sees a plain end, as it would without.
         let _ = self.set_zero_linger();
     }
+
+    fn is_left(&self, cx: &mut Context<'_>) -> bool {
+        let ready = pin!(self.ready(Interest::READABLE));
+        match ready.poll(cx) {
+            Poll::Ready(Ok(ready)) => ready.is_read_closed(),
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        }
+    }
 }
 
-impl Cut for TlsStream<TcpStream> {
+impl Line for TlsStream<TcpStream> {
     /// Without a last word of TLS, and with a reset.
     fn cut(&self) {
         self.get_ref().0.cut();
+    }
+
+    fn is_left(&self, cx: &mut Context<'_>) -> bool {
+        self.get_ref().0.is_left(cx)
     }
 }
 

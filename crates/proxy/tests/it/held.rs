@@ -90,6 +90,25 @@ fn a_client_that_leaves_waits_no_more() {
     assert!(seen.requests().iter().all(|request| !request.line.contains("/gone")));
 }
 
+/// Its body stays unread, and hides its end: that is looked for.
+#[test]
+fn a_client_that_leaves_with_its_body_unread_waits_no_more() {
+    let bodies =
+        ["Content-Length: 5\r\n\r\nhello", "Content-Length: 900\r\n\r\nhel", "Content-Length: 5\r\n\r\n"];
+    for body in bodies {
+        let mut front = holding(Duration::from_secs(300));
+        let mut client = front.client();
+        client.send(format!("POST /gone HTTP/1.1\r\nHost: a\r\n{body}").as_bytes());
+        front.asked();
+        client.end();
+        assert!(client.rest().is_empty());
+        let (at, seen) = recording();
+        comes(&mut front, at);
+        assert_eq!(front.get("/there").status, 200);
+        assert!(seen.requests().iter().all(|request| !request.line.contains("/gone")));
+    }
+}
+
 #[test]
 fn so_many_wait_and_no_more() {
     let mut front = holding(Duration::from_secs(300));
