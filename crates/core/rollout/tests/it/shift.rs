@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use core_rollout::shift::{Goal, Pace, Shift, Stage, Weights};
+use core_rollout::shift::{Goal, Outcome, Pace, Shift, Stage, Weights};
 use core_rollout::{Check, Stage as TaskStage};
 
 use crate::shift_world::{BLUE, RED, World};
@@ -144,6 +144,31 @@ fn both_sets_are_kept_while_both_are_there() {
 #[test]
 fn a_superseded_revision_leaves_first() {
     check(include_str!("shift/superseded.txt"));
+}
+
+/// With no task to bring there is nothing to wait for but that balancers take the weights up; and
+/// stopped halfway, the source has the traffic again.
+#[test]
+fn a_service_without_tasks() {
+    let second = Duration::from_secs(1);
+    let bake = Duration::ZERO;
+    let paces = [Pace::AllAtOnce, Pace::Linear { percent: 25.0, bake }, Pace::Canary { percent: 10.0, bake }];
+    for pace in paces {
+        for (old, stops, expected) in [
+            (None, false, Outcome::Done),
+            (Some(0), false, Outcome::Done),
+            (Some(0), true, Outcome::RolledBack),
+        ] {
+            let mut world = World::new(0, old, pace);
+            for _ in 0..8 {
+                world.settle();
+                world.is_stopped = stops;
+                world.now = world.now + second;
+            }
+            assert_eq!(world.outcome, Some(expected), "{pace:?} {old:?}: {}", world.log);
+            assert!(world.tasks.is_empty());
+        }
+    }
 }
 
 #[test]
