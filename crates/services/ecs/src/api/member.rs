@@ -94,7 +94,8 @@ fn count_failure(tx: &mut Tx<'_>, service: &Service, revision: &str) {
     }
 }
 
-fn tell(tx: &mut Tx<'_>, status: &mut ServiceStatus, message: String) {
+/// Tells the owner, in a status that is to be put.
+pub fn tell(tx: &mut Tx<'_>, status: &mut ServiceStatus, message: String) {
     let id = tx.chance.uuid();
     let (event, forgotten) = draft::next_event(status, id, message, tx.now);
     if let Some(number) = forgotten {

@@ -18,7 +18,7 @@ use crate::convert::service_settings;
 use crate::faults::service::ServiceError;
 use crate::faults::{DefinitionError, RunError};
 use crate::state::definition::TaskDefinition;
-use crate::state::deployment::{Deployment, DeploymentState, UNDER_WAY};
+use crate::state::deployment::{Deployment, DeploymentState, SUPERSEDED, UNDER_WAY};
 use crate::state::event::Event;
 use crate::state::kept::Kept;
 use crate::state::member::Member;
@@ -267,7 +267,7 @@ pub fn deploy(tx: &mut Tx<'_>, service: &mut Service, asked: Asked, sources: Vec
     for deployment in under_way {
         tx.put(Deployment {
             state: DeploymentState::Stopped,
-            reason: Some(String::from("Service deployment stopped because a newer deployment was started.")),
+            reason: Some(String::from(SUPERSEDED)),
             updated_at: now,
             finished_at: Some(now),
             ..(*deployment).clone()

@@ -10,9 +10,9 @@ use base::Fault;
 use service::{Caller, Platform, Tx};
 use store::{Change, Key, Snapshot};
 
+use super::member;
 use crate::behaviour::wake::{self as behaviour, HELD_FOR, SleepError, Sleeper, idle_for};
 use crate::state::deployment::{Deployment, UNDER_WAY};
-use crate::state::event::{Event, KEPT};
 use crate::state::revision::{BY_GROUP, Revision};
 use crate::state::service::{SLEEPERS, Service, ServiceId, ServiceStatus};
 use crate::state::sleep::Sleep;
@@ -164,11 +164,6 @@ fn raise(tx: &mut Tx<'_>, at: &ServiceId) {
 fn tell(tx: &mut Tx<'_>, at: &ServiceId, message: String) {
     let Some(status) = tx.get::<ServiceStatus>(&at.key()) else { return };
     let mut status = (*status).clone();
-    let (number, id, created_at) = (status.events, tx.chance.uuid(), tx.now);
-    status.events += 1;
-    tx.put(Event { at: at.clone(), number, id, created_at, message });
-    if let Some(number) = number.checked_sub(KEPT) {
-        tx.delete::<Event>(&Event::key_of(at, number));
-    }
+    member::tell(tx, &mut status, message);
     tx.put(status);
 }

@@ -6,8 +6,8 @@ use core_rollout::shift::Stage;
 use crate::state::service::{Breaker, DeploymentSettings, Hook, Strategy};
 
 /// AWS: of a service whose tasks come and go in parts.
-pub const MINIMUM: u32 = 100;
-pub const MAXIMUM: u32 = 200;
+const MINIMUM: u32 = 100;
+const MAXIMUM: u32 = 200;
 /// AWS names no most; we take what multiplies safely.
 const MOST_PERCENT: u32 = 10_000;
 /// AWS: minutes that one wait of a deployment may last.

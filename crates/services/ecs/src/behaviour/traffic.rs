@@ -112,6 +112,10 @@ pub fn action(now: &Forwarding, groups: Vec<(Arc<str>, u32)>) -> elb::Action {
     }
 }
 
+/// Of any strategy.
+pub const TRIPPED: &str =
+    "Service deployment rolled back because the circuit breaker threshold was exceeded.";
+
 /// Why a deployment goes back, as its description says it.
 pub fn reason(why: Why) -> &'static str {
     match why {
@@ -120,7 +124,7 @@ pub fn reason(why: Why) -> &'static str {
             "Service deployment rolled back because a lifecycle hook was answered with ROLLBACK."
         }
         Why::TimedOut => "Service deployment rolled back because a lifecycle hook timed out.",
-        Why::Failures => "Service deployment rolled back because the circuit breaker threshold was exceeded.",
+        Why::Failures => TRIPPED,
         Why::Broken => {
             "Service deployment rolled back because a listener rule or a target group that traffic shifts \
              between does not exist."

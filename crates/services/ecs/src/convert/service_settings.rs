@@ -277,7 +277,7 @@ const STAGES: [(Stage, &str); 11] = [
     (Stage::CleanUp, "CLEAN_UP"),
 ];
 
-pub fn stage_of(text: &str) -> Option<Stage> {
+fn stage_of(text: &str) -> Option<Stage> {
     STAGES.iter().find(|(_, name)| *name == text).map(|(stage, _)| *stage)
 }
 

@@ -80,6 +80,9 @@ impl DeploymentState {
     }
 }
 
+/// The reason of one that is STOPPED because another came.
+pub const SUPERSEDED: &str = "Service deployment stopped because a newer deployment was started.";
+
 /// Written by callers.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Asked {

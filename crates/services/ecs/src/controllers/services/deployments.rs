@@ -21,17 +21,16 @@ use super::draft::Draft;
 use super::ending;
 use super::scene::Scene;
 use crate::behaviour::events;
-use crate::state::deployment::{Deployment, DeploymentState, Rollback, StopType};
+use crate::behaviour::traffic::TRIPPED;
+use crate::state::deployment::{Deployment, DeploymentState, Rollback, SUPERSEDED, StopType};
 use crate::state::revision::Revision;
 use crate::state::service::Strategy;
 
 const STEADY_EVERY: Duration = Duration::from_secs(6 * 3600);
-const TRIPPED: &str = "Service deployment rolled back because the circuit breaker threshold was exceeded.";
 const TRIPPED_FOR_GOOD: &str =
     "Service deployment stopped because the circuit breaker threshold was exceeded.";
 const STOPPED: &str = "Service deployment stopped by a user.";
 const ROLLED_BACK_BY_USER: &str = "Service deployment rolled back because a user stopped it.";
-const SUPERSEDED: &str = "Service deployment stopped because a newer deployment was started.";
 const DELETED: &str = "Service deployment stopped because its service was deleted.";
 const NO_WAY_BACK: &str = " There is no completed deployment to roll back to.";
 

@@ -17,7 +17,7 @@ use crate::state::revision::Revision;
 use crate::state::service::{Service, ServiceId, ServiceStatus};
 
 /// A complaint that holds on is said again after so long.
-pub const COMPLAINS_EVERY: Duration = Duration::from_secs(6 * 3600);
+const COMPLAINS_EVERY: Duration = Duration::from_secs(6 * 3600);
 
 /// A plan in the making.
 pub struct Draft {
