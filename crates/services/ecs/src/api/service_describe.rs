@@ -1,5 +1,6 @@
 //! Services as they stand: DescribeServices, ListServices; and which service a request means.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aws_ecs as aws;
@@ -65,11 +66,14 @@ pub fn shape(records: &Snapshot, service: &Service, with_tags: bool) -> Option<a
         let deployment = records.get::<Deployment>(&Deployment::key_of(at, &revision.deployment))?;
         Some((revision, deployment))
     };
-    let others = status
-        .counts
-        .iter()
-        .filter(|(id, counts)| **id != service.revision && counts.pending + counts.running > 0);
-    let mut revisions: Vec<_> = others.filter_map(|(id, _)| with_deployment(id)).collect();
+    let with_tasks =
+        status.counts.iter().filter(|(_, counts)| counts.pending + counts.running > 0).map(|(id, _)| id);
+    // AWS: what a deployment takes away stands beside it until its last task has drained, so that
+    // whoever waits for a stable service waits for the deployment's end.
+    let leaving =
+        if newest.state.is_over() || newest.baking_since.is_some() { &[][..] } else { &newest.sources };
+    let others: BTreeSet<_> = with_tasks.chain(leaving).filter(|id| **id != service.revision).collect();
+    let mut revisions: Vec<_> = others.into_iter().filter_map(|id| with_deployment(id)).collect();
     revisions.sort_by_key(|(revision, _)| std::cmp::Reverse(revision.created_at));
     revisions.insert(0, with_deployment(&service.revision)?);
     let mut events: Vec<_> = records.scan::<Event>(&at.key()).collect();

@@ -21,8 +21,8 @@ use crate::state::service::{Counts, Propagate, Service, ServiceId, ServiceStatus
 pub struct Seen {
     pub service: Arc<Service>,
     pub status: Arc<ServiceStatus>,
-    /// The revision that is wanted first, then others that have tasks, newest first; each with
-    /// the deployment that brought it.
+    /// The revision that is wanted first, then others that have tasks or are being taken away, newest
+    /// first; each with the deployment that brought it.
     pub revisions: Vec<(Arc<Revision>, Arc<Deployment>)>,
     /// The newest deployment, which may be going back to an older revision.
     pub newest: Arc<Deployment>,

@@ -508,6 +508,30 @@ fn a_deployment_is_stopped_by_its_owner() {
     assert_eq!(stage.counts(), (2, 0, 2));
 }
 
+/// AWS: what is taken away is listed until it has drained: a service is stable once its deployment is over.
+#[test]
+fn a_service_is_not_stable_while_old_tasks_drain() {
+    let mut stage = Stage::new();
+    let one = stage.define(Fate::Runs);
+    stage.create(one, 1, behind_balancer);
+    stage.pass(10);
+    stage.is_quick = false;
+    let two = stage.define(Fate::Runs);
+    stage.deploy(two);
+    stage.pass(10);
+    assert_eq!(stage.counts(), (1, 0, 1), "the old task drains and runs no more");
+    let deployments = stage.service().deployments.unwrap();
+    let states: Vec<_> = deployments.iter().filter_map(|each| each.status.as_deref()).collect();
+    assert_eq!(states, ["PRIMARY", "ACTIVE"]);
+    assert_eq!(deployments[0].rollout_state.as_deref(), Some("IN_PROGRESS"));
+    assert_eq!((deployments[1].running_count, deployments[1].desired_count), (Some(0), Some(0)));
+    stage.is_quick = true;
+    stage.pass(10);
+    let deployments = stage.service().deployments.unwrap();
+    assert_eq!(deployments.len(), 1);
+    assert_eq!(deployments[0].rollout_state.as_deref(), Some("COMPLETED"));
+}
+
 /// A deployment in the middle of another: only the newest matters.
 #[test]
 fn a_newer_deployment_overtakes() {
