@@ -2,6 +2,7 @@
 //! DescribeContainerInstances, ListContainerInstances, UpdateContainerInstancesState; and which of
 //! them has room for a task.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -65,7 +66,7 @@ impl Places {
     pub fn find(&self, needs: &Needs) -> Result<Carrier, Vec<Refusal>> {
         let mut refusals = Vec::new();
         for (instance, room) in &self.0 {
-            match admit(instance, needs, || room.clone()) {
+            match admit(instance, needs, || room) {
                 Ok(carrier) => return Ok(carrier),
                 Err(reason) => refusals.push((Some(instance.at.arn().to_string()), reason)),
             }
@@ -93,10 +94,10 @@ pub fn carrier(
     admit(instance, needs, || load(records, instance).room)
 }
 
-fn admit(
+fn admit<R: Borrow<Room>>(
     instance: &ContainerInstance,
     needs: &Needs,
-    room: impl FnOnce() -> Room,
+    room: impl FnOnce() -> R,
 ) -> Result<Carrier, &'static str> {
     if instance.status != InstanceStatus::Active {
         return Err("INACTIVE");
@@ -111,9 +112,9 @@ fn admit(
         return Err("ATTRIBUTE");
     }
     let room = room();
-    match room.refusal(needs) {
+    match room.borrow().refusal(needs) {
         Some(reason) => Err(reason),
-        None => Ok(Carrier::of(instance, host, room)),
+        None => Ok(Carrier::of(instance, host, room.borrow())),
     }
 }
 

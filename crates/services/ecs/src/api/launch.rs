@@ -72,13 +72,13 @@ impl Carrier {
     }
 
     /// A container instance on `host`, with the `room` that it has.
-    pub fn of(found: &ContainerInstance, host: HostId, room: Room) -> Carrier {
+    pub fn of(found: &ContainerInstance, host: HostId, room: &Room) -> Carrier {
         Carrier {
             host,
             instance: Some(found.at.arn().to_string()),
             architecture: found.attributes.get("ecs.cpu-architecture").cloned().flatten(),
             zone: found.attributes.get("ecs.availability-zone").cloned().flatten(),
-            free_gpus: room.gpus,
+            free_gpus: room.gpus.clone(),
         }
     }
 }

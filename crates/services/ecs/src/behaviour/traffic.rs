@@ -112,11 +112,7 @@ pub fn action(now: &Forwarding, groups: Vec<(Arc<str>, u32)>) -> elb::Action {
     }
 }
 
-/// Of any strategy.
-pub const TRIPPED: &str =
-    "Service deployment rolled back because the circuit breaker threshold was exceeded.";
-
-/// Why a deployment goes back, as its description says it.
+/// Why a deployment goes back, as its description says it, whatever its strategy.
 pub fn reason(why: Why) -> &'static str {
     match why {
         Why::Stopped => "Service deployment rolled back because it was stopped by a user.",
@@ -124,7 +120,7 @@ pub fn reason(why: Why) -> &'static str {
             "Service deployment rolled back because a lifecycle hook was answered with ROLLBACK."
         }
         Why::TimedOut => "Service deployment rolled back because a lifecycle hook timed out.",
-        Why::Failures => TRIPPED,
+        Why::Failures => "Service deployment rolled back because the circuit breaker threshold was exceeded.",
         Why::Broken => {
             "Service deployment rolled back because a listener rule or a target group that traffic shifts \
              between does not exist."

@@ -16,12 +16,13 @@ use std::time::Duration;
 
 use base::Timestamp;
 use control::{World, Write};
+use core_rollout::shift::Why;
 
 use super::draft::Draft;
 use super::ending;
 use super::scene::Scene;
 use crate::behaviour::events;
-use crate::behaviour::traffic::TRIPPED;
+use crate::behaviour::traffic;
 use crate::state::deployment::{Deployment, DeploymentState, Rollback, SUPERSEDED, StopType};
 use crate::state::revision::Revision;
 use crate::state::service::Strategy;
@@ -30,7 +31,6 @@ const STEADY_EVERY: Duration = Duration::from_secs(6 * 3600);
 const TRIPPED_FOR_GOOD: &str =
     "Service deployment stopped because the circuit breaker threshold was exceeded.";
 const STOPPED: &str = "Service deployment stopped by a user.";
-const ROLLED_BACK_BY_USER: &str = "Service deployment rolled back because a user stopped it.";
 const DELETED: &str = "Service deployment stopped because its service was deleted.";
 const NO_WAY_BACK: &str = " There is no completed deployment to roll back to.";
 
@@ -61,7 +61,7 @@ pub fn follow(scene: &Scene, draft: &mut Draft, world: &World) {
     if let Some(stop) = deployment.asked.stop {
         match stop {
             StopType::Abort => halt(draft, STOPPED, world.now),
-            StopType::Rollback => roll_back(draft, ROLLED_BACK_BY_USER, world),
+            StopType::Rollback => roll_back(draft, Why::Stopped, world),
         }
     } else if is_tripped(deployment, draft.service.desired) {
         let rolls_back = deployment.settings.breaker.is_some_and(|breaker| breaker.rolls_back);
@@ -69,7 +69,11 @@ pub fn follow(scene: &Scene, draft: &mut Draft, world: &World) {
         deployment.breaker_tripped_at = Some(world.now);
         let message = events::failed(&scene.service.at.name, &target, "tasks failed to start");
         draft.tell(message);
-        if rolls_back { roll_back(draft, TRIPPED, world) } else { halt(draft, TRIPPED_FOR_GOOD, world.now) }
+        if rolls_back {
+            roll_back(draft, Why::Failures, world)
+        } else {
+            halt(draft, TRIPPED_FOR_GOOD, world.now)
+        }
     }
 }
 
@@ -87,7 +91,8 @@ fn halt(draft: &mut Draft, reason: &str, now: Timestamp) {
 }
 
 /// Goes back to the revision that was completed last.
-fn roll_back(draft: &mut Draft, reason: &str, world: &World) {
+fn roll_back(draft: &mut Draft, why: Why, world: &World) {
+    let reason = traffic::reason(why);
     let Some(deployment) = draft.deployment.as_mut() else { return };
     let known = draft.status.completed.as_ref().filter(|completed| **completed != deployment.target);
     let back = known.and_then(|id| world.get::<Revision>(&Revision::key_of(&deployment.at, id)));
