@@ -167,7 +167,7 @@ def test_tags_reach_the_tasks(ecs, simulated):
     ({"enableExecuteCommand": True}, INVALID, "a valid taskRoleArn is not being used"),
     ({"propagateTags": "ODD"}, INVALID, ENUM),
     ({"tags": [{"key": "aws:x", "value": ""}]}, INVALID, "reserved"),
-    ({"clientToken": "x" * 65}, INVALID, "clientToken"),
+    ({"clientToken": "x" * 37}, INVALID, "clientToken"),
     ({"availabilityZoneRebalancing": "MAYBE"}, INVALID, ENUM),
     ({"availabilityZoneRebalancing": "ENABLED",
       "deploymentConfiguration": {"maximumPercent": 100, "minimumHealthyPercent": 50}}, INVALID,

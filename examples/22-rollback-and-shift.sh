@@ -143,4 +143,7 @@ done
 for group in shift-back shift-front; do
   aws ec2 delete-security-group --group-name $group --query Return
 done
-aws ecs delete-cluster --cluster $cluster --query cluster.status --output text
+# With this machine in it (boxship up --instance) the cluster stays.
+if [[ $(aws ecs describe-clusters --clusters $cluster --query 'clusters[0].registeredContainerInstancesCount' --output text) == 0 ]]; then
+  aws ecs delete-cluster --cluster $cluster --query cluster.status --output text
+fi

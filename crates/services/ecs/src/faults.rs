@@ -158,8 +158,8 @@ pub enum RunError {
     Group,
     #[error("propagateTags SERVICE is not allowed: the task has no service.")]
     PropagateTags,
-    #[error("clientToken must have at most 64 characters between 33 and 126.")]
-    Token,
+    #[error("clientToken must have at most {0} characters between 33 and 126.")]
+    Token(usize),
     #[error("The client token was used with other parameters before.")]
     TokenReused,
     #[error("{0} is not supported by Boxship yet.")]
@@ -193,7 +193,7 @@ impl From<RunError> for Fault {
             | RunError::StartedBy
             | RunError::Group
             | RunError::PropagateTags
-            | RunError::Token
+            | RunError::Token(_)
             | RunError::NotYet(_)
             | RunError::Label { .. } => invalid(&error),
         }

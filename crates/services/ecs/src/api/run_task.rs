@@ -103,7 +103,7 @@ fn said(request: &aws::RunTaskRequest) -> String {
 /// AWS: a client token that was used before answers with the tasks that it started then.
 fn answered(tx: &Tx<'_>, token: &str, said: &str) -> Result<Option<aws::RunTaskResponse>, Fault> {
     if token.len() > 64 || !token.bytes().all(|b| (33..=126).contains(&b)) {
-        return Err(RunError::Token.into());
+        return Err(RunError::Token(64).into());
     }
     let key = ClientToken::key_of(&tx.caller.account, &tx.caller.region, token);
     let Some(known) = tx.get::<ClientToken>(&key) else { return Ok(None) };

@@ -126,8 +126,9 @@ fn said(request: &aws::CreateServiceRequest) -> String {
 
 /// A token that has made another service is refused.
 fn is_fresh(tx: &Tx<'_>, at: &ServiceId, token: &str, said: &str) -> Result<(), Fault> {
-    if token.len() > 64 || !token.bytes().all(|b| (33..=126).contains(&b)) {
-        return Err(RunError::Token.into());
+    // AWS: shorter than RunTask's.
+    if token.len() > 36 || !token.bytes().all(|b| (33..=126).contains(&b)) {
+        return Err(RunError::Token(36).into());
     }
     let key = Key::of(&[at.account.as_str(), at.region.as_str(), token]);
     let mut made = tx.by::<Service>(BY_TOKEN, &key).filter(|service| service.deleted_at.is_none());

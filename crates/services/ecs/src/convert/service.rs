@@ -177,7 +177,11 @@ fn deployments(seen: &Seen) -> Vec<aws::Deployment> {
             ..Default::default()
         }
     };
-    seen.revisions.iter().enumerate().map(show).collect()
+    match seen.status.state {
+        // AWS: nothing is left of them.
+        State::Inactive { .. } => Vec::new(),
+        State::Active | State::Draining => seen.revisions.iter().enumerate().map(show).collect(),
+    }
 }
 
 /// AWS: what deployments say of themselves.
