@@ -49,10 +49,15 @@ def test_loaded_by_digest(box, tmp_path):
 
 
 def test_loaded_again(box, tmp_path):
-    """The newer archive has the name."""
+    """The newer archive has the name, the older one its digest."""
+    digests = {}
     for word in ["older", "newer"]:
         box.run("image", "load", str(says(tmp_path / f"{word}.tar", word)), "again:1")
         assert said(box, "again:1") == [word]
+        task = stopped(box, start(box, None, image="again:1", entryPoint=[], command=[]))
+        digests[word] = task["containers"][0]["imageDigest"]
+    for word, digest in digests.items():
+        assert said(box, f"again@{digest}") == [word]
 
 
 def test_docker_archive(box, tmp_path):

@@ -66,7 +66,7 @@ impl Loader {
             records.iter().map(|r| json!({ "name": r.reference, "digest": r.digest.to_string() })).collect();
         let caller = Caller::platform("boxship", AccountId::default_account(), Region::default_region());
         let write = self.platform.write("LoadImage", caller, move |tx| {
-            records.into_iter().for_each(|record| tx.put(record));
+            records.into_iter().for_each(|record| record.put(tx));
             Ok(())
         });
         write.await?;
@@ -114,6 +114,7 @@ fn records(asked: Option<&Reference>, top: &[(Vec<String>, Digest)], store: &Sto
                 digest: *digest,
                 media_type: media_type.clone().unwrap_or_default(),
                 content: store.content.clone(),
+                replaced_at: None,
             });
         }
     }

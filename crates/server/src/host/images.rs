@@ -105,23 +105,10 @@ impl ContentImages {
         held.entry(task.to_owned()).or_default().push(image);
     }
 
-    /// What a digest names, where a task of this machine has it: it is the same wherever it comes
-    /// from, also where its tag was loaded anew since. Our own registry says itself who may have it.
-    async fn kept(&self, wanted: &Wanted<'_>) -> Option<Image> {
-        let reference: Reference = wanted.image.parse().ok()?;
-        let digest = reference.digest?;
-        let moved = self.mirrors.target(&reference).reference;
-        if self.registry(&moved, wanted).is_some() {
-            return None;
-        }
-        let content = self.content.clone();
-        tokio::task::spawn_blocking(move || content.image(&digest)).await.ok()?
-    }
-
     fn loaded(&self, reference: &Reference) -> Option<Arc<Loaded>> {
         let records = self.platform.store().snapshot();
         let named = records.get::<Loaded>(&Loaded::key_of(&reference.to_string()));
-        // A digest names what was loaded under any tag of its repository.
+        // A digest names what was loaded under any tag of its repository, also before.
         named.or_else(|| {
             let digest = reference.digest?;
             let tags = format!("{}/{}:", reference.registry, reference.repository);
@@ -162,11 +149,6 @@ impl Images for ContentImages {
     fn pull<'a>(&'a self, wanted: Wanted<'a>) -> Pending<'a, Result<Pulled, PullError>> {
         Box::pin(async move {
             let shown = wanted.image.to_owned();
-            if let Some(image) = self.kept(&wanted).await {
-                let pulled = pulled(&image);
-                self.keep(wanted.task, image);
-                return Ok(pulled);
-            }
             let plan = self.plan(&wanted).map_err(|error| refused(&shown, &error))?;
             let platform = ImagePlatform::new("linux", architecture(wanted.architecture));
             let pull = self.content.ensure(
