@@ -4,6 +4,7 @@
 mod balancer;
 mod cluster;
 mod definition;
+mod deployments;
 mod exec;
 mod full;
 mod instance;

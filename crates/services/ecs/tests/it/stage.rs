@@ -350,3 +350,31 @@ fn plain(message: &str, names: &mut BTreeMap<String, String>) -> String {
     out.push_str(rest);
     out
 }
+
+pub fn percents(minimum: i32, maximum: i32) -> Option<aws::DeploymentConfiguration> {
+    Some(aws::DeploymentConfiguration {
+        minimum_healthy_percent: Some(minimum),
+        maximum_percent: Some(maximum),
+        ..Default::default()
+    })
+}
+
+pub fn breaker(rolls_back: bool) -> Option<aws::DeploymentConfiguration> {
+    Some(aws::DeploymentConfiguration {
+        deployment_circuit_breaker: Some(aws::DeploymentCircuitBreaker {
+            enable: true,
+            rollback: rolls_back,
+            ..Default::default()
+        }),
+        ..Default::default()
+    })
+}
+
+pub fn behind_balancer(request: &mut aws::CreateServiceRequest) {
+    request.load_balancers = Some(vec![aws::LoadBalancer {
+        target_group_arn: Some(GROUP.into()),
+        container_name: Some("web".into()),
+        container_port: Some(80),
+        ..Default::default()
+    }]);
+}
